@@ -1,0 +1,271 @@
+"""orders_bp: its set-up, its routes and its one error handler.
+
+Called by the host's `app.register_blueprint(orders_bp)` and by its customers. The only file that
+knows HTTP, the JWT and commit.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, cast
+from uuid import UUID
+
+from flask import Blueprint, Flask, Response, current_app, request, url_for
+from flask.sansio.app import App
+from flask_jwt_extended import (
+    get_current_user,
+    get_jwt,
+    get_jwt_header,
+    get_jwt_identity,
+    verify_jwt_in_request,
+)
+from flask_jwt_extended.exceptions import UserLookupError
+from flask_sqlalchemy import SQLAlchemy
+from marshmallow import ValidationError
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.routing import BuildError
+
+from .errors import (
+    ConfigurationError,
+    InvalidRequest,
+    OrderNotFound,
+    OrdersError,
+    PaymentEndpointMissing,
+    RequestTooLarge,
+    TryAgain,
+    UnsupportedMediaType,
+)
+from .keys import new_key
+from .models import declared_models
+from .models.contract import primary_key
+from .pricing import Pricing
+from .schemas import CreateOrderSchema, OrderSchema
+from .service import EXTENSION_KEY, OrderService, Submission, current_orders
+from .settings import Settings
+from .signals import order_placed, send
+from .sqlite import use_real_transactions
+from .transaction import in_transaction, is_away, watch_changes
+
+log = logging.getLogger("flask_orders")
+
+SAVED = {"success": "Your Order has been saved"}
+
+
+class OrdersBlueprint(Blueprint):
+    """A blueprint that declares its models and makes its service when it is registered."""
+
+    def register(self, app: App, options: dict[str, Any]) -> None:
+        """Set the app up. `pricing=` is a host's own `Pricing`.
+
+        Raises:
+            ConfigurationError: db.init_app(app) has not been called, or a setting is wrong.
+        """
+        set_up(cast(Flask, app), pricing=options.pop("pricing", None))
+        super().register(app, options)
+
+
+orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders")
+
+
+def set_up(app: Flask, *, pricing: Pricing | None) -> None:
+    db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
+    if db is None:
+        raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
+    Settings.of(app.config)
+    models = declared_models(db)
+    with app.app_context():
+        for engine in db.engines.values():
+            use_real_transactions(engine)
+    watch_changes(db.session)
+    app.extensions[EXTENSION_KEY] = OrderService(
+        db.session, models, lambda: Settings.of(app.config), pricing
+    )
+
+
+@orders_bp.before_request
+def require_customer() -> None:
+    """Let nobody in without a valid token; the JWT's own answers are the host's to shape."""
+    verify_jwt_in_request()
+
+
+@orders_bp.post("/", strict_slashes=False)
+def create_order() -> Response:
+    """Make the customer's cart an order, then answer with it or redirect to its payment."""
+    body = _load_body()
+    submission = Submission(
+        id=new_key(),
+        customer_id=_customer_id(),
+        billing_address=body["billing_address"],
+        expected_total=body["expected_total"],
+    )
+    if body["action"] == "checkout":
+        _payment_url(submission.id)
+    order_id = _place(submission)
+    if body["action"] == "checkout":
+        return _redirect_to_payment(order_id)
+    return _answer(201, SAVED, Location=_order_url(order_id))
+
+
+@orders_bp.get("/<order_id>/", strict_slashes=False)
+def get_order(order_id: str) -> Response:
+    """The customer's order."""
+    order = current_orders.get(_customer_id(), _uuid(order_id))
+    response = _answer(200, OrderSchema(_order_url).dump(order))
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+@orders_bp.errorhandler(OrdersError)
+@orders_bp.errorhandler(SQLAlchemyError)
+def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
+    """Any refusal as a problem document (RFC 9457); what is a bug goes on to the host."""
+    if isinstance(error, SQLAlchemyError):
+        if not is_away(error):
+            raise error
+        log.error("the database is away: %s", type(error).__name__)
+        error = TryAgain()
+    response = _answer(error.status, error.problem(), **error.headers)
+    response.mimetype = "application/problem+json"
+    return response
+
+
+def _place(submission: Submission) -> UUID:
+    """Convert the cart in one transaction, and tell the receivers once it is committed."""
+    orders = current_orders
+    order_id = in_transaction(
+        orders.session,
+        lambda: _last_sequence(submission.customer_id),
+        lambda first, latest: orders.place(submission, first, latest),
+        mapper=orders.models.Order,
+        attempts=orders.settings.retries,
+    )
+    if order_id == submission.id and order_placed.receivers:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+        send(order_placed, app, orders.get(submission.customer_id, order_id))
+    return order_id
+
+
+def _last_sequence(customer_id: Any) -> int:
+    last = current_orders.last_sequence(customer_id)
+    return _refuse_unknown_customer() if last is None else last
+
+
+def _customer_id() -> Any:
+    """The key of the customer whom the JWT identifies, by the host's user lookup if it has one."""
+    customer, subject = current_orders.models.Customer, get_jwt_identity()
+    if customer is None:
+        return str(subject)
+    user = _looked_up_user()
+    if isinstance(user, customer):
+        return inspect(user).identity[0]
+    try:
+        return primary_key(customer).type.python_type(subject)
+    except (ValueError, TypeError):
+        _refuse_unknown_customer()
+
+
+def _looked_up_user() -> Any:
+    try:
+        return get_current_user()
+    except RuntimeError:
+        # The host has no user lookup.
+        return None
+
+
+def _refuse_unknown_customer() -> NoReturn:
+    raise UserLookupError("There is no such customer.", get_jwt_header(), get_jwt())
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise OrderNotFound from None
+
+
+def _load_body() -> dict[str, Any]:
+    """The body of the request, by its schema."""
+    limit = current_orders.settings.max_body
+    request.max_content_length = limit
+    try:
+        text = request.get_data()
+    except RequestEntityTooLarge:
+        raise RequestTooLarge(limit) from None
+    if not request.is_json:
+        raise UnsupportedMediaType
+    try:
+        loaded: dict[str, Any] = CreateOrderSchema().load(_parse(text))
+    except ValidationError as error:
+        faults = dict(_by_field(error.messages_dict))
+        raise InvalidRequest("Mend the fields named in 'errors'.", faults) from None
+    return loaded
+
+
+def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """marshmallow's nested messages by the field's whole name: `billing_address.country`."""
+    for name, found in messages.items():
+        if isinstance(found, Mapping):
+            yield from _by_field(found, f"{prefix}{name}.")
+        else:
+            yield prefix + name, found
+
+
+def _parse(text: bytes) -> Any:
+    """JSON as RFC 8259 has it: in UTF-8, without NaN, and with each name once in an object."""
+    try:
+        body = json.loads(
+            text.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_names
+        )
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body is not a JSON object.")
+    return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return members
+
+
+def _order_url(order_id: UUID) -> str:
+    return url_for("orders.get_order", order_id=order_id)
+
+
+def _payment_url(order_id: UUID) -> str:
+    endpoint = current_orders.settings.payment_endpoint
+    if endpoint is None:
+        _refuse_checkout("ORDERS_PAYMENT_ENDPOINT is not set")
+    try:
+        return url_for(endpoint, order_id=order_id)
+    except BuildError as error:
+        _refuse_checkout(str(error))
+
+
+def _refuse_checkout(why: str) -> NoReturn:
+    log.error(
+        "checkout was refused: %s. Set app.config['ORDERS_PAYMENT_ENDPOINT'] to the name of an "
+        "endpoint that takes order_id, such as 'payments.pay' of the route '/pay/<uuid:order_id>'.",
+        why,
+    )
+    raise PaymentEndpointMissing
+
+
+def _redirect_to_payment(order_id: UUID) -> Response:
+    payment = _payment_url(order_id)
+    return _answer(303, {"order": _order_url(order_id), "payment": payment}, Location=payment)
+
+
+def _answer(status: int, body: Any, **headers: str) -> Response:
+    # Not the app's JSON provider: a host may have one of its own, and the body is fixed.
+    text = json.dumps(body, default=str, ensure_ascii=False)
+    return Response(text, status, headers, mimetype="application/json")

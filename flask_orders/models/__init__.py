@@ -1,0 +1,38 @@
+"""The tables: mixins, the attribute contract of a host's classes, and `declare_models`.
+
+Called by the host once, by the blueprint when it is registered, and by the service.
+"""
+
+from .contract import HostColumns, row_count, table
+from .declare import Models, declare_models, declared_models
+from .mixins import (
+    AddressMixin,
+    CartItemMixin,
+    CartMixin,
+    OfferMixin,
+    OrderItemMixin,
+    OrderMixin,
+    ProductMixin,
+    VoucherMixin,
+    VoucherRedemptionMixin,
+    voucher_code,
+)
+
+__all__ = [
+    "AddressMixin",
+    "CartItemMixin",
+    "CartMixin",
+    "HostColumns",
+    "Models",
+    "OfferMixin",
+    "OrderItemMixin",
+    "OrderMixin",
+    "ProductMixin",
+    "VoucherMixin",
+    "VoucherRedemptionMixin",
+    "declare_models",
+    "declared_models",
+    "row_count",
+    "table",
+    "voucher_code",
+]

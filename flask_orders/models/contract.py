@@ -1,0 +1,110 @@
+"""What the library needs of a host's own classes, and which columns stand behind it.
+
+Used by `declare.py`, which asks once, and by the service for its locking reads and guarded
+updates.
+"""
+
+from functools import cached_property
+from typing import Any, cast
+
+from sqlalchemy import Column, CursorResult, Result, Table, inspect
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty, SynonymProperty
+
+from ..errors import ConfigurationError
+
+
+def table(cls: type[Any]) -> Table:
+    """The table of a mapped class, for the statements that pass the ORM by."""
+    found = inspect(cls).local_table
+    if not isinstance(found, Table):
+        raise ConfigurationError(f"{cls.__name__} is mapped to no table of its own.")
+    return found
+
+
+def row_count(result: Result[Any]) -> int:
+    """How many rows an UPDATE or DELETE has matched."""
+    count: int = cast(CursorResult[Any], result).rowcount
+    return count
+
+
+def primary_key(cls: type[Any]) -> Column[Any]:
+    """The one column of a class's primary key.
+
+    Raises:
+        ConfigurationError: the key has several columns.
+    """
+    mapper: Mapper[Any] = inspect(cls)
+    if len(mapper.primary_key) != 1:
+        raise ConfigurationError(
+            f"{cls.__name__} has a primary key of {len(mapper.primary_key)} columns: "
+            "flask_orders refers to it by one column; give it a key of its own."
+        )
+    return cast(Column[Any], mapper.primary_key[0])
+
+
+def column(cls: type[Any], name: str) -> Column[Any] | None:
+    """The column behind an attribute: its own, its synonym's, or its relationship's foreign key.
+
+    None if the class says that it has none (`stock = None`).
+    """
+    mapper: Mapper[Any] = inspect(cls)
+    prop = mapper.attrs.get(name)
+    while isinstance(prop, SynonymProperty):
+        prop = mapper.attrs.get(prop.name)
+    if isinstance(prop, ColumnProperty) and isinstance(prop.columns[0], Column):
+        return prop.columns[0]
+    if isinstance(prop, RelationshipProperty) and len(prop.local_columns) == 1:
+        (foreign_key,) = prop.local_columns
+        if isinstance(foreign_key, Column):
+            return foreign_key
+    return None
+
+
+def required_column(cls: type[Any], name: str) -> Column[Any]:
+    """As `column`, for an attribute that a class can't do without."""
+    found = column(cls, name)
+    if found is None:
+        raise ConfigurationError(
+            f"{cls.__name__} has no column behind '{name}': "
+            f"add {name} = synonym('...') with the name of its own attribute."
+        )
+    return found
+
+
+class HostColumns:
+    """The columns that the conversion locks, changes and deletes by. Found at first use."""
+
+    def __init__(self, product: type[Any], cart: type[Any], cart_item: type[Any]) -> None:
+        self._product, self._cart, self._cart_item = product, cart, cart_item
+
+    @cached_property
+    def product_key(self) -> Column[Any]:
+        return primary_key(self._product)
+
+    @cached_property
+    def product_stock(self) -> Column[Any] | None:
+        return column(self._product, "stock")
+
+    @cached_property
+    def cart_key(self) -> Column[Any]:
+        return primary_key(self._cart)
+
+    @cached_property
+    def cart_voucher(self) -> Column[Any] | None:
+        return column(self._cart, "voucher")
+
+    @cached_property
+    def item_key(self) -> Column[Any]:
+        return primary_key(self._cart_item)
+
+    @cached_property
+    def item_cart(self) -> Column[Any]:
+        return required_column(self._cart_item, "cart")
+
+    @cached_property
+    def item_product(self) -> Column[Any]:
+        return required_column(self._cart_item, "product")
+
+    @cached_property
+    def item_quantity(self) -> Column[Any]:
+        return required_column(self._cart_item, "quantity")

@@ -1,0 +1,209 @@
+"""The columns of our tables, as mixins that a host may extend with columns of its own.
+
+`declare.py` makes classes of them on the host's `db.Model` and adds what depends on the host: the
+foreign keys, whose types are the host's, and the constraints. Those attributes are named here
+for the type checker only.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import String, Text
+from sqlalchemy.orm import Mapped, mapped_column, validates
+
+from .types import BigKey, Money, UTCDateTime
+
+DISCOUNT_TYPES = ("percentage", "fixed")
+USAGES = ("single", "multiple", "once_per_customer")
+
+
+def voucher_code(text: str) -> str:
+    """A voucher's code as it is stored and matched: trimmed, in upper case."""
+    return text.strip().upper()
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}: give one of {', '.join(allowed)}")
+    return value
+
+
+class OrderMixin:
+    """An order: who bought what, where the bill goes, and every amount, locked in for good.
+
+    Amounts are in `currency` (ISO 4217), by the formulas of the README's section "Money".
+    `sequence` counts the orders of one customer: 1, 2, 3, ...
+    """
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(String(16), unique=True)
+    sequence: Mapped[int]
+    status: Mapped[str] = mapped_column(String(20))
+    currency: Mapped[str] = mapped_column(String(3))
+    billing_street_address: Mapped[str] = mapped_column(String(255))
+    billing_postal_code: Mapped[str] = mapped_column(String(32))
+    billing_city: Mapped[str] = mapped_column(String(255))
+    billing_state: Mapped[str] = mapped_column(String(255))
+    billing_country: Mapped[str] = mapped_column(String(2))
+    voucher_code: Mapped[str | None] = mapped_column(String(64))
+    items_count: Mapped[int]
+    subtotal: Mapped[Decimal] = mapped_column(Money)
+    savings_on_items: Mapped[Decimal] = mapped_column(Money)
+    discount_amount: Mapped[Decimal] = mapped_column(Money)
+    amount_saved: Mapped[Decimal] = mapped_column(Money)
+    shipping: Mapped[Decimal] = mapped_column(Money)
+    total_amount: Mapped[Decimal] = mapped_column(Money)
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    if TYPE_CHECKING:
+        customer_id: Mapped[Any]
+        billing_address_id: Mapped[int | None]
+        voucher_id: Mapped[int | None]
+        items: Mapped[list[Any]]
+
+
+class OrderItemMixin:
+    """A line of an order: the product as it was, and what it cost."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    sku: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    quantity: Mapped[int]
+    list_price: Mapped[Decimal] = mapped_column(Money)
+    unit_price: Mapped[Decimal] = mapped_column(Money)
+    discount_amount: Mapped[Decimal] = mapped_column(Money)
+    total_price: Mapped[Decimal] = mapped_column(Money)
+    shipping: Mapped[Decimal] = mapped_column(Money)
+    voucher_discount: Mapped[Decimal] = mapped_column(Money)
+    offer_title: Mapped[str | None] = mapped_column(Text)
+
+    if TYPE_CHECKING:
+        order_id: Mapped[UUID]
+        product_id: Mapped[Any]
+        offer_id: Mapped[int | None]
+        order: Mapped[Any]
+
+
+class AddressMixin:
+    """An entry of a customer's address book; `country` is an ISO 3166-1 alpha-2 code."""
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    street_address: Mapped[str] = mapped_column(String(255))
+    postal_code: Mapped[str] = mapped_column(String(32))
+    city: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(255))
+    country: Mapped[str] = mapped_column(String(2))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+
+    if TYPE_CHECKING:
+        customer_id: Mapped[Any]
+
+
+class ProductMixin:
+    """What the shop sells. `price` and `shipping` (of a whole line) are in the shop's currency.
+
+    `shipping` None means free; `stock` None means that it is not counted.
+    """
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    sku: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    price: Mapped[Decimal] = mapped_column(Money)
+    shipping: Mapped[Decimal | None] = mapped_column(Money)
+    stock: Mapped[int | None]
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class CartMixin:
+    """The customer's open cart."""
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+
+    if TYPE_CHECKING:
+        customer_id: Mapped[Any]
+        voucher_id: Mapped[int | None]
+        voucher: Mapped[Any]
+        items: Mapped[list[Any]]
+
+
+class CartItemMixin:
+    """A product and a number of units in a cart."""
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    quantity: Mapped[int]
+
+    if TYPE_CHECKING:
+        cart_id: Mapped[int]
+        product_id: Mapped[Any]
+        cart: Mapped[Any]
+        product: Mapped[Any]
+
+
+class OfferMixin:
+    """An automatic discount on its products, or, if it has none, on every product.
+
+    `discount_value` is per cent for a `percentage`, and an amount per unit for a `fixed` one. It is
+    valid in [`valid_from`, `valid_to`), UTC; either end may be open.
+    """
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    title: Mapped[str] = mapped_column(String(255))
+    discount_type: Mapped[str] = mapped_column(String(10))
+    discount_value: Mapped[Decimal] = mapped_column(Money)
+    valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    valid_to: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    active: Mapped[bool] = mapped_column(default=True)
+    first_order_only: Mapped[bool] = mapped_column(default=False)
+
+    if TYPE_CHECKING:
+        products: Mapped[list[Any]]
+
+    @validates("discount_type")
+    def _check_discount_type(self, key: str, value: str) -> str:
+        return _one_of(key, value, DISCOUNT_TYPES)
+
+
+class VoucherMixin:
+    """A code that gives a discount on an order's subtotal after offers.
+
+    `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` (None: no
+    limit) is the number of orders that may carry it. The code is kept in upper case.
+    """
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    code: Mapped[str] = mapped_column(String(64), unique=True)
+    discount_type: Mapped[str] = mapped_column(String(10))
+    discount_value: Mapped[Decimal] = mapped_column(Money)
+    usage: Mapped[str] = mapped_column(String(20), default="multiple")
+    usage_limit: Mapped[int | None]
+    times_used: Mapped[int] = mapped_column(default=0)
+    minimum_order_value: Mapped[Decimal | None] = mapped_column(Money)
+    valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    valid_to: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    active: Mapped[bool] = mapped_column(default=True)
+
+    @validates("code")
+    def _normalise_code(self, _key: str, value: str) -> str:
+        return voucher_code(value)
+
+    @validates("discount_type")
+    def _check_discount_type(self, key: str, value: str) -> str:
+        return _one_of(key, value, DISCOUNT_TYPES)
+
+    @validates("usage")
+    def _check_usage(self, key: str, value: str) -> str:
+        return _one_of(key, value, USAGES)
+
+
+class VoucherRedemptionMixin:
+    """That a customer has used a once-per-customer voucher; at most one row for both."""
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+
+    if TYPE_CHECKING:
+        voucher_id: Mapped[int]
+        customer_id: Mapped[Any]

@@ -1,0 +1,84 @@
+"""Column types: money without floats, and times in UTC.
+
+Used by the models. Both types are written into a host's migrations as SQLAlchemy's own, so that
+a migration imports nothing of ours.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+# ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
+PRECISION, SCALE = 18, 4
+
+# SQLite numbers the rows of an INTEGER primary key only, not those of a BIGINT one.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Money(TypeDecorator[Decimal]):
+    """An exact amount: NUMERIC(18, 4), and on SQLite, which has none, a whole number of 1/10000."""
+
+    impl = Numeric(PRECISION, SCALE)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(Numeric(PRECISION, SCALE))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, float):
+            raise TypeError(f"an amount is a Decimal, not the float {value!r}")
+        if dialect.name != "sqlite":
+            return value
+        scaled = Decimal(value).scaleb(SCALE)
+        if scaled != int(scaled):
+            raise ValueError(f"an amount has at most {SCALE} decimals, not {value}")
+        return int(scaled)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        if value is None or dialect.name != "sqlite":
+            return value  # type: ignore[no-any-return] # a Decimal, by the driver
+        return Decimal(value).scaleb(-SCALE)
+
+    def __repr__(self) -> str:
+        return (
+            f"Numeric(precision={PRECISION}, scale={SCALE}).with_variant(sa.BigInteger(), 'sqlite')"
+        )
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time with its zone in Python, in UTC in every database, to the second.
+
+    MariaDB keeps whole seconds, so the fraction is cut off everywhere; a time without a zone is
+    refused, since whose midnight it means can't be known.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time needs its time zone, as in datetime.now(UTC), not {value!r}")
+        utc = value.astimezone(UTC).replace(microsecond=0)
+        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def __repr__(self) -> str:
+        return "DateTime(timezone=True)"
+
+
+# Alembic writes a type into a migration as `sa.<repr>` if its module is SQLAlchemy's, and else
+# under its own module's name, without importing that: the host's `flask db upgrade` would fail.
+Money.__module__ = UTCDateTime.__module__ = "sqlalchemy.types"

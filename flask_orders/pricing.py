@@ -1,0 +1,347 @@
+"""The arithmetic of an order: items, offers, a voucher and a time become a priced cart.
+
+Called by the service and by the default pricing (`promotions.py`); a host with prices of its own
+builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, no Flask. Every
+amount is a Decimal in the shop's currency, rounded half-up to its quantum once per line.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from typing import Any, Literal, Protocol, Self
+from uuid import UUID
+
+import pycountry
+from babel.numbers import get_currency_precision
+
+from .errors import ConfigurationError
+
+ZERO = Decimal(0)
+
+DiscountType = Literal["percentage", "fixed"]
+Usage = Literal["single", "multiple", "once_per_customer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A currency and its quantum, the smallest amount that can be paid in it.
+
+    The number of decimals is the one of the Unicode CLDR, as Babel ships it.
+    """
+
+    code: str
+    quantum: Decimal
+
+    @staticmethod
+    @cache
+    def of(code: str) -> "Currency":
+        """The currency with the ISO 4217 code, such as "USD".
+
+        Raises:
+            ConfigurationError: ISO 4217 knows no such code.
+        """
+        if pycountry.currencies.get(alpha_3=code) is None:
+            raise ConfigurationError(
+                f"ORDERS_CURRENCY is {code!r}: give an ISO 4217 code, such as 'USD'."
+            )
+        return Currency(code, Decimal(1).scaleb(-get_currency_precision(code)))
+
+    def round(self, amount: Decimal) -> Decimal:
+        """The amount, half-up, in whole quanta."""
+        return amount.quantize(self.quantum, rounding=ROUND_HALF_UP)
+
+    def text(self, amount: Decimal) -> str:
+        """The amount with the currency's digits: "79.99"."""
+        return f"{self.round(amount):f}"
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    """One line of the cart, as the locking read found it.
+
+    Attributes:
+        key: the cart item's primary key.
+        product: the host's product object, read anew; None if the product is gone.
+        product_id, sku, name: which product it is.
+        list_price: the price of one unit before any offer.
+        shipping: the shipping cost of the whole line.
+        quantity: a number of units, 1 or more.
+    """
+
+    key: Any
+    product: Any
+    product_id: Any
+    sku: str
+    name: str
+    list_price: Decimal
+    shipping: Decimal
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedOffer:
+    """The offer of a line: its key (None if it is no row of `offers`) and its title."""
+
+    id: Any
+    title: str
+
+
+class AppliedVoucher(Protocol):
+    """The voucher of an order: its key (None if it is no row of `vouchers`) and its code."""
+
+    @property
+    def id(self) -> Any: ...
+    @property
+    def code(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """A line with its prices; `voucher_discount` is its share of the voucher's discount."""
+
+    line: CartLine
+    list_price: Decimal
+    unit_price: Decimal
+    shipping: Decimal
+    offer: AppliedOffer | None = None
+    voucher_discount: Decimal = ZERO
+
+    @classmethod
+    def of(
+        cls,
+        line: CartLine,
+        currency: Currency,
+        *,
+        unit_price: Decimal | None = None,
+        offer: AppliedOffer | None = None,
+    ) -> Self:
+        """Round a line's prices: the unit price is the list price unless one is given."""
+        unit = line.list_price if unit_price is None else unit_price
+        return cls(
+            line=line,
+            list_price=currency.round(line.list_price),
+            unit_price=currency.round(max(unit, ZERO)),
+            shipping=currency.round(line.shipping),
+            offer=offer,
+        )
+
+    @property
+    def quantity(self) -> int:
+        return self.line.quantity
+
+    @property
+    def total_price(self) -> Decimal:
+        return self.unit_price * self.quantity
+
+    @property
+    def discount_amount(self) -> Decimal:
+        return (self.list_price - self.unit_price) * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCart:
+    """What the order will be: its lines, its voucher and every amount of the contract."""
+
+    currency: Currency
+    lines: tuple[PricedLine, ...]
+    voucher: AppliedVoucher | None = None
+
+    @classmethod
+    def of(
+        cls,
+        lines: Sequence[PricedLine],
+        currency: Currency,
+        *,
+        voucher: AppliedVoucher | None = None,
+        discount: Decimal = ZERO,
+    ) -> Self:
+        """Share a voucher's discount out over the lines; it is at most their subtotal."""
+        subtotal = sum((line.total_price for line in lines), ZERO)
+        discount = currency.round(min(max(discount, ZERO), subtotal))
+        shares = share_out(discount, [line.total_price for line in lines], currency)
+        shared = (
+            replace(line, voucher_discount=share) for line, share in zip(lines, shares, strict=True)
+        )
+        return cls(currency, tuple(shared), voucher)
+
+    @property
+    def items_count(self) -> int:
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def subtotal(self) -> Decimal:
+        return sum((line.total_price for line in self.lines), ZERO)
+
+    @property
+    def savings_on_items(self) -> Decimal:
+        return sum((line.discount_amount for line in self.lines), ZERO)
+
+    @property
+    def discount_amount(self) -> Decimal:
+        return sum((line.voucher_discount for line in self.lines), ZERO)
+
+    @property
+    def amount_saved(self) -> Decimal:
+        return self.savings_on_items + self.discount_amount
+
+    @property
+    def shipping(self) -> Decimal:
+        return sum((line.shipping for line in self.lines), ZERO)
+
+    @property
+    def total_amount(self) -> Decimal:
+        return self.subtotal + self.shipping - self.discount_amount
+
+
+class OrderReference(Protocol):
+    """What a `Pricing` is told of the order that a voucher is used for."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def customer_id(self) -> Any: ...
+
+
+class Pricing(Protocol):
+    """Prices, offers and vouchers. Each method runs inside the conversion's transaction."""
+
+    def price(
+        self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+    ) -> PricedCart:
+        """Price the lines, in their order. `voucher` is what the cart's row holds, or None.
+
+        Raises:
+            VoucherNotApplicable: the voucher can't be used.
+        """
+
+    def redeem(self, voucher: Any, order: OrderReference) -> None:
+        """Use up the voucher that `price` has put into the cart, by one guarded UPDATE.
+
+        Raises:
+            Conflict: it is not as it was when `price` read it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An automatic discount on a unit of a product; `products` None means every product."""
+
+    id: Any
+    title: str
+    discount_type: DiscountType
+    discount_value: Decimal
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    products: frozenset[Any] | None = None
+
+    def applies(self, product_id: Any, now: datetime) -> bool:
+        """Whether it is valid at that time, in [valid_from, valid_to), for that product."""
+        return (
+            (self.valid_from is None or self.valid_from <= now)
+            and (self.valid_to is None or now < self.valid_to)
+            and (self.products is None or product_id in self.products)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """A code's discount on the subtotal; `used_by_customer` is about the one who orders."""
+
+    id: Any
+    code: str
+    discount_type: DiscountType
+    discount_value: Decimal
+    usage: Usage = "multiple"
+    usage_limit: int | None = None
+    times_used: int = 0
+    used_by_customer: bool = False
+    minimum_order_value: Decimal | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    active: bool = True
+
+    @property
+    def limit(self) -> int | None:
+        """How many orders may carry it; None is any number."""
+        return 1 if self.usage == "single" else self.usage_limit
+
+    def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
+        """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
+        reasons = (
+            ("inactive", not self.active),
+            ("not_started", self.valid_from is not None and now < self.valid_from),
+            ("expired", self.valid_to is not None and now >= self.valid_to),
+            ("already_used", self.usage == "once_per_customer" and self.used_by_customer),
+            ("used_up", self.limit is not None and self.times_used >= self.limit),
+            (
+                "below_minimum",
+                self.minimum_order_value is not None and subtotal < self.minimum_order_value,
+            ),
+        )
+        return next((reason for reason, holds in reasons if holds), None)
+
+
+def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) -> Decimal:
+    """The discount on an amount, not rounded: 0 at least, the amount at most."""
+    discount = amount * value / 100 if discount_type == "percentage" else value
+    return min(max(discount, ZERO), amount)
+
+
+def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -> list[Decimal]:
+    """Split an amount in proportion to the weights, in whole quanta that add up to it.
+
+    By the method of the largest remainder (Hare quota); of equal remainders the first is served
+    first. No share exceeds its weight while the amount is at most their sum.
+    """
+    quanta = [int(weight / currency.quantum) for weight in weights]
+    total = sum(quanta)
+    if not total:
+        return [ZERO for _ in weights]
+    shares = [divmod(int(amount / currency.quantum) * weight, total) for weight in quanta]
+    units = [whole for whole, _ in shares]
+    missing = int(amount / currency.quantum) - sum(units)
+    by_remainder = sorted(range(len(shares)), key=lambda i: -shares[i][1])
+    for i in by_remainder[:missing]:
+        units[i] += 1
+    return [unit * currency.quantum for unit in units]
+
+
+def best_price(
+    line: CartLine, offers: Iterable[Offer], currency: Currency, now: datetime
+) -> PricedLine:
+    """The line at the lowest price that one of the offers gives; of equal ones the first."""
+    best = PricedLine.of(line, currency)
+    for offer in offers:
+        if not offer.applies(line.product_id, now):
+            continue
+        discount = discount_on(line.list_price, offer.discount_type, offer.discount_value)
+        priced = PricedLine.of(
+            line,
+            currency,
+            unit_price=line.list_price - discount,
+            offer=AppliedOffer(offer.id, offer.title),
+        )
+        if priced.unit_price < best.unit_price:
+            best = priced
+    return best
+
+
+def price_cart(
+    items: Iterable[CartLine],
+    offers: Sequence[Offer],
+    voucher: Voucher | None,
+    currency: Currency,
+    now: datetime,
+) -> tuple[PricedCart, str | None]:
+    """Price a cart; beside it, why its voucher was left out, or None."""
+    lines = [best_price(line, offers, currency, now) for line in items]
+    cart = PricedCart.of(lines, currency)
+    if voucher is None:
+        return cart, None
+    refusal = voucher.refusal(cart.subtotal, now)
+    if refusal is not None:
+        return cart, refusal
+    discount = discount_on(cart.subtotal, voucher.discount_type, voucher.discount_value)
+    return PricedCart.of(lines, currency, voucher=voucher, discount=discount), None

@@ -1,0 +1,137 @@
+"""The default pricing: offers and vouchers in tables of ours.
+
+Called by the service, inside the conversion's transaction; the arithmetic is in `pricing.py`. A
+host with prices of its own brings another `Pricing` instead.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy import Row, exists, insert, or_, select, update
+from sqlalchemy.orm import scoped_session
+
+from .errors import Conflict, VoucherNotApplicable
+from .models import Models, row_count, table
+from .pricing import CartLine, Currency, Offer, OrderReference, PricedCart, Voucher, price_cart
+
+# What a voucher's discount and refusals rest on: the same at its use as when it was read.
+TERMS = (
+    "discount_type",
+    "discount_value",
+    "usage",
+    "usage_limit",
+    "minimum_order_value",
+    "valid_from",
+    "valid_to",
+    "active",
+)
+
+
+class Promotions:
+    """A `Pricing` by the rows of `Offer`, `Voucher` and `VoucherRedemption`."""
+
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        currency: Callable[[], Currency],
+    ) -> None:
+        self._session = session
+        self._models = models
+        self._currency = currency
+
+    def price(
+        self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+    ) -> PricedCart:
+        # The voucher first: that it has not changed since is checked when it is used up, so what
+        # was read of it still holds at the moment when the offers are read.
+        terms = None if voucher is None else self._read_voucher(voucher, customer_id)
+        offers = self._read_offers([item.product_id for item in items], customer_id)
+        cart, refusal = price_cart(items, offers, terms, self._currency(), now)
+        if refusal is not None:
+            raise VoucherNotApplicable(refusal)
+        return cart
+
+    def redeem(self, voucher: Any, order: OrderReference) -> None:
+        rows = table(self._models.Voucher)
+        guards = [rows.c[name].is_not_distinct_from(getattr(voucher, name)) for name in TERMS]
+        if voucher.limit is not None:
+            guards.append(rows.c.times_used < voucher.limit)
+        used = rows.c.times_used + 1
+        changed = self._session.execute(
+            update(rows).where(rows.c.id == voucher.id, *guards).values(times_used=used)
+        )
+        if row_count(changed) != 1:
+            raise Conflict
+        if voucher.usage == "once_per_customer":
+            self._session.execute(
+                insert(table(self._models.VoucherRedemption)).values(
+                    voucher_id=voucher.id, customer_id=order.customer_id
+                )
+            )
+
+    def _read_voucher(self, voucher_id: Any, customer_id: Any) -> Voucher:
+        model, redemption = self._models.Voucher, self._models.VoucherRedemption
+        used_by_customer = exists().where(
+            redemption.voucher_id == voucher_id, redemption.customer_id == customer_id
+        )
+        terms = [getattr(model, name) for name in TERMS]
+        row = self._session.execute(
+            select(
+                model.id,
+                model.code,
+                model.times_used,
+                used_by_customer.label("used_by_customer"),
+                *terms,
+            ).where(model.id == voucher_id)
+        ).one_or_none()
+        if row is None:
+            raise VoucherNotApplicable("not_found")
+        return Voucher(**row._mapping)
+
+    def _read_offers(self, product_ids: Sequence[Any], customer_id: Any) -> list[Offer]:
+        model, links, order = self._models.Offer, self._models.offer_products, self._models.Order
+        has_ordered = exists().where(order.customer_id == customer_id)
+        rows = self._session.execute(
+            select(
+                model.id,
+                model.title,
+                model.discount_type,
+                model.discount_value,
+                model.valid_from,
+                model.valid_to,
+                links.c.product_id,
+            )
+            .outerjoin(links, links.c.offer_id == model.id)
+            .where(
+                model.active,
+                or_(~model.first_order_only, ~has_ordered),
+                or_(links.c.product_id.is_(None), links.c.product_id.in_(product_ids)),
+            )
+            .order_by(model.id)
+        )
+        return _offers(rows)
+
+
+def _offers(rows: Iterable[Row[Any]]) -> list[Offer]:
+    """One offer for the rows that join it to its products; joined to none it is for all."""
+    offers = []
+    for offer_id, joined in groupby(rows, key=attrgetter("id")):
+        first, *rest = joined
+        products = frozenset(row.product_id for row in (first, *rest))
+        offers.append(
+            Offer(
+                id=offer_id,
+                title=first.title,
+                discount_type=first.discount_type,
+                discount_value=first.discount_value,
+                valid_from=first.valid_from,
+                valid_to=first.valid_to,
+                products=None if None in products else products,
+            )
+        )
+    return offers

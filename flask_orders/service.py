@@ -1,0 +1,300 @@
+"""OrderService: how a cart becomes an order, in one savepoint.
+
+Called by the blueprint, and by a host's own code as `current_orders`. It never commits and never
+rolls the session back: both belong to whoever owns the transaction.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+from flask_sqlalchemy.session import Session
+from sqlalchemy import and_, func, insert, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import scoped_session, selectinload
+from werkzeug.local import LocalProxy
+
+from .addresses import BillingAddress
+from .carts import Carts
+from .errors import (
+    BillingAddressRequired,
+    ConfigurationError,
+    EmptyCart,
+    OrderNotFound,
+    PriceChanged,
+)
+from .keys import new_key, new_number
+from .models import Models, OrderMixin, table
+from .models.contract import primary_key
+from .pricing import Currency, PricedCart, PricedLine, Pricing
+from .promotions import Promotions
+from .settings import Settings
+
+EXTENSION_KEY = "orders"
+
+AWAITING_PAYMENT = "awaiting_payment"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a customer asks for, the same through all attempts at it; `id` is the order's to be."""
+
+    id: UUID
+    customer_id: Any
+    billing_address: BillingAddress | None = None
+    expected_total: Decimal | None = None
+
+
+class OrderService:
+    """The orders of one app; `app.extensions["orders"]`, and `current_orders` while it runs."""
+
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        settings: Callable[[], Settings],
+        pricing: Pricing | None = None,
+    ) -> None:
+        self.session = session
+        self.models = models
+        self._settings = settings
+        self._pricing: Pricing = pricing or Promotions(session, models, self._currency)
+        self._carts = Carts(session, models)
+
+    @property
+    def settings(self) -> Settings:
+        """The app's `ORDERS_*` configuration, as it is now."""
+        return self._settings()
+
+    def convert(
+        self,
+        customer_id: Any,
+        *,
+        billing_address: BillingAddress | None = None,
+        expected_total: Decimal | None = None,
+    ) -> OrderMixin:
+        """Make the customer's cart an order, in a savepoint of the caller's transaction.
+
+        Nothing is committed; after an error everything is as it was before the call, and what the
+        caller has pending is still there. A conflict with another transaction (a driver's
+        deadlock or serialization error, an IntegrityError, `Conflict`) reaches the caller, who
+        must roll back and start over.
+
+        Args:
+            customer_id: the customer's primary key.
+            billing_address: left out, it is the customer's saved address.
+            expected_total: the highest acceptable total, in the shop's currency.
+
+        Returns:
+            The order, status `awaiting_payment`.
+
+        Raises:
+            EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
+            VoucherNotApplicable: nothing was ordered; each says why.
+        """
+        submission = Submission(new_key(), customer_id, billing_address, expected_total)
+        last = self.last_sequence(customer_id) or 0
+        order_id = self.place(submission, last, last)
+        # The statements above pass by what the session has loaded.
+        self.session.expire_all()
+        return self.get(customer_id, order_id)
+
+    def last_sequence(self, customer_id: Any) -> int | None:
+        """How many orders the customer has made; None if there is no such customer."""
+        order, customer = self.models.Order, self.models.Customer
+        last = (
+            select(func.coalesce(func.max(order.sequence), 0))
+            .where(order.customer_id == customer_id)
+            .scalar_subquery()
+        )
+        query = select(last)
+        if customer is not None:
+            query = query.where(primary_key(customer) == customer_id)
+        return self.session.execute(query).scalar_one_or_none()
+
+    def get(self, customer_id: Any, order_id: UUID) -> OrderMixin:
+        """The customer's order, with its items.
+
+        Raises:
+            OrderNotFound: there is none with that id, or it is somebody else's.
+        """
+        order = self.models.Order
+        found = self.session.execute(
+            select(order)
+            .where(order.id == order_id, order.customer_id == customer_id)
+            .options(selectinload(order.items))
+        ).scalar_one_or_none()
+        if found is None:
+            raise OrderNotFound
+        return found
+
+    def place(self, submission: Submission, since: int, last: int) -> UUID:
+        """Convert the cart, in a savepoint.
+
+        Args:
+            submission: what is asked for.
+            since: the customer's last order number when the request came in.
+            last: the same, when this attempt at it began.
+
+        Returns:
+            The key of the order: the submission's own, or, if the cart is empty because an order
+            was made of it since the request came in, of that one.
+
+        Raises:
+            OrdersError: a refusal. Conflict, IntegrityError: start over. Either way the savepoint
+            is rolled back.
+        """
+        with self.session.begin_nested():
+            cart = self._carts.lock(submission.customer_id, self.settings.max_lines)
+            if cart is None or not cart.items:
+                return self._order_since(submission.customer_id, since)
+            lines = self._carts.lock_products(cart.items)
+            now = datetime.now(UTC)
+            priced = self._pricing.price(lines, submission.customer_id, cart.voucher, now)
+            self._check_total(priced, submission.expected_total)
+            address_id, address = self._assign_address(submission)
+            self._carts.take_stock(lines)
+            if priced.voucher is not None:
+                self._pricing.redeem(priced.voucher, submission)
+            self._insert(submission, last + 1, priced, address_id, address, now)
+            self._carts.empty(cart)
+        return submission.id
+
+    def _currency(self) -> Currency:
+        return Currency.of(self.settings.currency)
+
+    def _order_since(self, customer_id: Any, since: int) -> UUID:
+        order = self.models.Order
+        made: UUID | None = self.session.execute(
+            select(order.id)
+            .where(order.customer_id == customer_id, order.sequence > since)
+            .order_by(order.sequence)
+            .limit(1)
+        ).scalar_one_or_none()
+        if made is None:
+            raise EmptyCart
+        return made
+
+    def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
+        if expected is not None and priced.total_amount > expected:
+            text = priced.currency.text
+            raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))
+
+    def _assign_address(self, submission: Submission) -> tuple[int, BillingAddress]:
+        given = submission.billing_address
+        if given is None:
+            return self._saved_address(submission.customer_id)
+        return self._find_or_make_address(submission.customer_id, given), given
+
+    def _saved_address(self, customer_id: Any) -> tuple[int, BillingAddress]:
+        """The customer's address that was used last, or else was entered last."""
+        address, order = self.models.Address, self.models.Order
+        used = and_(order.billing_address_id == address.id, order.customer_id == customer_id)
+        saved = self.session.execute(
+            select(address)
+            .outerjoin(order, used)
+            .where(address.customer_id == customer_id)
+            .order_by(func.coalesce(order.sequence, literal(0)).desc(), address.id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+        if saved is None:
+            raise BillingAddressRequired
+        return saved.id, BillingAddress(
+            saved.street_address, saved.postal_code, saved.city, saved.state, saved.country
+        )
+
+    def _find_or_make_address(self, customer_id: Any, given: BillingAddress) -> int:
+        rows = table(self.models.Address)
+        equal = select(rows.c.id).where(
+            rows.c.customer_id == customer_id, rows.c.fingerprint == given.fingerprint
+        )
+        found = self.session.execute(equal).scalar_one_or_none()
+        if found is not None:
+            return int(found)
+        row = {**asdict(given), "fingerprint": given.fingerprint}
+        try:
+            with self.session.begin_nested():
+                made = self.session.execute(insert(rows).values(customer_id=customer_id, **row))
+                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
+        except IntegrityError:
+            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
+            return int(self.session.execute(equal.with_for_update()).scalar_one())
+
+    def _insert(
+        self,
+        submission: Submission,
+        sequence: int,
+        priced: PricedCart,
+        address_id: int,
+        address: BillingAddress,
+        now: datetime,
+    ) -> None:
+        voucher = priced.voucher
+        self.session.execute(
+            insert(table(self.models.Order)).values(
+                id=submission.id,
+                number=new_number(),
+                sequence=sequence,
+                customer_id=submission.customer_id,
+                status=AWAITING_PAYMENT,
+                currency=priced.currency.code,
+                billing_address_id=address_id,
+                **{f"billing_{name}": text for name, text in asdict(address).items()},
+                voucher_id=None if voucher is None else voucher.id,
+                voucher_code=None if voucher is None else voucher.code,
+                items_count=priced.items_count,
+                subtotal=priced.subtotal,
+                savings_on_items=priced.savings_on_items,
+                discount_amount=priced.discount_amount,
+                amount_saved=priced.amount_saved,
+                shipping=priced.shipping,
+                total_amount=priced.total_amount,
+                created=now,
+                updated=now,
+            )
+        )
+        self.session.execute(
+            insert(table(self.models.OrderItem)),
+            [
+                _item_columns(submission.id, position, line)
+                for position, line in enumerate(priced.lines, start=1)
+            ],
+        )
+
+
+def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str, Any]:
+    offer = priced.offer
+    return {
+        "id": new_key(),
+        "order_id": order_id,
+        "position": position,
+        "product_id": priced.line.product_id,
+        "sku": priced.line.sku,
+        "name": priced.line.name,
+        "quantity": priced.quantity,
+        "list_price": priced.list_price,
+        "unit_price": priced.unit_price,
+        "discount_amount": priced.discount_amount,
+        "total_price": priced.total_price,
+        "shipping": priced.shipping,
+        "voucher_discount": priced.voucher_discount,
+        "offer_id": None if offer is None else offer.id,
+        "offer_title": None if offer is None else offer.title,
+    }
+
+
+def _current_service() -> OrderService:
+    try:
+        service: OrderService = current_app.extensions[EXTENSION_KEY]
+    except KeyError:
+        raise ConfigurationError(
+            "current_orders needs app.register_blueprint(orders_bp) first."
+        ) from None
+    return service
+
+
+current_orders: OrderService = LocalProxy(_current_service)  # type: ignore[assignment] # a proxy

@@ -1,0 +1,50 @@
+"""The `ORDERS_*` keys of `app.config`: their names, their defaults and what they may hold.
+
+Checked when the blueprint is registered; read from the app's config each time, by the service
+and the blueprint.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from .errors import ConfigurationError
+from .pricing import Currency
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Each field is the config key `ORDERS_<FIELD>`.
+
+    Attributes:
+        payment_endpoint: what `checkout` redirects to; it is given `order_id=`.
+        currency: ISO 4217 code of the shop's prices.
+        retries: attempts at one transaction before a client is told to try again.
+        max_lines: lines in one cart that can be converted.
+        max_body: bytes of a request body.
+    """
+
+    payment_endpoint: str | None = None
+    currency: str = "USD"
+    retries: int = 8
+    max_lines: int = 500
+    max_body: int = 16384
+
+    def __post_init__(self) -> None:
+        Currency.of(self.currency)
+        for name in ("retries", "max_lines", "max_body"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(
+                    f"ORDERS_{name.upper()} is {value!r}: give a whole number, 1 or more."
+                )
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """The settings in an app's config.
+
+        Raises:
+            ConfigurationError: a value can't be used; the message names the key.
+        """
+        keys = {field.name: f"ORDERS_{field.name.upper()}" for field in fields(cls)}
+        return cls(**{name: config[key] for name, key in keys.items() if key in config})

@@ -1,0 +1,49 @@
+"""SQLite in a transaction mode in which a savepoint is one.
+
+In Python's legacy mode the driver begins a transaction at the first INSERT, and a SAVEPOINT before
+that is committed as soon as it is released: an outer rollback does not undo it. So the driver is
+told to leave transactions alone, and SQLAlchemy's own BEGIN is made a real one. The cure is the
+one of SQLAlchemy's documentation of SQLite ("Serializable isolation / Savepoints"); it works on
+every Python. Called by the blueprint when it is registered.
+"""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+# An execution option: take the write lock at BEGIN, as a transaction must that reads first and
+# writes later, since waiting for the lock in its middle fails at once with SQLITE_BUSY.
+IMMEDIATE = "flask_orders_immediate"
+
+BUSY_TIMEOUT_MS = 5000
+
+
+def use_real_transactions(engine: Engine) -> None:
+    """Make BEGIN, SAVEPOINT and foreign keys work on an SQLite engine; others are left alone."""
+    if engine.dialect.name != "sqlite" or event.contains(engine, "begin", _begin):
+        return
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _begin)
+
+
+def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+    _prepare(connection)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    if driver.isolation_level is not None:
+        # It was opened before the blueprint was registered.
+        _prepare(driver)
+    if driver.in_transaction:
+        # The host follows the same recipe, and its BEGIN came first.
+        return
+    immediate = connection.get_execution_options().get(IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,190 @@
+"""One whole transaction, and again while the database says "conflict".
+
+Called by the blueprint, which owns the request's transaction. What an error means is decided
+here, by the driver's own codes.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from flask_sqlalchemy.session import Session as HostSession
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import (
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+    scoped_session,
+)
+
+from .errors import ConfigurationError, Conflict, TryAgain
+from .sqlite import IMMEDIATE
+
+log = logging.getLogger("flask_orders")
+
+Known = TypeVar("Known")
+Result = TypeVar("Result")
+
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 1.0
+
+# PostgreSQL: serialization failure, deadlock, lock timeout; unique and foreign key violation, by
+# which a race is noticed that no lock could prevent.
+SQLSTATES = frozenset({"40001", "40P01", "55P03", "23505", "23503"})
+# InnoDB: lock wait timeout, deadlock or Galera certification, a savepoint that went with the
+# rolled-back transaction, changed since the snapshot was taken; duplicate key, missing or deleted
+# parent row.
+MYSQL_CODES = frozenset({1205, 1213, 1305, 1020, 1062, 1452, 1451})
+SQLITE_NAMES = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_CONSTRAINT_UNIQUE",
+    "SQLITE_CONSTRAINT_PRIMARYKEY",
+    "SQLITE_CONSTRAINT_FOREIGNKEY",
+)
+
+# The database is away or takes no one in: PostgreSQL's classes 08 and 57P, too many connections;
+# MariaDB's connection errors, shutdown, Galera without a quorum (1047; 1180 at COMMIT).
+AWAY_SQLSTATES = ("08", "57P", "53300")
+AWAY_MYSQL_CODES = frozenset({1040, 1047, 1053, 1180, 2002, 2003, 2006, 2013})
+
+_CHANGED = "flask_orders_changed"
+
+
+def in_transaction(
+    session: scoped_session[HostSession],
+    read: Callable[[], Known],
+    work: Callable[[Known, Known], Result],
+    *,
+    mapper: type[Any],
+    attempts: int,
+) -> Result:
+    """Run `work(first, latest)` in one transaction and commit it; on a conflict, all of it again.
+
+    `read` runs before each attempt, in a transaction of its own, which is ended before `work`
+    begins, so that `work` sees the database as it is now and not as it was when the request's
+    user was looked up. `work` is given what the first and what the latest `read` has returned.
+
+    Raises:
+        ConfigurationError: the session holds changes of the host's, which a rollback would lose.
+        TryAgain: conflicts went on through all attempts, or the database is away.
+    """
+    _refuse_pending_changes(session)
+    reads: list[Known] = []
+    for pause in _pauses(attempts):
+        try:
+            reads.append(read())
+            session.rollback()
+            session.connection(
+                bind_arguments={"mapper": mapper}, execution_options={IMMEDIATE: True}
+            )
+            result = work(reads[0], reads[-1])
+            session.commit()
+        except Exception as error:
+            session.rollback()
+            if not is_conflict(error):
+                raise
+            log.info("conflict: %s", _name(error))
+            time.sleep(pause)
+        else:
+            return result
+    raise TryAgain
+
+
+def watch_changes(session: scoped_session[HostSession]) -> None:
+    """Have the session remember that it has sent changes that are not committed yet."""
+    if event.contains(session, "after_flush", _after_flush):
+        return
+    event.listen(session, "after_flush", _after_flush)
+    event.listen(session, "do_orm_execute", _on_execute)
+    event.listen(session, "after_transaction_end", _after_transaction_end)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the same transaction may succeed when it is run again."""
+    if isinstance(error, Conflict):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        # Lost before COMMIT it has done nothing; lost at COMMIT, `work` finds what it has done.
+        return True
+    return any(_is_conflict_of_driver(original) for original in _driver_errors(error))
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database can't be reached or takes no one in."""
+    if isinstance(error, PoolTimeout):
+        return True
+    return any(_is_away_of_driver(original) for original in _driver_errors(error))
+
+
+def _is_conflict_of_driver(original: BaseException) -> bool:
+    return (
+        getattr(original, "sqlstate", None) in SQLSTATES
+        or _mysql_code(original) in MYSQL_CODES
+        or str(getattr(original, "sqlite_errorname", "")).startswith(SQLITE_NAMES)
+    )
+
+
+def _is_away_of_driver(original: BaseException) -> bool:
+    sqlstate = getattr(original, "sqlstate", "")
+    if sqlstate is None:  # psycopg could not connect: no server has given it a state
+        return type(original).__name__ == "OperationalError"
+    return sqlstate.startswith(AWAY_SQLSTATES) or _mysql_code(original) in AWAY_MYSQL_CODES
+
+
+def _mysql_code(original: BaseException) -> Any:
+    return original.args[0] if original.args else None
+
+
+def _driver_errors(error: BaseException) -> Iterator[BaseException]:
+    """The drivers' errors in the chain: InnoDB's deadlock hides behind "no such SAVEPOINT"."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, DBAPIError) and link.orig is not None:
+            yield link.orig
+        link = link.__cause__ or link.__context__
+
+
+def _name(error: BaseException) -> str:
+    """What an error is, without its parameters, which are a customer's."""
+    codes = [
+        str(getattr(original, "sqlstate", None) or _mysql_code(original))
+        for original in _driver_errors(error)
+    ]
+    return " ".join([type(error).__name__, *codes])
+
+
+def _pauses(attempts: int) -> Iterator[float]:
+    for attempt in range(attempts):
+        longest = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
+        yield random.uniform(longest / 2, longest)  # noqa: S311 - it only spreads the load
+
+
+def _refuse_pending_changes(session: scoped_session[HostSession]) -> None:
+    pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
+    if pending or session().info.get(_CHANGED):
+        names = ", ".join(sorted({type(one).__name__ for one in pending})) or "already flushed"
+        raise ConfigurationError(
+            f"db.session holds changes that nobody has committed ({names}), and the order needs a "
+            "transaction of its own: commit or roll back what your before_request functions and "
+            "your JWT user lookup change, or call current_orders.convert(...) in a view of yours."
+        )
+
+
+def _after_flush(session: Session, _context: UOWTransaction) -> None:
+    session.info[_CHANGED] = True
+
+
+def _on_execute(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        state.session.info[_CHANGED] = True
+
+
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_CHANGED, None)
