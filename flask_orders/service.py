@@ -203,9 +203,7 @@ class OrderService:
         ).scalar_one_or_none()
         if saved is None:
             raise BillingAddressRequired
-        return saved.id, BillingAddress(
-            saved.street_address, saved.postal_code, saved.city, saved.state, saved.country
-        )
+        return saved.id, saved.as_value()
 
     def _find_or_make_address(self, customer_id: Any, given: BillingAddress) -> int:
         rows = table(self.models.Address)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    event,
     inspect,
 )
 from sqlalchemy.orm import RelationshipProperty, relationship
@@ -190,6 +191,8 @@ class _Declaration:
         self._add(address, self._customer_column(ondelete="CASCADE", nullable=False))
         rows = table(address)
         self._constrain(address, UniqueConstraint(rows.c.customer_id, rows.c.fingerprint))
+        event.listen(address, "before_insert", _keep_fingerprint)
+        event.listen(address, "before_update", _keep_fingerprint)
         return address
 
     def _offer(self, product: type[Any]) -> tuple[type[OfferMixin], Table]:
@@ -319,6 +322,11 @@ def _reference(
     """A foreign key of the type of what it points to; indexed, since deleting that looks here."""
     key = ForeignKey(primary_key(target), ondelete=ondelete)
     return Column(name, key, index=index, **options)
+
+
+def _keep_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
+    """Whoever writes an address book entry through the ORM, it is found by its equal again."""
+    address.fingerprint = address.as_value().fingerprint
 
 
 def _amounts_not_negative(what: str, names: tuple[str, ...]) -> CheckConstraint:

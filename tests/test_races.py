@@ -1,0 +1,169 @@
+"""Customers who are faster than each other: real threads on real databases, many rounds."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import text, update
+from werkzeug.test import TestResponse
+
+from .shops import ADDRESS, Shop
+
+ROUNDS = 5
+THREADS = 6
+
+SAVE = {"action": "save_order", "billing_address": ADDRESS}
+
+
+Returned = TypeVar("Returned")
+
+
+def at_once(*calls: Callable[[], Returned]) -> list[Returned]:
+    """Run the calls in threads of their own, released together; what they return, in that order."""
+    barrier = threading.Barrier(len(calls))
+    answers: dict[int, Returned] = {}
+
+    def run(i: int) -> None:
+        barrier.wait()
+        answers[i] = calls[i]()
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answers[i] for i in range(len(calls))]
+
+
+def outcomes(answers: list[TestResponse]) -> Counter[object]:
+    return Counter(
+        answer.status_code if answer.status_code < 400 else answer.json["code"]
+        for answer in answers
+    )
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
+    customer, product = shop.customer(), shop.product(stock=50)
+    shop.cart(customer, {product: 2})
+
+    answers = at_once(*[lambda: shop.post(customer, SAVE)] * THREADS)
+
+    (order,) = shop.rows("orders")
+    (item,) = shop.rows("order_items")
+    assert item["quantity"] == 2
+    assert shop.rows("products")[0]["stock"] == 48
+    assert set(outcomes(answers)) <= {201, "empty_cart"}
+    saved = [answer for answer in answers if answer.status_code == 201]
+    assert {answer.headers["Location"].split("/")[-2] for answer in saved} == {str(order["id"])}
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
+    voucher = shop.voucher("TWO", "1.00", usage="multiple", usage_limit=2)
+    customers = [shop.customer() for _ in range(THREADS)]
+    for customer in customers:
+        # A product for each, so that no lock but the voucher's keeps them apart.
+        shop.cart(customer, {shop.product(): 1}, voucher)
+
+    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+
+    assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
+    assert shop.rows("vouchers")[0]["times_used"] == 2
+    assert [order["voucher_id"] for order in shop.rows("orders")] == [voucher, voucher]
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_products_in_opposite_order_sell_out_without_a_deadlock(
+    shop: Shop, round_: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flask_orders")
+    products = [shop.product(stock=3) for _ in range(4)]
+    customers = [shop.customer() for _ in range(THREADS)]
+    for i, customer in enumerate(customers):
+        shop.cart(customer, dict.fromkeys(products if i % 2 else reversed(products), 1))
+
+    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+
+    assert outcomes(answers) == {201: 3, "item_unavailable": THREADS - 3}
+    assert [product["stock"] for product in shop.rows("products")] == [0] * 4
+    assert sum(item["quantity"] for item in shop.rows("order_items")) == 12
+    assert "conflict" not in caplog.text
+
+
+def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host's own code locks two products in the other order."""
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time, and so no deadlock")
+    caplog.set_level(logging.INFO, "flask_orders")
+    customer, first, second = shop.customer(), shop.product(), shop.product()
+    shop.cart(customer, {first: 1, second: 1})
+    product = shop.models.Product
+    second_is_locked = threading.Event()
+
+    def restock() -> None:
+        with shop.session() as session:
+            session.execute(update(product).where(product.id == second).values(stock=100))
+            second_is_locked.set()
+            wait_for_lock_wait(shop)
+            session.execute(update(product).where(product.id == first).values(stock=100))
+
+    def order() -> TestResponse:
+        second_is_locked.wait()
+        return shop.post(customer, SAVE)
+
+    _, answer = at_once(restock, order)
+
+    assert isinstance(answer, TestResponse)
+    assert answer.status_code == 201
+    assert "conflict" in caplog.text
+    assert [row["stock"] for row in shop.rows("products")] == [99, 99]
+
+
+def wait_for_lock_wait(shop: Shop) -> None:
+    """Return when some transaction of this database waits for a lock."""
+    waiting = {
+        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+        "mysql": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+    }[shop.engine.dialect.name]
+    for _ in range(50):
+        with shop.engine.connect() as connection:
+            if connection.execute(text(waiting)).scalar_one():
+                return
+        time.sleep(0.2)  # InnoDB shows the same answer to who asks within 0.1 s.
+    raise AssertionError("nobody waits for a lock")
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -> None:
+    product = shop.product(stock=None)
+    customers = [shop.customer() for _ in range(THREADS)]
+    for customer in customers:
+        shop.cart(customer, {product: 1})
+
+    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+
+    assert outcomes(answers) == {201: THREADS}
+    assert len(shop.rows("order_addresses")) == THREADS
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_line_that_is_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
+    customer, first, second = shop.customer(), shop.product(), shop.product()
+    cart = shop.cart(customer, {first: 1})
+
+    def add() -> None:
+        shop.add(shop.models.CartItem(cart_id=cart, product_id=second, quantity=1))
+
+    at_once(lambda: shop.post(customer, SAVE), add)
+
+    ordered = [item["product_id"] for item in shop.rows("order_items")]
+    kept = [item["product_id"] for item in shop.rows("cart_items")]
+    assert sorted(ordered + kept) == [first, second]
+    assert len(shop.rows("orders")) == 1

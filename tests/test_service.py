@@ -1,0 +1,87 @@
+"""`current_orders.convert` inside a transaction of the host's own."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from flask_orders import BillingAddressSchema, ConfigurationError, OrdersError, current_orders
+
+from .shops import ADDRESS, Shop
+
+BILLING = BillingAddressSchema().load(ADDRESS)
+
+
+@pytest.fixture
+def customer(shop: Shop) -> Iterator[int]:
+    """A customer with a cart, in an app context."""
+    customer = shop.customer()
+    shop.cart(customer, {shop.product("10.00", stock=3): 2}, shop.voucher("SPRING", "10%"))
+    with shop.app.app_context():
+        yield customer
+
+
+def test_the_order_is_returned_and_committed_by_the_host(shop: Shop, customer: int) -> None:
+    order = current_orders.convert(customer, billing_address=BILLING)
+
+    assert (order.customer_id, order.status, order.items_count) == (customer, "awaiting_payment", 2)
+    assert [item.quantity for item in order.items] == [2]
+    shop.db.session.rollback()
+    assert shop.rows("orders") == []
+    assert len(shop.rows("cart_items")) == 1
+
+    current_orders.convert(customer, billing_address=BILLING)
+    shop.db.session.commit()
+    assert len(shop.rows("orders")) == 1
+    assert shop.rows("cart_items") == []
+
+
+def test_what_the_host_has_pending_survives_a_refusal(shop: Shop, customer: int) -> None:
+    before = shop.everything()
+    shop.db.session.add(shop.models.Offer(title="Mine", discount_type="fixed", discount_value=Decimal(1)))
+    with pytest.raises(OrdersError, match="saved address"):
+        current_orders.convert(customer)
+    shop.db.session.commit()
+
+    after = shop.everything()
+    assert [offer["title"] for offer in after.pop("offers")] == ["Mine"]
+    before.pop("offers")
+    assert after == before
+
+
+def test_the_host_sees_its_own_objects_as_they_are_now(shop: Shop, customer: int) -> None:
+    session, models = shop.db.session, shop.models
+    product = session.scalars(select(models.Product)).one()
+    cart = session.scalars(select(models.Cart)).one()
+    assert (product.stock, len(cart.items)) == (3, 1)
+
+    current_orders.convert(customer, billing_address=BILLING)
+
+    assert (product.stock, cart.items, cart.voucher) == (1, [], None)
+
+
+def test_an_object_that_the_session_knows_already_is_read_anew(shop: Shop, customer: int) -> None:
+    product = shop.db.session.scalars(select(shop.models.Product)).one()
+    key = product.id
+    if shop.engine.dialect.name == "sqlite":
+        # Its readers see one snapshot until they end, and may not write after somebody else has.
+        shop.db.session.rollback()
+    with shop.session() as session:
+        session.get_one(shop.models.Product, key).price = Decimal(12)
+
+    assert current_orders.convert(customer, billing_address=BILLING).subtotal == 24
+
+
+def test_an_expected_total_is_heeded(shop: Shop, customer: int) -> None:
+    with pytest.raises(OrdersError, match=r"18\.00"):
+        current_orders.convert(customer, billing_address=BILLING, expected_total=Decimal("17.99"))
+
+
+def test_without_the_blueprint_the_error_names_the_cure() -> None:
+    with (
+        Flask("empty").app_context(),
+        pytest.raises(ConfigurationError, match=r"register_blueprint\(orders_bp\) first"),
+    ):
+        current_orders.convert(1)

@@ -1,0 +1,207 @@
+"""What it costs a host to install it, and what it is told when something is missing."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import URL
+
+import flask_orders
+from flask_orders import ConfigurationError, current_orders, declare_models, order_placed, orders_bp
+
+from .shops import ADDRESS, ORDERS, Shop, make_shop
+
+PACKAGE = Path(flask_orders.__file__).parent
+
+
+def make_app(url: URL | str, **config: object) -> tuple[Flask, SQLAlchemy]:
+    """The README's five lines."""
+    app, db = Flask("new"), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI=str(url), JWT_SECRET_KEY="s" * 32, **config)
+    JWTManager(app)
+    db.init_app(app)
+    app.register_blueprint(orders_bp)
+    return app, db
+
+
+def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
+    app, db = make_app(database.render_as_string(hide_password=False))
+    with app.app_context():
+        db.create_all()
+        models = current_orders.models
+        product = models.Product(sku="A", name="A", price=3)
+        db.session.add(
+            models.Cart(customer_id="ann", items=[models.CartItem(product=product, quantity=1)])
+        )
+        db.session.commit()
+        token = create_access_token("ann")
+    answer = app.test_client().post(
+        ORDERS,
+        json={"action": "save_order", "billing_address": ADDRESS},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 201, answer.text
+    with app.app_context():
+        db.session.remove()
+        db.drop_all()
+        db.engine.dispose()
+
+
+def test_before_init_app_the_error_says_so() -> None:
+    with pytest.raises(ConfigurationError, match=r"needs db\.init_app\(app\) first"):
+        Flask("early").register_blueprint(orders_bp)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ORDERS_CURRENCY", "EURO"), ("ORDERS_RETRIES", 0), ("ORDERS_MAX_BODY", "16K")],
+)
+def test_a_wrong_setting_is_named_at_once(key: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=key):
+        make_app("sqlite://", **{key: value})
+
+
+def test_create_app_may_run_any_number_of_times() -> None:
+    db = SQLAlchemy()
+    apps = []
+    for _ in range(3):
+        app = Flask("factory")
+        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
+        JWTManager(app)
+        db.init_app(app)
+        app.register_blueprint(orders_bp)
+        apps.append(app)
+    found = []
+    for app in apps:
+        with app.app_context():
+            found.append(current_orders.models)
+    assert found[0] is found[1] is found[2]
+
+
+def test_two_dbs_are_two_sets_of_models() -> None:
+    first, second = SQLAlchemy(), SQLAlchemy()
+    assert declare_models(first).Order is not declare_models(second).Order
+
+
+def test_the_same_call_returns_the_same_models_and_another_one_is_refused() -> None:
+    db = SQLAlchemy()
+    assert declare_models(db) is declare_models(db)
+    with pytest.raises(ConfigurationError, match=r"before register_blueprint\(orders_bp\)"):
+        declare_models(db, table_prefix="fo_")
+
+
+def test_a_prefix_is_put_before_every_table() -> None:
+    db = SQLAlchemy()
+    declare_models(db, table_prefix="fo_")
+    assert len(db.metadata.tables) == 10
+    assert all(name.startswith("fo_") for name in db.metadata.tables)
+
+
+def test_a_database_that_is_away_is_503() -> None:
+    shop_url = "postgresql+psycopg://nobody@127.0.0.1:9/nothing"
+    app, _ = make_app(shop_url)
+    with app.app_context():
+        token = create_access_token("ann")
+    answer = app.test_client().post(
+        ORDERS, json={"action": "save_order"}, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert (answer.status_code, answer.json["code"]) == (503, "try_again")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_signal_is_sent_once_after_the_commit_and_a_failing_receiver_harms_nobody(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    seen = []
+
+    def receive(app: Flask, order: object) -> None:
+        seen.append((app, order, len(shop.rows("orders"))))
+        raise RuntimeError("a receiver of the host's")
+
+    with order_placed.connected_to(receive):
+        made = shop.post(customer)
+        shop.post(customer)
+
+    assert made.status_code == 201
+    ((app, order, rows),) = seen
+    assert (app, type(order), rows) == (shop.app, shop.models.Order, 1)
+    assert "a receiver of order-placed failed" in caplog.text
+
+
+def test_the_currency_is_locked_into_the_order(database: URL) -> None:
+    shop = make_shop(database, ORDERS_CURRENCY="JPY")
+    customer = shop.customer()
+    shop.cart(customer, {shop.product("1000.4"): 3})
+    order = shop.order(customer)
+    shop.app.config["ORDERS_CURRENCY"] = "USD"
+    assert (order["currency"], order["total_amount"]) == ("JPY", "3000")
+    assert shop.get(customer, order["url"]).json == order
+    shop.close()
+
+
+def test_requests_go_down_one_stair_and_never_up() -> None:
+    """The layers of the package, read off its import statements."""
+    allowed = {
+        "errors": set(),
+        "keys": set(),
+        "signals": set(),
+        "addresses": set(),
+        "sqlite": set(),
+        "pricing": {"errors"},
+        "settings": {"errors", "pricing"},
+        "models": {"errors", "addresses"},
+        "schemas": {"addresses", "pricing"},
+        "transaction": {"errors", "sqlite"},
+        "promotions": {"errors", "models", "pricing"},
+        "carts": {"errors", "models", "pricing"},
+        "service": {
+            *("addresses", "carts", "errors", "keys", "models", "pricing"),
+            *("promotions", "settings"),
+        },
+        "blueprint": {
+            *("errors", "keys", "models", "pricing", "schemas", "service", "settings"),
+            *("signals", "sqlite", "transaction"),
+        },
+    }
+    found = {
+        name: set(itertools.chain.from_iterable(_imports(path) for path in paths)) - {name}
+        for name, paths in _modules().items()
+    }
+    assert found == allowed
+
+
+def _modules() -> dict[str, list[Path]]:
+    files = {path.stem: [path] for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    return {**files, "models": list((PACKAGE / "models").glob("*.py"))}
+
+
+def _imports(path: Path) -> list[str]:
+    top = 1 + len(path.relative_to(PACKAGE).parents) - 1
+    return [
+        node.module.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == top and node.module
+    ]
+
+
+@pytest.mark.parametrize("name", ["service", "pricing", "models/declare", "carts"])
+def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text())
+    names = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("flask", "flask_jwt_extended")
+        for alias in node.names
+    }
+    assert names <= {"current_app"}
+
+
+def test_every_public_name_is_in_the_readme() -> None:
+    readme = (PACKAGE.parent / "README.md").read_text()
+    assert [name for name in flask_orders.__all__ if f"`{name}" not in readme] == []

@@ -1,0 +1,97 @@
+"""SQLite's transaction mode: a savepoint is one, and readers who write later take turns."""
+
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask_jwt_extended import JWTManager
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event, text
+
+from flask_orders import current_orders, orders_bp
+
+
+def make_app(path: Path, *, with_orders: bool = True) -> tuple[Flask, SQLAlchemy]:
+    app, db = Flask("sqlite"), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{path}", JWT_SECRET_KEY="s" * 32)
+    JWTManager(app)
+    db.init_app(app)
+    if with_orders:
+        app.register_blueprint(orders_bp)
+    return app, db
+
+
+def leak(app: Flask, db: SQLAlchemy, path: Path) -> int:
+    """Write in a savepoint, roll the transaction back; how many rows are left of it."""
+    sqlite3.connect(path).execute("CREATE TABLE leaks (id INTEGER)").connection.close()
+    with app.app_context():
+        db.session.execute(text("SELECT 1"))
+        with db.session.begin_nested():
+            db.session.execute(text("INSERT INTO leaks VALUES (1)"))
+        db.session.rollback()
+        db.engine.dispose()
+    connection = sqlite3.connect(path)
+    (count,) = connection.execute("SELECT count(*) FROM leaks").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_a_released_savepoint_is_undone_by_an_outer_rollback(tmp_path: Path) -> None:
+    assert leak(*make_app(tmp_path / "db"), tmp_path / "db") == 0
+
+
+def test_the_same_without_us_is_not_undone(tmp_path: Path) -> None:
+    """Why the library changes the mode at all: if this fails, the driver has learned it."""
+    assert leak(*make_app(tmp_path / "db", with_orders=False), tmp_path / "db") == 1
+
+
+def test_a_connection_from_before_the_registration_is_mended_too(tmp_path: Path) -> None:
+    app, db = make_app(tmp_path / "db", with_orders=False)
+    with app.app_context():
+        db.session.execute(text("SELECT 1"))
+        db.session.remove()
+    app.register_blueprint(orders_bp)
+    assert leak(app, db, tmp_path / "db") == 0
+
+
+def test_a_host_that_follows_the_same_recipe_is_left_alone(tmp_path: Path) -> None:
+    app, db = make_app(tmp_path / "db", with_orders=False)
+    with app.app_context():
+        engine = db.engine
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    app.register_blueprint(orders_bp)
+    assert leak(app, db, tmp_path / "db") == 0
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("foreign_keys", 1), ("journal_mode", "wal"), ("busy_timeout", 5000)]
+)
+def test_a_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> None:
+    app, db = make_app(tmp_path / "db")
+    with app.app_context():
+        assert db.session.execute(text(f"PRAGMA {pragma}")).scalar() == value
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_money_is_stored_without_a_float(tmp_path: Path) -> None:
+    app, db = make_app(tmp_path / "db")
+    with app.app_context():
+        db.create_all()
+        product = current_orders.models.Product
+        db.session.add(product(sku="A", name="A", price=Decimal("12345678901234.5678")))
+        db.session.commit()
+        kind = db.session.execute(text("SELECT typeof(price), price FROM products")).one()
+        assert tuple(kind) == ("integer", 123456789012345678)
+        assert db.session.scalars(db.select(product.price)).one() == Decimal("12345678901234.5678")
+        with pytest.raises(Exception, match="not the float"):
+            db.session.scalars(db.select(product).where(product.price > 0.1))
+        db.session.remove()
+        db.engine.dispose()
