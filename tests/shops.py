@@ -113,26 +113,25 @@ class Shop:
         with self.app.app_context():
             return {"Authorization": f"Bearer {create_access_token(str(customer))}"}
 
-    def post(self, customer: Any, body: Any = None, **options: Any) -> TestResponse:
+    def post(self, customer: Any, request: Any = None, **options: Any) -> TestResponse:
         """Ask for an order: by default save_order with the address of the page."""
-        if body is None:
-            body = {"action": "save_order", "billing_address": ADDRESS}
+        if request is None:
+            request = {"action": "save_order", "billing_address": ADDRESS}
         options.setdefault("headers", self.token(customer))
         if "data" not in options:
-            options["json"] = body
+            options["json"] = request
         return self.app.test_client().post(ORDERS, **options)
 
     def get(self, customer: Any, url: str, **headers: str) -> TestResponse:
         return self.app.test_client().get(url, headers={**self.token(customer), **headers})
 
-    def order(self, customer: Any, **body: Any) -> dict[str, Any]:
+    def order(self, customer: Any, **fields: Any) -> dict[str, Any]:
         """Make an order of the customer's cart; the order as it is answered."""
-        made = self.post(customer, {"action": "save_order", "billing_address": ADDRESS, **body})
+        made = self.post(customer, {"action": "save_order", "billing_address": ADDRESS, **fields})
         assert made.status_code == 201, made.text
         answered = self.get(customer, made.headers["Location"])
         assert answered.status_code == 200, answered.text
-        order: dict[str, Any] = answered.json
-        return order
+        return body(answered)
 
     def rows(self, table_name: str) -> list[dict[str, Any]]:
         """What the database holds, read by a connection that has seen nothing else."""
@@ -151,6 +150,12 @@ class Shop:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def body(answer: TestResponse) -> dict[str, Any]:
+    """The JSON object of an answer."""
+    assert isinstance(answer.json, dict), answer.text
+    return answer.json
 
 
 def make_shop(url: URL, **config: Any) -> Shop:

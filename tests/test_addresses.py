@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .shops import ADDRESS, Shop
+from .shops import ADDRESS, Shop, body
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_country_that_is_no_full_name(shop: Shop, customer: int, given: str, h
         customer, {"action": "checkout", "billing_address": {**ADDRESS, "country": given}}
     )
     assert answer.status_code == 400
-    assert hint in answer.json["errors"]["billing_address.country"][0]
+    assert hint in body(answer)["errors"]["billing_address.country"][0]
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_a_bad_field_is_named(shop: Shop, customer: int, field: str, value: Any)
     answer = shop.post(
         customer, {"action": "checkout", "billing_address": {**ADDRESS, field: value}}
     )
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_request")
-    assert list(answer.json["errors"]) == [f"billing_address.{field}"]
+    assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
+    assert list(body(answer)["errors"]) == [f"billing_address.{field}"]
     assert shop.everything() == before
 
 
 @pytest.mark.parametrize("address", [[], "Main St", 1, True])
 def test_an_address_that_is_no_object(shop: Shop, customer: int, address: Any) -> None:
     answer = shop.post(customer, {"action": "checkout", "billing_address": address})
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_request")
+    assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
 
 
 def test_a_state_may_be_empty(shop: Shop, customer: int) -> None:

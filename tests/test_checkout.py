@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from .shops import ADDRESS, ORDERS, Shop
+from .shops import ADDRESS, ORDERS, Shop, body
 
 PAGE = {"action": "checkout", "billing_address": ADDRESS}
 
@@ -42,7 +42,7 @@ def test_the_path_without_its_slash_is_answered_too(shop: Shop) -> None:
 
     made = client.post(ORDERS.rstrip("/"), json=PAGE, headers=headers)
     assert made.status_code == 303
-    found = client.get(made.json["order"].rstrip("/"), headers=headers)
+    found = client.get(body(made)["order"].rstrip("/"), headers=headers)
     assert found.status_code == 200
 
 
@@ -209,5 +209,5 @@ def test_a_stranger_s_order_and_none_look_the_same(shop: Shop) -> None:
     nonsense = shop.get(stranger, f"{ORDERS}nonsense/")
 
     assert theirs.status_code == 404
-    assert theirs.json["code"] == "order_not_found"
+    assert body(theirs)["code"] == "order_not_found"
     assert theirs.data == none.data == nonsense.data

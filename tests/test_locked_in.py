@@ -14,12 +14,13 @@ from .shops import Shop
 def test_edits_change_no_order(shop: Shop) -> None:
     customer, order = make_order(shop)
     with shop.session() as session:
-        for name, values in {
+        edits: dict[str, dict[str, Any]] = {
             "Product": {"price": Decimal(1), "name": "New", "sku": "NEW", "shipping": Decimal(9)},
             "Offer": {"title": "New", "discount_value": Decimal(1)},
             "Voucher": {"code": "NEW", "discount_value": Decimal(1)},
             "Address": {"city": "New", "country": "DE"},
-        }.items():
+        }
+        for name, values in edits.items():
             session.execute(sa.update(getattr(shop.models, name)).values(values))
 
     assert shop.get(customer, order["url"]).json == order

@@ -175,13 +175,13 @@ def test_what_a_voucher_is_refused_for(values: dict[str, Any], refusal: str | No
 def test_a_price_with_more_digits_than_its_currency_saves_nothing() -> None:
     currency = Currency.of("USD")
     priced = PricedLine.of(line(Decimal("1.005"), quantity=3), currency)
-    assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), 0)
+    assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), Decimal(0))
 
 
 def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
     currency = Currency.of("USD")
     cart = PricedCart.of([PricedLine.of(line(Decimal(3)), currency)], currency, discount=Decimal(5))
-    assert (cart.discount_amount, cart.total_amount) == (3, 0)
+    assert (cart.discount_amount, cart.total_amount) == (Decimal(3), Decimal(0))
 
 
 def test_a_currency_that_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 from werkzeug.test import TestResponse
 
-from .shops import ADDRESS, Shop
+from .shops import ADDRESS, Shop, body
 
 ROUNDS = 5
 THREADS = 6
@@ -41,7 +41,7 @@ def at_once(*calls: Callable[[], Returned]) -> list[Returned]:
 
 def outcomes(answers: list[TestResponse]) -> Counter[object]:
     return Counter(
-        answer.status_code if answer.status_code < 400 else answer.json["code"]
+        answer.status_code if answer.status_code < 400 else body(answer)["code"]
         for answer in answers
     )
 

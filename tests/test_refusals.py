@@ -11,7 +11,7 @@ from flask_jwt_extended import create_access_token
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from .shops import ADDRESS, Shop
+from .shops import ADDRESS, Shop, body
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 NOW = datetime.now(UTC)
@@ -26,9 +26,9 @@ def nothing_changed(shop: Shop) -> Iterator[None]:
 
 
 def refused(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
-    assert (answer.status_code, answer.json["code"]) == (status, code), answer.text
+    assert (answer.status_code, body(answer)["code"]) == (status, code), answer.text
     assert answer.mimetype == "application/problem+json"
-    problem: dict[str, Any] = answer.json
+    problem = body(answer)
     assert problem["type"] == f"urn:problem-type:flask-orders:{code}"
     assert problem["status"] == status
     assert problem["title"]

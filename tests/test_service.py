@@ -40,7 +40,9 @@ def test_the_order_is_returned_and_committed_by_the_host(shop: Shop, customer: i
 
 def test_what_the_host_has_pending_survives_a_refusal(shop: Shop, customer: int) -> None:
     before = shop.everything()
-    shop.db.session.add(shop.models.Offer(title="Mine", discount_type="fixed", discount_value=Decimal(1)))
+    shop.db.session.add(
+        shop.models.Offer(title="Mine", discount_type="fixed", discount_value=Decimal(1))
+    )
     with pytest.raises(OrdersError, match="saved address"):
         current_orders.convert(customer)
     shop.db.session.commit()

@@ -31,7 +31,15 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-class OrderMixin:
+class _Row:
+    """What every declarative base gives its classes, for the type checker."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **columns: Any) -> None: ...
+
+
+class OrderMixin(_Row):
     """An order: who bought what, where the bill goes, and every amount, locked in for good.
 
     Amounts are in `currency` (ISO 4217), by the formulas of the README's section "Money".
@@ -66,7 +74,7 @@ class OrderMixin:
         items: Mapped[list[Any]]
 
 
-class OrderItemMixin:
+class OrderItemMixin(_Row):
     """A line of an order: the product as it was, and what it cost."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -89,7 +97,7 @@ class OrderItemMixin:
         order: Mapped[Any]
 
 
-class AddressMixin:
+class AddressMixin(_Row):
     """An entry of a customer's address book; `country` is an ISO 3166-1 alpha-2 code."""
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -110,7 +118,7 @@ class AddressMixin:
         )
 
 
-class ProductMixin:
+class ProductMixin(_Row):
     """What the shop sells. `price` and `shipping` (of a whole line) are in the shop's currency.
 
     `shipping` None means free; `stock` None means that it is not counted.
@@ -125,7 +133,7 @@ class ProductMixin:
     active: Mapped[bool] = mapped_column(default=True)
 
 
-class CartMixin:
+class CartMixin(_Row):
     """The customer's open cart."""
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -137,7 +145,7 @@ class CartMixin:
         items: Mapped[list[Any]]
 
 
-class CartItemMixin:
+class CartItemMixin(_Row):
     """A product and a number of units in a cart."""
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -150,7 +158,7 @@ class CartItemMixin:
         product: Mapped[Any]
 
 
-class OfferMixin:
+class OfferMixin(_Row):
     """An automatic discount on its products, or, if it has none, on every product.
 
     `discount_value` is per cent for a `percentage`, and an amount per unit for a `fixed` one. It is
@@ -174,7 +182,7 @@ class OfferMixin:
         return _one_of(key, value, DISCOUNT_TYPES)
 
 
-class VoucherMixin:
+class VoucherMixin(_Row):
     """A code that gives a discount on an order's subtotal after offers.
 
     `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` (None: no
@@ -206,7 +214,7 @@ class VoucherMixin:
         return _one_of(key, value, USAGES)
 
 
-class VoucherRedemptionMixin:
+class VoucherRedemptionMixin(_Row):
     """That a customer has used a once-per-customer voucher; at most one row for both."""
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
