@@ -5,9 +5,8 @@ host's classes are called, no statement here depends on the number of lines.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from flask_sqlalchemy.session import Session
@@ -16,7 +15,7 @@ from sqlalchemy.orm import lazyload, scoped_session
 
 from .errors import ConfigurationError, Conflict, InvalidRequest, ItemUnavailable
 from .models import Models, row_count, table
-from .pricing import ZERO, CartLine
+from .pricing import CartLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +84,22 @@ class Carts:
         """Lock the products in the order of their keys, so that no two conversions deadlock.
 
         Raises:
-            ItemUnavailable: a product is gone, inactive, without a price or short of stock.
+            ItemUnavailable: a product is gone, inactive or short of stock.
         """
         products = self._read_products({item.product_id for item in items} - {None})
-        wanted = Counter[Any]()
-        for item in items:
-            wanted[item.product_id] += item.quantity if _is_count(item.quantity) else 0
-        refused = []
-        for item in items:
-            product = products.get(item.product_id)
-            reason = _refusal(product, item.quantity, wanted[item.product_id])
-            if reason is not None:
-                refused.append(_unavailable(item, product, reason))
+        lines = [
+            CartLine(item.key, item.product_id, products.get(item.product_id), item.quantity)
+            for item in items
+        ]
+        wanted = _units(line for line in lines if _is_count(line.quantity))
+        refused = [
+            line.unavailable(*refusal)
+            for line in lines
+            if (refusal := _refusal(line, wanted[line.product_id])) is not None
+        ]
         if refused:
             raise ItemUnavailable(refused)
-        return [_line(item, products[item.product_id]) for item in items]
+        return lines
 
     def _read_products(self, keys: set[Any]) -> dict[Any, Any]:
         product, key = self._models.Product, self._models.columns.product_key
@@ -122,10 +122,7 @@ class Carts:
             Conflict: the stock is no longer what it was under the lock.
         """
         stock, key = self._models.columns.product_stock, self._models.columns.product_key
-        units = Counter[Any]()
-        for line in lines:
-            if line.product.stock is not None:
-                units[line.product_id] += line.quantity
+        units = _units(line for line in lines if line.product.stock is not None)
         if stock is None or not units:
             return
         taken = case(dict(units), value=key)
@@ -158,51 +155,27 @@ class Carts:
             )
 
 
+def _units(lines: Iterable[CartLine]) -> Counter[Any]:
+    """How many units of each product."""
+    units = Counter[Any]()
+    for line in lines:
+        units[line.product_id] += line.quantity
+    return units
+
+
 def _is_count(quantity: Any) -> bool:
     return isinstance(quantity, int) and quantity >= 1
 
 
-def _refusal(product: Any, quantity: Any, wanted: Any) -> str | None:
-    reasons = (
-        ("gone", lambda: product is None),
-        ("inactive", lambda: not product.active),
-        ("no_price", lambda: product.price is None or product.price < 0),
-        ("invalid_quantity", lambda: not _is_count(quantity)),
-        ("out_of_stock", lambda: product.stock is not None and product.stock < wanted),
-    )
-    return next((reason for reason, holds in reasons if holds()), None)
-
-
-def _unavailable(item: LockedItem, product: Any, reason: str) -> Mapping[str, Any]:
-    return {
-        "id": item.key,
-        "product": None
-        if product is None
-        else {"id": item.product_id, "sku": product.sku, "name": product.name},
-        "requested": item.quantity,
-        "available": product.stock if reason == "out_of_stock" else 0,
-        "reason": reason,
-    }
-
-
-def _line(item: LockedItem, product: Any) -> CartLine:
-    return CartLine(
-        key=item.key,
-        product=product,
-        product_id=item.product_id,
-        sku=str(product.sku),
-        name=product.name,
-        list_price=_amount(product, "price"),
-        shipping=ZERO if product.shipping is None else _amount(product, "shipping"),
-        quantity=item.quantity,
-    )
-
-
-def _amount(product: Any, name: str) -> Decimal:
-    amount = getattr(product, name)
-    if isinstance(amount, Decimal | int):
-        return Decimal(amount)
-    raise ConfigurationError(
-        f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an exact "
-        "amount: make its column a Numeric."
-    )
+def _refusal(line: CartLine, wanted: int) -> tuple[str, int] | None:
+    """Why a line can't be had, and how many units are left; or None."""
+    product = line.product
+    if product is None:
+        return "gone", 0
+    if not product.active:
+        return "inactive", 0
+    if not _is_count(line.quantity):
+        return "invalid_quantity", 0
+    if product.stock is not None and product.stock < wanted:
+        return "out_of_stock", product.stock
+    return None

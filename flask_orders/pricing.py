@@ -63,21 +63,48 @@ class CartLine:
 
     Attributes:
         key: the cart item's primary key.
+        product_id: the product's primary key.
         product: the host's product object, read anew; None if the product is gone.
-        product_id, sku, name: which product it is.
-        list_price: the price of one unit before any offer.
-        shipping: the shipping cost of the whole line.
         quantity: a number of units, 1 or more.
     """
 
     key: Any
-    product: Any
     product_id: Any
-    sku: str
-    name: str
-    list_price: Decimal
-    shipping: Decimal
+    product: Any
     quantity: int
+
+    @property
+    def list_price(self) -> Decimal:
+        """The price of one unit before any offer."""
+        return _amount(self.product, "price")
+
+    @property
+    def shipping(self) -> Decimal:
+        """The shipping cost of the whole line."""
+        return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
+
+    def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
+        """The line as `ItemUnavailable` names it."""
+        product = self.product
+        return {
+            "id": self.key,
+            "product": None
+            if product is None
+            else {"id": self.product_id, "sku": product.sku, "name": product.name},
+            "requested": self.quantity,
+            "available": available,
+            "reason": reason,
+        }
+
+
+def _amount(product: Any, name: str) -> Decimal:
+    amount = getattr(product, name)
+    if isinstance(amount, Decimal | int):
+        return Decimal(amount)
+    raise ConfigurationError(
+        f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an exact "
+        "amount: make its column a Numeric."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +141,19 @@ class PricedLine:
         line: CartLine,
         currency: Currency,
         *,
+        list_price: Decimal | None = None,
         unit_price: Decimal | None = None,
+        shipping: Decimal | None = None,
         offer: AppliedOffer | None = None,
     ) -> Self:
-        """Round a line's prices: the unit price is the list price unless one is given."""
-        unit = line.list_price if unit_price is None else unit_price
+        """Round a line's amounts; left out, they are the product's, and no offer applies."""
+        listed = line.list_price if list_price is None else list_price
+        unit = listed if unit_price is None else unit_price
         return cls(
             line=line,
-            list_price=currency.round(line.list_price),
+            list_price=currency.round(listed),
             unit_price=currency.round(max(unit, ZERO)),
-            shipping=currency.round(line.shipping),
+            shipping=currency.round(line.shipping if shipping is None else shipping),
             offer=offer,
         )
 

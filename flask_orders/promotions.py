@@ -14,8 +14,8 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import Row, exists, insert, or_, select, update
 from sqlalchemy.orm import scoped_session
 
-from .errors import Conflict, VoucherNotApplicable
-from .models import Models, row_count, table
+from .errors import Conflict, ItemUnavailable, VoucherNotApplicable
+from .models import Models, row_count, table, voucher_code
 from .pricing import CartLine, Currency, Offer, OrderReference, PricedCart, Voucher, price_cart
 
 # What a voucher's discount and refusals rest on: the same at its use as when it was read.
@@ -47,6 +47,7 @@ class Promotions:
     def price(
         self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
+        _refuse_unpriced(items)
         # The voucher first: that it has not changed since is checked when it is used up, so what
         # was read of it still holds at the moment when the offers are read.
         terms = None if voucher is None else self._read_voucher(voucher, customer_id)
@@ -74,11 +75,14 @@ class Promotions:
                 )
             )
 
-    def _read_voucher(self, voucher_id: Any, customer_id: Any) -> Voucher:
+    def _read_voucher(self, reference: Any, customer_id: Any) -> Voucher:
+        """By its key, or, if the host's carts hold that, by its code."""
         model, redemption = self._models.Voucher, self._models.VoucherRedemption
         used_by_customer = exists().where(
-            redemption.voucher_id == voucher_id, redemption.customer_id == customer_id
+            redemption.voucher_id == model.id, redemption.customer_id == customer_id
         )
+        by_code = isinstance(reference, str)
+        is_it = model.code == voucher_code(reference) if by_code else model.id == reference
         terms = [getattr(model, name) for name in TERMS]
         row = self._session.execute(
             select(
@@ -87,7 +91,7 @@ class Promotions:
                 model.times_used,
                 used_by_customer.label("used_by_customer"),
                 *terms,
-            ).where(model.id == voucher_id)
+            ).where(is_it)
         ).one_or_none()
         if row is None:
             raise VoucherNotApplicable("not_found")
@@ -115,6 +119,16 @@ class Promotions:
             .order_by(model.id)
         )
         return _offers(rows)
+
+
+def _refuse_unpriced(items: Sequence[CartLine]) -> None:
+    unpriced = [
+        item.unavailable("no_price")
+        for item in items
+        if item.product.price is None or item.product.price < 0
+    ]
+    if unpriced:
+        raise ItemUnavailable(unpriced)
 
 
 def _offers(rows: Iterable[Row[Any]]) -> list[Offer]:

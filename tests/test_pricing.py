@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,16 +28,7 @@ vouchers = st.builds(lambda discount: Voucher(1, "CODE", *discount), discounts)
 
 
 def line(price: Decimal, quantity: int = 1, shipping: Decimal = Decimal(0)) -> CartLine:
-    return CartLine(
-        key=1,
-        product=None,
-        product_id=1,
-        sku="SKU",
-        name="Product",
-        list_price=price,
-        shipping=shipping,
-        quantity=quantity,
-    )
+    return CartLine(1, 1, SimpleNamespace(price=price, shipping=shipping), quantity)
 
 
 lines = st.builds(line, prices, st.integers(min_value=1, max_value=10_000), prices)
@@ -187,3 +179,9 @@ def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
 def test_a_currency_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match="ORDERS_CURRENCY"):
         Currency.of("XYZ")
+
+
+def test_a_price_that_is_a_float_is_refused_with_the_cure() -> None:
+    item = CartLine(1, 1, SimpleNamespace(price=0.1, shipping=None), 1)
+    with pytest.raises(ConfigurationError, match=r"price is a float.*Numeric"):
+        PricedLine.of(item, Currency.of("USD"))
