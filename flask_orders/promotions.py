@@ -41,7 +41,8 @@ class Promotions:
         currency: Callable[[], Currency],
     ) -> None:
         self._session = session
-        self._models = models
+        self._models = models.promotions
+        self._order = models.Order
         self._currency = currency
 
     def price(
@@ -98,8 +99,8 @@ class Promotions:
         return Voucher(**row._mapping)
 
     def _read_offers(self, product_ids: Sequence[Any], customer_id: Any) -> list[Offer]:
-        model, links, order = self._models.Offer, self._models.offer_products, self._models.Order
-        has_ordered = exists().where(order.customer_id == customer_id)
+        model, links = self._models.Offer, self._models.offer_products
+        has_ordered = exists().where(self._order.customer_id == customer_id)
         rows = self._session.execute(
             select(
                 model.id,

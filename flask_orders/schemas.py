@@ -125,7 +125,7 @@ class ProductSchema(Schema):
 class OfferSchema(Schema):
     """The offer of an item, as it was; `id` is null if it has been deleted."""
 
-    id = fields.Raw(attribute="offer_id")
+    id = fields.Function(lambda item: getattr(item, "offer_id", None))
     title = fields.String(attribute="offer_title")
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from flask import current_app
 from flask_sqlalchemy.session import Session
-from sqlalchemy import and_, func, insert, literal, select
+from sqlalchemy import Table, and_, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session, selectinload
 from werkzeug.local import LocalProxy
@@ -37,6 +37,17 @@ from .settings import Settings
 EXTENSION_KEY = "orders"
 
 AWAITING_PAYMENT = "awaiting_payment"
+
+# What an order keeps of its priced cart.
+AMOUNTS = (
+    "items_count",
+    "subtotal",
+    "savings_on_items",
+    "discount_amount",
+    "amount_saved",
+    "shipping",
+    "total_amount",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,37 +242,36 @@ class OrderService:
         address: BillingAddress,
         now: datetime,
     ) -> None:
+        orders, items = table(self.models.Order), table(self.models.OrderItem)
         voucher = priced.voucher
+        order = {
+            "id": submission.id,
+            "number": new_number(),
+            "sequence": sequence,
+            "customer_id": submission.customer_id,
+            "status": AWAITING_PAYMENT,
+            "currency": priced.currency.code,
+            "billing_address_id": address_id,
+            **{f"billing_{name}": text for name, text in asdict(address).items()},
+            "voucher_id": None if voucher is None else voucher.id,
+            "voucher_code": None if voucher is None else voucher.code,
+            **{name: getattr(priced, name) for name in AMOUNTS},
+            "created": now,
+            "updated": now,
+        }
+        self.session.execute(insert(orders), [_existing(orders, order)])
         self.session.execute(
-            insert(table(self.models.Order)).values(
-                id=submission.id,
-                number=new_number(),
-                sequence=sequence,
-                customer_id=submission.customer_id,
-                status=AWAITING_PAYMENT,
-                currency=priced.currency.code,
-                billing_address_id=address_id,
-                **{f"billing_{name}": text for name, text in asdict(address).items()},
-                voucher_id=None if voucher is None else voucher.id,
-                voucher_code=None if voucher is None else voucher.code,
-                items_count=priced.items_count,
-                subtotal=priced.subtotal,
-                savings_on_items=priced.savings_on_items,
-                discount_amount=priced.discount_amount,
-                amount_saved=priced.amount_saved,
-                shipping=priced.shipping,
-                total_amount=priced.total_amount,
-                created=now,
-                updated=now,
-            )
-        )
-        self.session.execute(
-            insert(table(self.models.OrderItem)),
+            insert(items),
             [
-                _item_columns(submission.id, position, line)
+                _existing(items, _item_columns(submission.id, position, line))
                 for position, line in enumerate(priced.lines, start=1)
             ],
         )
+
+
+def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:
+    """Without the references to offers and vouchers, in a shop that has neither of ours."""
+    return {name: value for name, value in values.items() if name in rows.c}
 
 
 def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def test_the_same_call_returns_the_same_models_and_another_one_is_refused() -> N
 
 def test_a_prefix_is_put_before_every_table() -> None:
     db = SQLAlchemy()
-    declare_models(db, table_prefix="fo_")
+    models = declare_models(db, table_prefix="fo_")
+    assert models.Voucher.__tablename__ == "fo_vouchers"
     assert len(db.metadata.tables) == 10
     assert all(name.startswith("fo_") for name in db.metadata.tables)
 

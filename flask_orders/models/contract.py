@@ -7,8 +7,15 @@ updates.
 from functools import cached_property
 from typing import Any, cast
 
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, CursorResult, Result, Table, inspect
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty, SynonymProperty
+from sqlalchemy.orm import (
+    ColumnProperty,
+    MappedAsDataclass,
+    Mapper,
+    RelationshipProperty,
+    SynonymProperty,
+)
 
 from ..errors import ConfigurationError
 
@@ -69,6 +76,79 @@ def required_column(cls: type[Any], name: str) -> Column[Any]:
             f"add {name} = synonym('...') with the name of its own attribute."
         )
     return found
+
+
+# What stands in for an attribute that a shop has no use for.
+WITHOUT = {
+    "shipping": "shipping = None if shipping is free",
+    "stock": "stock = None if this shop counts no stock",
+    "active": "active = True if whatever is listed can be had",
+    "voucher": "voucher = None if this shop has no vouchers",
+}
+
+ATTRIBUTES = {
+    "customer": (),
+    "product": ("sku", "name", "price", "shipping", "stock", "active"),
+    "cart": ("customer_id", "voucher"),
+    "cart_item": ("cart", "product", "quantity"),
+}
+
+
+def check_base(db: SQLAlchemy) -> None:
+    """Refuse a base class on which our mixins can't be declared."""
+    if issubclass(db.Model, MappedAsDataclass):
+        raise ConfigurationError(
+            "db.Model is a MappedAsDataclass, which would make dataclasses of the library's "
+            "classes too: use a plain base, SQLAlchemy(model_class=Base) with "
+            "class Base(DeclarativeBase), and give MappedAsDataclass to classes of your own, as in "
+            "class User(MappedAsDataclass, db.Model)."
+        )
+
+
+def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
+    """Refuse a host's class that lacks something, naming everything that it lacks."""
+    _check_model(db, name, cls)
+    primary_key(cls)
+    missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
+    if missing:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): the class lacks "
+            + "; ".join(f"'{attribute}': {_cure(attribute)}" for attribute in missing)
+            + "."
+        )
+
+
+def check_mixin(db: SQLAlchemy, name: str, cls: type[Any], mixin: type[Any]) -> None:
+    """Refuse a class that was to be made of one of our mixins, and is not."""
+    if not issubclass(cls, mixin):
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): the class lacks our columns: "
+            f"declare it as class {cls.__name__}({mixin.__name__}, db.Model)."
+        )
+    _check_model(db, name, cls)
+
+
+def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
+    mapper = inspect(cls, raiseerr=False)
+    if not isinstance(mapper, Mapper):
+        raise ConfigurationError(
+            f"declare_models({name}={cls!r}): give a model, a class on db.Model."
+        )
+    if cls.metadata is not db.metadata:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): the class is on another db or bind, and "
+            "foreign keys can't lead there: give the classes of one db, without a __bind_key__."
+        )
+    if mapper.configured:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}) came too late, {cls.__name__} has been used "
+            "already: call it in the module that holds your models, right after the classes."
+        )
+
+
+def _cure(attribute: str) -> str:
+    cure = f"add {attribute} = synonym('...') with the name of its own attribute"
+    return f"{cure}, or {WITHOUT[attribute]}" if attribute in WITHOUT else cure
 
 
 class HostColumns:

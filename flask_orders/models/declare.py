@@ -4,26 +4,18 @@ Called by a host's models module, or else, with nothing of the host's, when the 
 registered. What was declared is remembered in `db.metadata.info`, and nowhere else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    Constraint,
-    ForeignKey,
-    String,
-    Table,
-    UniqueConstraint,
-    event,
-    inspect,
-)
-from sqlalchemy.orm import RelationshipProperty, relationship
+from sqlalchemy import CheckConstraint, Table, UniqueConstraint, event
+from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
-from .contract import HostColumns, primary_key, table
+from .builder import Builder, add, constrain, not_negative, reference, relate, relate_lines
+from .contract import HostColumns, check_base, check_class, check_mixin, primary_key, table
 from .mixins import (
     AddressMixin,
     CartItemMixin,
@@ -35,13 +27,31 @@ from .mixins import (
     VoucherMixin,
     VoucherRedemptionMixin,
 )
+from .promotions import PromotionModels, declare_promotions
 
 INFO_KEY = "flask_orders"
 
 
+class Given(NamedTuple):
+    """The arguments of one call of `declare_models`."""
+
+    customer: type[Any] | None
+    product: type[Any] | None
+    cart: type[Any] | None
+    cart_item: type[Any] | None
+    order: type[OrderMixin] | None
+    order_item: type[OrderItemMixin] | None
+    address: type[AddressMixin] | None
+    table_prefix: str
+
+
 @dataclass(frozen=True)
 class Models:
-    """The classes of one `db`: the host's where it gave one, ours where it did not."""
+    """The classes of one `db`: the host's where it gave one, ours where it did not.
+
+    `Offer`, `Voucher`, `VoucherRedemption` and their tables come into being when they are first
+    asked for, by the host or by the default pricing.
+    """
 
     Customer: type[Any] | None
     Product: type[Any]
@@ -50,15 +60,33 @@ class Models:
     Order: type[OrderMixin]
     OrderItem: type[OrderItemMixin]
     Address: type[AddressMixin]
-    Offer: type[OfferMixin]
-    Voucher: type[VoucherMixin]
-    VoucherRedemption: type[VoucherRedemptionMixin]
-    offer_products: Table
+    declare_promotions: Callable[[], PromotionModels]
 
     @cached_property
     def columns(self) -> HostColumns:
         """The host's columns that the conversion locks and changes."""
         return HostColumns(self.Product, self.Cart, self.CartItem)
+
+    @cached_property
+    def promotions(self) -> PromotionModels:
+        """The classes of the default pricing, declared now unless they are already."""
+        return self.declare_promotions()
+
+    @property
+    def Offer(self) -> type[OfferMixin]:  # noqa: N802 - a class
+        return self.promotions.Offer
+
+    @property
+    def Voucher(self) -> type[VoucherMixin]:  # noqa: N802 - a class
+        return self.promotions.Voucher
+
+    @property
+    def VoucherRedemption(self) -> type[VoucherRedemptionMixin]:  # noqa: N802 - a class
+        return self.promotions.VoucherRedemption
+
+    @property
+    def offer_products(self) -> Table:
+        return self.promotions.offer_products
 
 
 def declare_models(
@@ -78,8 +106,8 @@ def declare_models(
     Args:
         db: the host's Flask-SQLAlchemy extension.
         customer: the host's customer class. Without one, a customer is the JWT's subject, as text.
-        product, cart, cart_item: the host's own classes; the README's section "Models" lists the
-            attributes that each must have.
+        product, cart, cart_item: the host's own classes; the README's section "In an existing
+            shop" lists the attributes that each must have.
         order, order_item, address: the host's subclasses of our mixins, on its `db.Model`.
         table_prefix: put before the names of the tables that are declared here.
 
@@ -87,14 +115,14 @@ def declare_models(
         The same `Models` for the same arguments, however often it is called.
 
     Raises:
-        ConfigurationError: this `db` has our models already, made with other arguments.
+        ConfigurationError: a class can't be used, or this `db` has our models already, made with
+            other arguments. The message says what to do.
     """
-    given = (customer, product, cart, cart_item, order, order_item, address, table_prefix)
+    given = Given(customer, product, cart, cart_item, order, order_item, address, table_prefix)
     known = db.metadata.info.get(INFO_KEY)
     if known is None:
-        models = _Declaration(db, table_prefix, customer).declare(
-            product, cart, cart_item, order, order_item, address
-        )
+        _check(db, given)
+        models = _declare(Builder(db, table_prefix, customer), given)
         known = db.metadata.info[INFO_KEY] = (given, models)
     elif known[0] != given:
         raise ConfigurationError(
@@ -112,216 +140,86 @@ def declared_models(db: SQLAlchemy) -> Models:
     return declare_models(db) if known is None else known[1]
 
 
-class _Declaration:
-    """One call of `declare_models`: each method makes or completes one class."""
-
-    def __init__(self, db: SQLAlchemy, prefix: str, customer: type[Any] | None) -> None:
-        self._db = db
-        self._prefix = prefix
-        self._customer = customer
-
-    def declare(
-        self,
-        product: type[Any] | None,
-        cart: type[Any] | None,
-        cart_item: type[Any] | None,
-        order: type[OrderMixin] | None,
-        order_item: type[OrderItemMixin] | None,
-        address: type[AddressMixin] | None,
-    ) -> Models:
-        product = product or self._product()
-        voucher = self._voucher()
-        cart = cart or self._cart(voucher)
-        cart_item = cart_item or self._cart_item(cart, product)
-        address = self._address(address or self._class("Address", AddressMixin, "order_addresses"))
-        offer, offer_products = self._offer(product)
-        order = self._order(order or self._class("Order", OrderMixin, "orders"), address, voucher)
-        return Models(
-            Customer=self._customer,
-            Product=product,
-            Cart=cart,
-            CartItem=cart_item,
-            Order=order,
-            OrderItem=self._order_item(
-                order_item or self._class("OrderItem", OrderItemMixin, "order_items"),
-                order,
-                product,
-                offer,
-            ),
-            Address=address,
-            Offer=offer,
-            Voucher=voucher,
-            VoucherRedemption=self._voucher_redemption(voucher),
-            offer_products=offer_products,
+def _check(db: SQLAlchemy, given: Given) -> None:
+    """Refuse what can't work, before anything is declared."""
+    check_base(db)
+    for name in ("customer", "product", "cart", "cart_item"):
+        cls = getattr(given, name)
+        if cls is not None:
+            check_class(db, name, cls)
+    for name, mixin in (
+        ("order", OrderMixin),
+        ("order_item", OrderItemMixin),
+        ("address", AddressMixin),
+    ):
+        cls = getattr(given, name)
+        if cls is not None:
+            check_mixin(db, name, cls, mixin)
+    if given.cart_item is not None and (given.cart is None or given.product is None):
+        raise ConfigurationError(
+            "declare_models(cart_item=...) needs product=... and cart=... too: "
+            "your cart items point to them."
         )
 
-    def _product(self) -> type[Any]:
-        product = self._class("Product", ProductMixin, "products")
-        self._constrain(
-            product,
-            CheckConstraint("price >= 0", name="product_price_not_negative"),
-            CheckConstraint("shipping >= 0", name="product_shipping_not_negative"),
-            CheckConstraint("stock >= 0", name="product_stock_not_negative"),
-        )
-        return product
 
-    def _cart(self, voucher: type[Any]) -> type[Any]:
-        cart = self._class("Cart", CartMixin, "carts")
-        self._add(cart, self._customer_column(ondelete="CASCADE", nullable=False, unique=True))
-        self._add(cart, _reference("voucher_id", voucher, ondelete="SET NULL"))
-        self._relate(cart, "voucher", relationship(voucher))
-        return cart
+def _declare(builder: Builder, given: Given) -> Models:
+    product = given.product or _product(builder)
+    cart = given.cart or _cart(builder)
+    order = given.order or builder.make("Order", OrderMixin)
+    order_item = given.order_item or builder.make("OrderItem", OrderItemMixin)
+    address = given.address or builder.make("Address", AddressMixin)
+    _complete_address(builder, address)
+    _complete_order(builder, order, address)
+    _complete_order_item(order_item, order, product)
+    return Models(
+        Customer=given.customer,
+        Product=product,
+        Cart=cart,
+        CartItem=given.cart_item or _cart_item(builder, cart, product),
+        Order=order,
+        OrderItem=order_item,
+        Address=address,
+        declare_promotions=partial(declare_promotions, builder, product, cart, order, order_item),
+    )
 
-    def _cart_item(self, cart: type[Any], product: type[Any]) -> type[Any]:
-        item = self._class("CartItem", CartItemMixin, "cart_items")
-        self._add(item, _reference("cart_id", cart, ondelete="CASCADE", nullable=False))
+
+def _product(builder: Builder) -> type[Any]:
+    product = builder.make("Product", ProductMixin)
+    constrain(product, not_negative("product", "price", "shipping", "stock"))
+    return product
+
+
+def _cart(builder: Builder) -> type[Any]:
+    cart = builder.make("Cart", CartMixin)
+    add(cart, builder.customer_column(ondelete="CASCADE", nullable=False, unique=True))
+    return cart
+
+
+def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[Any]:
+    item = builder.make("CartItem", CartItemMixin)
+    add(
+        item,
+        reference("cart_id", cart, ondelete="CASCADE", nullable=False, index=False),
         # A line whose product is deleted stays, so that the conversion refuses it by name.
-        self._add(item, _reference("product_id", product, ondelete="SET NULL"))
-        self._relate(item, "product", relationship(product))
-        self._relate_lines(cart, item, "cart", primary_key(item))
-        rows = table(item)
-        self._constrain(
-            item,
-            UniqueConstraint(rows.c.cart_id, rows.c.product_id),
-            CheckConstraint("quantity > 0", name="cart_item_quantity_positive"),
-        )
-        return item
-
-    def _address(self, address: type[AddressMixin]) -> type[AddressMixin]:
-        self._add(address, self._customer_column(ondelete="CASCADE", nullable=False))
-        rows = table(address)
-        self._constrain(address, UniqueConstraint(rows.c.customer_id, rows.c.fingerprint))
-        event.listen(address, "before_insert", _keep_fingerprint)
-        event.listen(address, "before_update", _keep_fingerprint)
-        return address
-
-    def _offer(self, product: type[Any]) -> tuple[type[OfferMixin], Table]:
-        offer = self._class("Offer", OfferMixin, "offers")
-        self._constrain(
-            offer, CheckConstraint("discount_value >= 0", name="offer_discount_value_not_negative")
-        )
-        links = Table(
-            f"{self._prefix}offer_products",
-            self._db.metadata,
-            _reference("offer_id", offer, ondelete="CASCADE", primary_key=True, index=False),
-            _reference("product_id", product, ondelete="CASCADE", primary_key=True),
-        )
-        self._relate(
-            offer, "products", relationship(product, secondary=links, passive_deletes=True)
-        )
-        return offer, links
-
-    def _voucher(self) -> type[VoucherMixin]:
-        voucher = self._class("Voucher", VoucherMixin, "vouchers")
-        self._constrain(
-            voucher,
-            CheckConstraint("discount_value >= 0", name="voucher_discount_value_not_negative"),
-            CheckConstraint("times_used >= 0", name="voucher_times_used_not_negative"),
-            CheckConstraint("times_used <= usage_limit", name="voucher_times_used_within_limit"),
-        )
-        return voucher
-
-    def _voucher_redemption(self, voucher: type[VoucherMixin]) -> type[VoucherRedemptionMixin]:
-        redemption = self._class("VoucherRedemption", VoucherRedemptionMixin, "voucher_redemptions")
-        self._add(
-            redemption,
-            _reference("voucher_id", voucher, ondelete="CASCADE", nullable=False, index=False),
-        )
-        self._add(redemption, self._customer_column(ondelete="CASCADE", nullable=False, index=True))
-        rows = table(redemption)
-        self._constrain(redemption, UniqueConstraint(rows.c.voucher_id, rows.c.customer_id))
-        return redemption
-
-    def _order(
-        self, order: type[OrderMixin], address: type[AddressMixin], voucher: type[VoucherMixin]
-    ) -> type[OrderMixin]:
-        self._add(order, self._customer_column(ondelete="SET NULL"))
-        self._add(order, _reference("billing_address_id", address, ondelete="SET NULL"))
-        self._add(order, _reference("voucher_id", voucher, ondelete="SET NULL"))
-        rows = table(order)
-        self._constrain(
-            order,
-            UniqueConstraint(rows.c.customer_id, rows.c.sequence),
-            CheckConstraint("items_count > 0", name="order_items_count_positive"),
-            CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
-            _amounts_not_negative(
-                "order",
-                ("subtotal", "savings_on_items", "discount_amount", "shipping", "total_amount"),
-            ),
-        )
-        return order
-
-    def _order_item(
-        self,
-        item: type[OrderItemMixin],
-        order: type[OrderMixin],
-        product: type[Any],
-        offer: type[OfferMixin],
-    ) -> type[OrderItemMixin]:
-        self._add(item, _reference("order_id", order, ondelete="CASCADE", nullable=False))
-        self._add(item, _reference("product_id", product, ondelete="SET NULL"))
-        self._add(item, _reference("offer_id", offer, ondelete="SET NULL"))
-        self._relate_lines(order, item, "order", table(item).c.position)
-        self._constrain(
-            item,
-            CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
-            _amounts_not_negative(
-                "order_item", ("unit_price", "discount_amount", "shipping", "voucher_discount")
-            ),
-        )
-        return item
-
-    def _class(self, name: str, mixin: type[Any], table_name: str) -> type[Any]:
-        return type(
-            name,
-            (mixin, self._db.Model),
-            {"__tablename__": self._prefix + table_name, "__module__": __package__},
-        )
-
-    def _customer_column(self, *, ondelete: str, **options: Any) -> Column[Any]:
-        if self._customer is None:
-            return Column("customer_id", String(255), **options)
-        options.setdefault("index", False)
-        return _reference("customer_id", self._customer, ondelete=ondelete, **options)
-
-    @staticmethod
-    def _add(cls: type[Any], new: Column[Any]) -> None:
-        # Not by setattr: a DeclarativeBaseNoMeta would not notice.
-        table(cls).append_column(new)
-        inspect(cls).add_property(new.name, new)
-
-    @staticmethod
-    def _relate(cls: type[Any], name: str, new: RelationshipProperty[Any]) -> None:
-        inspect(cls).add_property(name, new)
-
-    def _relate_lines(
-        self, owner: type[Any], line: type[Any], name: str, order_by: Column[Any]
-    ) -> None:
-        self._relate(
-            owner,
-            "items",
-            relationship(
-                line,
-                back_populates=name,
-                order_by=order_by,
-                cascade="all, delete-orphan",
-                passive_deletes=True,
-            ),
-        )
-        self._relate(line, name, relationship(owner, back_populates="items"))
-
-    @staticmethod
-    def _constrain(cls: type[Any], *constraints: Constraint) -> None:
-        for constraint in constraints:
-            table(cls).append_constraint(constraint)
+        reference("product_id", product, ondelete="SET NULL"),
+    )
+    relate(item, "product", relationship(product))
+    relate_lines(cart, item, "cart", primary_key(item))
+    columns = table(item).c
+    constrain(
+        item,
+        UniqueConstraint(columns.cart_id, columns.product_id),
+        CheckConstraint("quantity > 0", name="cart_item_quantity_positive"),
+    )
+    return item
 
 
-def _reference(
-    name: str, target: type[Any], *, ondelete: str, index: bool = True, **options: Any
-) -> Column[Any]:
-    """A foreign key of the type of what it points to; indexed, since deleting that looks here."""
-    key = ForeignKey(primary_key(target), ondelete=ondelete)
-    return Column(name, key, index=index, **options)
+def _complete_address(builder: Builder, address: type[AddressMixin]) -> None:
+    add(address, builder.customer_column(ondelete="CASCADE", nullable=False))
+    columns = table(address).c
+    constrain(address, UniqueConstraint(columns.customer_id, columns.fingerprint))
+    event.listen(address, "before_insert", _keep_fingerprint)
+    event.listen(address, "before_update", _keep_fingerprint)
 
 
 def _keep_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
@@ -329,7 +227,37 @@ def _keep_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> 
     address.fingerprint = address.as_value().fingerprint
 
 
-def _amounts_not_negative(what: str, names: tuple[str, ...]) -> CheckConstraint:
-    return CheckConstraint(
-        " AND ".join(f"{name} >= 0" for name in names), name=f"{what}_amounts_not_negative"
+def _complete_order(builder: Builder, order: type[OrderMixin], address: type[AddressMixin]) -> None:
+    add(
+        order,
+        builder.customer_column(ondelete="SET NULL"),
+        reference("billing_address_id", address, ondelete="SET NULL"),
+    )
+    columns = table(order).c
+    constrain(
+        order,
+        UniqueConstraint(columns.customer_id, columns.sequence),
+        not_negative(
+            "order", "subtotal", "savings_on_items", "discount_amount", "shipping", "total_amount"
+        ),
+        CheckConstraint("items_count > 0", name="order_items_count_positive"),
+        CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
+    )
+
+
+def _complete_order_item(
+    item: type[OrderItemMixin], order: type[OrderMixin], product: type[Any]
+) -> None:
+    add(
+        item,
+        reference("order_id", order, ondelete="CASCADE", nullable=False, index=False),
+        reference("product_id", product, ondelete="SET NULL"),
+    )
+    columns = table(item).c
+    relate_lines(order, item, "order", columns.position)
+    constrain(
+        item,
+        UniqueConstraint(columns.order_id, columns.position),
+        not_negative("order_item", "unit_price", "discount_amount", "shipping", "voucher_discount"),
+        CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
     )

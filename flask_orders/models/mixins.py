@@ -46,6 +46,8 @@ class OrderMixin(_Row):
     `sequence` counts the orders of one customer: 1, 2, 3, ...
     """
 
+    __tablename__ = "orders"
+
     id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(String(16), unique=True)
     sequence: Mapped[int]
@@ -77,6 +79,8 @@ class OrderMixin(_Row):
 class OrderItemMixin(_Row):
     """A line of an order: the product as it was, and what it cost."""
 
+    __tablename__ = "order_items"
+
     id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int]
     sku: Mapped[str] = mapped_column(Text)
@@ -99,6 +103,8 @@ class OrderItemMixin(_Row):
 
 class AddressMixin(_Row):
     """An entry of a customer's address book; `country` is an ISO 3166-1 alpha-2 code."""
+
+    __tablename__ = "order_addresses"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     street_address: Mapped[str] = mapped_column(String(255))
@@ -124,6 +130,8 @@ class ProductMixin(_Row):
     `shipping` None means free; `stock` None means that it is not counted.
     """
 
+    __tablename__ = "products"
+
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     sku: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(255))
@@ -136,6 +144,8 @@ class ProductMixin(_Row):
 class CartMixin(_Row):
     """The customer's open cart."""
 
+    __tablename__ = "carts"
+
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
 
     if TYPE_CHECKING:
@@ -147,6 +157,8 @@ class CartMixin(_Row):
 
 class CartItemMixin(_Row):
     """A product and a number of units in a cart."""
+
+    __tablename__ = "cart_items"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     quantity: Mapped[int]
@@ -164,6 +176,8 @@ class OfferMixin(_Row):
     `discount_value` is per cent for a `percentage`, and an amount per unit for a `fixed` one. It is
     valid in [`valid_from`, `valid_to`), UTC; either end may be open.
     """
+
+    __tablename__ = "offers"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     title: Mapped[str] = mapped_column(String(255))
@@ -188,6 +202,8 @@ class VoucherMixin(_Row):
     `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` (None: no
     limit) is the number of orders that may carry it. The code is kept in upper case.
     """
+
+    __tablename__ = "vouchers"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     code: Mapped[str] = mapped_column(String(64), unique=True)
@@ -216,6 +232,8 @@ class VoucherMixin(_Row):
 
 class VoucherRedemptionMixin(_Row):
     """That a customer has used a once-per-customer voucher; at most one row for both."""
+
+    __tablename__ = "voucher_redemptions"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
 

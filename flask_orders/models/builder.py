@@ -1,0 +1,90 @@
+"""The tools with which our classes are made on a host's `db.Model`.
+
+Called by `declare.py` and `promotions.py`. A class is made of its mixin; columns that depend on the
+host are added to it afterwards, in the same way to ours and to a host's subclass of a mixin.
+"""
+
+from typing import Any, cast
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import CheckConstraint, Column, Constraint, ForeignKey, String, inspect
+from sqlalchemy.orm import RelationshipProperty, relationship
+
+from .contract import primary_key, table
+
+
+class Builder:
+    """Makes and completes classes on one `db`, for one kind of customer."""
+
+    def __init__(self, db: SQLAlchemy, prefix: str, customer: type[Any] | None) -> None:
+        self.db = db
+        self.prefix = prefix
+        self._customer = customer
+
+    def make(self, name: str, mixin: type[Any]) -> type[Any]:
+        """A class of the mixin's columns; its table's name is the mixin's, prefixed."""
+        attributes = {
+            "__tablename__": self.prefix + mixin.__tablename__,
+            "__module__": "flask_orders.models",
+        }
+        return type(self._free_name(name), (mixin, self.db.Model), attributes)
+
+    def _free_name(self, name: str) -> str:
+        """Not a name of the host's: relationship("Order") must go on finding the host's Order."""
+        taken = {mapper.class_.__name__ for mapper in cast(Any, self.db.Model).registry.mappers}
+        return f"Orders{name}" if name in taken else name
+
+    def customer_column(self, *, ondelete: str, **options: Any) -> Column[Any]:
+        """The key of the host's customer, or, without such a class, the JWT's subject."""
+        if self._customer is None:
+            return Column("customer_id", String(255), **options)
+        return reference("customer_id", self._customer, ondelete=ondelete, index=False, **options)
+
+
+def reference(
+    name: str, target: type[Any], *, ondelete: str, index: bool = True, **options: Any
+) -> Column[Any]:
+    """A foreign key of the type of what it points to; indexed, since deleting that looks here."""
+    key = ForeignKey(primary_key(target), ondelete=ondelete)
+    return Column(name, key, index=index, **options)
+
+
+def add(cls: type[Any], *columns: Column[Any]) -> None:
+    """Add columns to a class that is mapped already."""
+    for new in columns:
+        # Not by setattr: a DeclarativeBaseNoMeta would not notice.
+        table(cls).append_column(new)
+        inspect(cls).add_property(new.name, new)
+
+
+def relate(cls: type[Any], name: str, new: RelationshipProperty[Any]) -> None:
+    """Add a relationship to a class that is mapped already."""
+    inspect(cls).add_property(name, new)
+
+
+def relate_lines(owner: type[Any], line: type[Any], name: str, order_by: Column[Any]) -> None:
+    """Make the lines the owner's `items`, and the owner the lines' attribute `name`."""
+    relate(
+        owner,
+        "items",
+        relationship(
+            line,
+            back_populates=name,
+            order_by=order_by,
+            cascade="all, delete-orphan",
+            passive_deletes=True,
+        ),
+    )
+    relate(line, name, relationship(owner, back_populates="items"))
+
+
+def constrain(cls: type[Any], *constraints: Constraint) -> None:
+    """Add constraints to the table of a class."""
+    for constraint in constraints:
+        table(cls).append_constraint(constraint)
+
+
+def not_negative(what: str, *names: str) -> CheckConstraint:
+    """That none of the columns of a `what` is below zero."""
+    condition = " AND ".join(f"{name} >= 0" for name in names)
+    return CheckConstraint(condition, name=f"{what}_not_negative")

@@ -1,0 +1,70 @@
+"""Offers and vouchers: declared when they are first asked for, which the default pricing does.
+
+Called by `declare.py`. A host with a pricing of its own has none of these tables, and none of the
+columns that point to them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Table, UniqueConstraint
+from sqlalchemy.orm import relationship
+
+from .builder import Builder, add, constrain, not_negative, reference, relate
+from .contract import table
+from .mixins import CartMixin, OfferMixin, VoucherMixin, VoucherRedemptionMixin
+
+
+@dataclass(frozen=True)
+class PromotionModels:
+    """The classes of the default pricing."""
+
+    Offer: type[OfferMixin]
+    Voucher: type[VoucherMixin]
+    VoucherRedemption: type[VoucherRedemptionMixin]
+    offer_products: Table
+
+
+def declare_promotions(
+    builder: Builder, product: type[Any], cart: type[Any], order: type[Any], order_item: type[Any]
+) -> PromotionModels:
+    """Declare the classes, and point the orders, their items and our own carts to them."""
+    voucher = builder.make("Voucher", VoucherMixin)
+    constrain(
+        voucher,
+        not_negative("voucher", "discount_value", "times_used"),
+        CheckConstraint("times_used <= usage_limit", name="voucher_times_used_within_limit"),
+    )
+    redemption = builder.make("VoucherRedemption", VoucherRedemptionMixin)
+    _declare_redemption(builder, redemption, voucher)
+    offer = builder.make("Offer", OfferMixin)
+    links = _declare_offer(builder, offer, product)
+    add(order, reference("voucher_id", voucher, ondelete="SET NULL"))
+    add(order_item, reference("offer_id", offer, ondelete="SET NULL"))
+    if issubclass(cart, CartMixin):
+        add(cart, reference("voucher_id", voucher, ondelete="SET NULL"))
+        relate(cart, "voucher", relationship(voucher))
+    return PromotionModels(offer, voucher, redemption, links)
+
+
+def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[Any]) -> None:
+    add(
+        redemption,
+        reference("voucher_id", voucher, ondelete="CASCADE", nullable=False),
+        builder.customer_column(ondelete="CASCADE", nullable=False),
+    )
+    columns = table(redemption).c
+    # The customer first: it serves as the index for whoever deletes one.
+    constrain(redemption, UniqueConstraint(columns.customer_id, columns.voucher_id))
+
+
+def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Table:
+    constrain(offer, not_negative("offer", "discount_value"))
+    links = Table(
+        f"{builder.prefix}offer_products",
+        builder.db.metadata,
+        reference("offer_id", offer, ondelete="CASCADE", primary_key=True, index=False),
+        reference("product_id", product, ondelete="CASCADE", primary_key=True),
+    )
+    relate(offer, "products", relationship(product, secondary=links, passive_deletes=True))
+    return links

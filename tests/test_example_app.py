@@ -1,0 +1,219 @@
+"""The example shop by its front door: the CLI of a fresh clone, its migrations, its endpoints."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import inspect
+from sqlalchemy.engine import URL
+
+import example_app
+from example_app import create_app
+from example_app.models import Customer, db
+
+API = "/api/v1/i"
+WHO = {"email": "ada@example.com", "password": "a long password"}
+FIRST_ORDER = ("102.49 CAD", "14.30 CAD", "10.25 CAD", "106.54 CAD", "14.70 CAD", "24.95 CAD")
+SECOND_ORDER = ("116.35 CAD", "15.60 CAD", "10.00 CAD", "121.95 CAD", "20.00 CAD")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the example app and nothing else."""
+    package = Path(example_app.__file__).parent
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, tmp_path / package.name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "JWT_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    app = create_app(instance_path=str(tmp_path))
+    yield app
+    dispose(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def token(client: FlaskClient) -> dict[str, str]:
+    """The header of a customer who has signed in."""
+    assert client.post(f"{API}/customers/", json=WHO).status_code == 201
+    answer = client.post(f"{API}/sign-in/", json=WHO)
+    return {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
+
+
+def dispose(app: Flask) -> None:
+    with app.app_context():
+        db.engine.dispose()
+
+
+def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "example_app", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run_in(app: Flask, *arguments: str) -> str:
+    result = app.test_cli_runner().invoke(args=list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
+    for _ in range(2):
+        demo = flask(clone, "demo")
+        assert demo.returncode == 0, demo.stderr
+        assert "303 SEE OTHER\nLocation: /pay/" in demo.stdout
+        assert '{\n  "success": "Your Order has been saved"\n}' in demo.stdout
+        assert '"code": "empty_cart"' in demo.stdout
+        for amount in (*FIRST_ORDER, *SECOND_ORDER):
+            assert amount in demo.stdout
+        assert max(map(len, demo.stdout.splitlines())) <= 80
+        assert demo.stderr == ""
+
+
+def test_demo_that_is_not_answered_as_expected_fails(clone: Path) -> None:
+    assert flask(clone, "seed").returncode == 0
+    with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection, connection:
+        connection.execute("UPDATE products SET active = 0 WHERE sku = 'FILTERS'")
+    demo = flask(clone, "demo")
+    assert demo.returncode == 1
+    assert "was answered 404, not 201" in demo.stderr
+
+
+def test_key_is_kept_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    keys = {create_app(str(tmp_path)).config["JWT_SECRET_KEY"] for _ in range(2)}
+    file = tmp_path / "jwt_key"
+    assert keys == {file.read_text()}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_migrations_go_up_down_and_up_again(
+    database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
+    app = create_app(str(tmp_path))
+    for _ in range(2):
+        run_in(app, "db", "upgrade")
+        assert "No new upgrade operations detected" in run_in(app, "db", "check")
+        run_in(app, "seed")
+        run_in(app, "db", "downgrade", "base")
+        with app.app_context():
+            assert inspect(db.engine).get_table_names() == ["alembic_version"]
+    dispose(app)
+
+
+def test_first_request_finds_a_stocked_shop(client: FlaskClient) -> None:
+    links = client.get("/").get_json()
+    products = {row["sku"]: row for row in client.get(links["products"]).get_json()["products"]}
+    assert products["TEA-ASSAM"] == {
+        "sku": "TEA-ASSAM",
+        "name": "Assam, 250 g",
+        "price": "9.50",
+        "shipping": "2.90",
+        "stock": 120,
+    }
+    assert products["GIFT-CARD"]["stock"] is None
+    assert "TEA-FIRST-FLUSH" not in products
+
+
+def test_cart_is_filled_changed_and_emptied(client: FlaskClient, token: dict[str, str]) -> None:
+    for sku, quantity in (("strainer", 2), ("STRAINER", 1), ("BOOK", 1)):
+        body = {"sku": sku, "quantity": quantity}
+        assert client.post(f"{API}/cart/items/", json=body, headers=token).status_code == 201
+    client.put(f"{API}/cart/voucher/", json={"code": " welcome10 "}, headers=token)
+    cart = client.get(f"{API}/cart/", headers=token).get_json()
+    assert [(item["product"]["sku"], item["quantity"]) for item in cart["items"]] == [
+        ("STRAINER", 3),
+        ("BOOK", 1),
+    ]
+    assert cart["voucher"] == {"code": "WELCOME10"}
+
+    strainer, book = (f"{API}/cart/items/{item['id']}/" for item in cart["items"])
+    client.patch(strainer, json={"quantity": 5}, headers=token)
+    client.delete(book, headers=token)
+    cart = client.delete(f"{API}/cart/voucher/", headers=token).get_json()
+    assert [item["quantity"] for item in cart["items"]] == [5]
+    assert cart["voucher"] is None
+    assert client.delete(book, headers=token).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "items/", {"sku": "NOTHING", "quantity": 1}, 404),
+        ("POST", "items/", {"sku": "TEA-FIRST-FLUSH", "quantity": 1}, 404),
+        ("POST", "items/", {"sku": "POT-IRON", "quantity": 13}, 409),
+        ("POST", "items/", {"sku": "POT-IRON", "quantity": 0}, 400),
+        ("POST", "items/", {"sku": "POT-IRON", "quantity": "1"}, 400),
+        ("POST", "items/", {"sku": "\x00", "quantity": 1}, 400),
+        ("POST", "items/", [], 400),
+        ("PATCH", "items/99999999999999999999/", {"quantity": 1}, 404),
+        ("PUT", "voucher/", {"code": "NOTHING"}, 404),
+        ("PUT", "voucher/", {"code": "SPRING-2020"}, 409),
+    ],
+)
+def test_cart_refuses_what_it_can_not_hold(
+    client: FlaskClient, token: dict[str, str], method: str, path: str, body: Any, status: int
+) -> None:
+    answer = client.open(f"{API}/cart/{path}", method=method, json=body, headers=token)
+    assert answer.status_code == status
+    assert answer.get_json()["error"]
+    cart = client.get(f"{API}/cart/", headers=token).get_json()
+    assert cart == {"items": [], "voucher": None}
+
+
+def test_nobody_gets_in_without_being_who_they_say(
+    app: Flask, client: FlaskClient, token: dict[str, str]
+) -> None:
+    wrong = {**WHO, "password": "another password"}
+    assert client.post(f"{API}/sign-in/", json=wrong).status_code == 401
+    assert client.post(f"{API}/customers/", json=wrong).status_code == 409
+    assert client.post(f"{API}/customers/", json={"email": "ada"}).status_code == 400
+    assert client.get(f"{API}/cart/").status_code == 401
+    with app.app_context():
+        db.session.delete(db.session.scalars(db.select(Customer)).one())
+        db.session.commit()
+    answer = client.get(f"{API}/cart/", headers=token)
+    assert answer.status_code == 401
+    assert answer.get_json()["error"]
+
+
+def test_checkout_leads_to_the_sandbox_payment(client: FlaskClient, token: dict[str, str]) -> None:
+    client.post(f"{API}/cart/items/", json={"sku": "TASTING", "quantity": 1}, headers=token)
+    address = {"street_address": "123 Main St", "postal_code": 12345, "city": "Anytown"}
+    body = {"action": "checkout", "billing_address": {**address, "country": "Canada"}}
+    checkout = client.post(f"{API}/orders/", json=body, headers=token)
+    assert checkout.status_code == 303
+
+    payment = client.get(checkout.headers["Location"]).get_json()
+    assert payment["sandbox"] is True
+    assert (payment["amount"], payment["currency"]) == ("28.50", "CAD")
+    assert payment["status"] == "awaiting_payment"
+    assert client.get(f"/pay/{uuid4()}/").status_code == 404
