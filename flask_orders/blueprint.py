@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
+from .cli import check
 from .errors import (
     ConfigurationError,
     InvalidRequest,
@@ -42,7 +43,7 @@ from .models import declared_models
 from .models.contract import primary_key
 from .pricing import Pricing
 from .schemas import CreateOrderSchema, OrderSchema
-from .service import EXTENSION_KEY, OrderService, Submission, current_orders
+from .service import EXTENSION_KEY, OrderService, SavedAddress, Submission, current_orders
 from .settings import Settings
 from .signals import order_placed, send
 from .sqlite import use_real_transactions
@@ -57,19 +58,30 @@ class OrdersBlueprint(Blueprint):
     """A blueprint that declares its models and makes its service when it is registered."""
 
     def register(self, app: App, options: dict[str, Any]) -> None:
-        """Set the app up. `pricing=` is a host's own `Pricing`.
+        """Set the app up.
+
+        Options:
+            pricing: a host's own `Pricing`.
+            saved_address: a host's own way to a customer's saved address: called with the
+                customer's key, it returns a `BillingAddress` or None.
 
         Raises:
             ConfigurationError: db.init_app(app) has not been called, or a setting is wrong.
         """
-        set_up(cast(Flask, app), pricing=options.pop("pricing", None))
+        set_up(
+            cast(Flask, app),
+            pricing=options.pop("pricing", None),
+            saved_address=options.pop("saved_address", None),
+        )
         super().register(app, options)
 
 
-orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders")
+orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
+orders_bp.cli.short_help = "The shop's orders."
+orders_bp.cli.add_command(check)
 
 
-def set_up(app: Flask, *, pricing: Pricing | None) -> None:
+def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress | None) -> None:
     db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
     if db is None:
         raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
@@ -80,13 +92,18 @@ def set_up(app: Flask, *, pricing: Pricing | None) -> None:
             use_real_transactions(engine)
     watch_changes(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
-        db.session, models, lambda: Settings.of(app.config), pricing
+        db.session, models, lambda: Settings.of(app.config), pricing, saved_address
     )
 
 
 @orders_bp.before_request
 def require_customer() -> None:
     """Let nobody in without a valid token; the JWT's own answers are the host's to shape."""
+    if "flask-jwt-extended" not in current_app.extensions:
+        raise ConfigurationError(
+            "flask_orders can't tell who the customer is: the app needs JWTManager(app), of "
+            "Flask-JWT-Extended."
+        )
     verify_jwt_in_request()
 
 

@@ -1,7 +1,8 @@
 """The host's rows: its cart, the items and the products are locked, changed and deleted here.
 
-Called by the service, in this order: `lock`, `lock_products`, `take_stock`, `empty`. Whatever the
-host's classes are called, no statement here depends on the number of lines.
+Called by the service, in this order: `read`, `lines`, `take_stock`, `empty`; for a preview only the
+first two, without a lock. Whatever the host's classes are called, the number of statements does
+not depend on the number of lines.
 """
 
 from collections import Counter
@@ -13,36 +14,39 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import case, delete, select, update
 from sqlalchemy.orm import lazyload, scoped_session
 
-from .errors import ConfigurationError, Conflict, InvalidRequest, ItemUnavailable
+from .errors import ConfigurationError, Conflict, InvalidRequest
 from .models import Models, row_count, table
 from .pricing import CartLine
 
 
 @dataclass(frozen=True, slots=True)
-class LockedItem:
+class FoundItem:
     key: Any
     product_id: Any
     quantity: Any
 
 
 @dataclass(frozen=True, slots=True)
-class LockedCart:
+class FoundCart:
     """A cart as the locking reads found it; `voucher` is what its row holds."""
 
     key: Any
     voucher: Any
-    items: tuple[LockedItem, ...]
+    items: tuple[FoundItem, ...]
 
 
 class Carts:
     """The cart side of a conversion, on the host's classes."""
 
-    def __init__(self, session: scoped_session[Session], models: Models) -> None:
+    def __init__(
+        self, session: scoped_session[Session], models: Models, *, priced_by_product: bool
+    ) -> None:
         self._session = session
         self._models = models
+        self._priced_by_product = priced_by_product
 
-    def lock(self, customer_id: Any, max_lines: int) -> LockedCart | None:
-        """Lock the customer's cart, then its items by key; None if there is no cart.
+    def read(self, customer_id: Any, max_lines: int, *, lock: bool = True) -> FoundCart | None:
+        """The customer's cart, locked, then its items, locked by key; None if there is no cart.
 
         Raises:
             InvalidRequest: there are more than `max_lines` items.
@@ -50,12 +54,12 @@ class Carts:
         """
         columns = self._models.columns
         voucher = columns.cart_voucher
-        rows = self._session.execute(
+        query = (
             select(columns.cart_key, *(() if voucher is None else (voucher,)))
             .where(self._models.Cart.customer_id == customer_id)
             .order_by(columns.cart_key)
-            .with_for_update()
-        ).all()
+        )
+        rows = self._session.execute(query.with_for_update() if lock else query).all()
         if len(rows) > 1:
             raise ConfigurationError(
                 f"A customer has {len(rows)} carts: {self._models.Cart.__name__}.customer_id must "
@@ -64,56 +68,70 @@ class Carts:
         if not rows:
             return None
         key = rows[0][0]
-        items = self._lock_items(key, max_lines)
-        return LockedCart(key, None if voucher is None else rows[0][1], items)
+        items = self._read_items(key, max_lines, lock=lock)
+        return FoundCart(key, None if voucher is None else rows[0][1], items)
 
-    def _lock_items(self, cart_key: Any, max_lines: int) -> tuple[LockedItem, ...]:
+    def _read_items(self, cart_key: Any, max_lines: int, *, lock: bool) -> tuple[FoundItem, ...]:
         columns = self._models.columns
-        rows = self._session.execute(
+        query = (
             select(columns.item_key, columns.item_product, columns.item_quantity)
             .where(columns.item_cart == cart_key)
             .order_by(columns.item_key)
             .limit(max_lines + 1)
-            .with_for_update()
-        ).all()
+        )
+        rows = self._session.execute(query.with_for_update() if lock else query).all()
         if len(rows) > max_lines:
             raise InvalidRequest(f"A cart can be ordered with {max_lines} lines at most.")
-        return tuple(LockedItem(*row) for row in rows)
+        return tuple(FoundItem(*row) for row in rows)
 
-    def lock_products(self, items: Sequence[LockedItem]) -> list[CartLine]:
-        """Lock the products in the order of their keys, so that no two conversions deadlock.
+    def lines(
+        self, items: Sequence[FoundItem], *, lock: bool = True
+    ) -> tuple[list[CartLine], list[dict[str, Any]]]:
+        """The lines that can be had, and what `ItemUnavailable` says of those that can't.
 
-        Raises:
-            ItemUnavailable: a product is gone, inactive or short of stock.
+        The products are locked in the order of their keys, so that no two conversions deadlock.
         """
-        products = self._read_products({item.product_id for item in items} - {None})
+        products = self._products({item.product_id for item in items} - {None}, lock=lock)
         lines = [
             CartLine(item.key, item.product_id, products.get(item.product_id), item.quantity)
             for item in items
         ]
         wanted = _units(line for line in lines if _is_count(line.quantity))
-        refused = [
-            line.unavailable(*refusal)
-            for line in lines
-            if (refusal := _refusal(line, wanted[line.product_id])) is not None
-        ]
-        if refused:
-            raise ItemUnavailable(refused)
-        return lines
+        refusals = [self._refusal(line, wanted[line.product_id]) for line in lines]
+        found = list(zip(lines, refusals, strict=True))
+        return (
+            [line for line, refusal in found if refusal is None],
+            [line.unavailable(*refusal) for line, refusal in found if refusal is not None],
+        )
 
-    def _read_products(self, keys: set[Any]) -> dict[Any, Any]:
+    def _products(self, keys: set[Any], *, lock: bool) -> dict[Any, Any]:
         product, key = self._models.Product, self._models.columns.product_key
         # An object that the session knows already is stale unless it is populated anew; a host's
         # eager joins can't be locked. Only NO KEY: putting the product into a cart needs no wait.
-        rows = self._session.execute(
+        query = (
             select(key, product)
             .where(key.in_(sorted(keys)))
             .order_by(key)
             .options(lazyload("*"))
-            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
+        rows = self._session.execute(query.with_for_update(key_share=True) if lock else query)
         return {row[0]: row[1] for row in rows}
+
+    def _refusal(self, line: CartLine, wanted: int) -> tuple[str, int] | None:
+        """Why a line can't be had, and how many units are left; or None."""
+        product = line.product
+        if product is None:
+            return "gone", 0
+        if not product.active:
+            return "inactive", 0
+        if not _is_count(line.quantity):
+            return "invalid_quantity", 0
+        if self._priced_by_product and (product.price is None or product.price < 0):
+            return "no_price", 0
+        if product.stock is not None and product.stock < wanted:
+            return "out_of_stock", product.stock
+        return None
 
     def take_stock(self, lines: Sequence[CartLine]) -> None:
         """Take the units of all lines from the stock that is counted, by one guarded UPDATE.
@@ -134,7 +152,7 @@ class Carts:
         if row_count(changed) != len(units):
             raise Conflict
 
-    def empty(self, cart: LockedCart) -> None:
+    def empty(self, cart: FoundCart) -> None:
         """Delete exactly the items that were read, and take the voucher off.
 
         Raises:
@@ -165,17 +183,3 @@ def _units(lines: Iterable[CartLine]) -> Counter[Any]:
 
 def _is_count(quantity: Any) -> bool:
     return isinstance(quantity, int) and quantity >= 1
-
-
-def _refusal(line: CartLine, wanted: int) -> tuple[str, int] | None:
-    """Why a line can't be had, and how many units are left; or None."""
-    product = line.product
-    if product is None:
-        return "gone", 0
-    if not product.active:
-        return "inactive", 0
-    if not _is_count(line.quantity):
-        return "invalid_quantity", 0
-    if product.stock is not None and product.stock < wanted:
-        return "out_of_stock", product.stock
-    return None

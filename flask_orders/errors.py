@@ -125,6 +125,7 @@ class VoucherNotApplicable(OrdersError):
             "Remove it, then order again.",
             reason=reason,
         )
+        self.reason = reason
 
 
 class RequestTooLarge(OrdersError):

@@ -172,11 +172,17 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True)
 class PricedCart:
-    """What the order will be: its lines, its voucher and every amount of the contract."""
+    """What the order will be: its lines, its voucher and every amount of the contract.
+
+    In a preview, `unavailable` are the lines that can't be had, as `ItemUnavailable` names them,
+    and `voucher_refusal` is the reason why the voucher was left out.
+    """
 
     currency: Currency
     lines: tuple[PricedLine, ...]
     voucher: AppliedVoucher | None = None
+    unavailable: tuple[dict[str, Any], ...] = ()
+    voucher_refusal: str | None = None
 
     @classmethod
     def of(

@@ -14,7 +14,7 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import Row, exists, insert, or_, select, update
 from sqlalchemy.orm import scoped_session
 
-from .errors import Conflict, ItemUnavailable, VoucherNotApplicable
+from .errors import Conflict, VoucherNotApplicable
 from .models import Models, row_count, table, voucher_code
 from .pricing import CartLine, Currency, Offer, OrderReference, PricedCart, Voucher, price_cart
 
@@ -48,7 +48,6 @@ class Promotions:
     def price(
         self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        _refuse_unpriced(items)
         # The voucher first: that it has not changed since is checked when it is used up, so what
         # was read of it still holds at the moment when the offers are read.
         terms = None if voucher is None else self._read_voucher(voucher, customer_id)
@@ -120,16 +119,6 @@ class Promotions:
             .order_by(model.id)
         )
         return _offers(rows)
-
-
-def _refuse_unpriced(items: Sequence[CartLine]) -> None:
-    unpriced = [
-        item.unavailable("no_price")
-        for item in items
-        if item.product.price is None or item.product.price < 0
-    ]
-    if unpriced:
-        raise ItemUnavailable(unpriced)
 
 
 def _offers(rows: Iterable[Row[Any]]) -> list[Offer]:

@@ -5,7 +5,7 @@ rolls the session back: both belong to whoever owns the transaction.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,8 +24,10 @@ from .errors import (
     BillingAddressRequired,
     ConfigurationError,
     EmptyCart,
+    ItemUnavailable,
     OrderNotFound,
     PriceChanged,
+    VoucherNotApplicable,
 )
 from .keys import new_key, new_number
 from .models import Models, OrderMixin, table
@@ -50,6 +52,10 @@ AMOUNTS = (
 )
 
 
+# A host's own way to a customer's saved address; None if the customer has none.
+SavedAddress = Callable[[Any], BillingAddress | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What a customer asks for, the same through all attempts at it; `id` is the order's to be."""
@@ -69,12 +75,14 @@ class OrderService:
         models: Models,
         settings: Callable[[], Settings],
         pricing: Pricing | None = None,
+        saved_address: SavedAddress | None = None,
     ) -> None:
         self.session = session
         self.models = models
         self._settings = settings
         self._pricing: Pricing = pricing or Promotions(session, models, self._currency)
-        self._carts = Carts(session, models)
+        self._saved_address = saved_address or self._address_used_last
+        self._carts = Carts(session, models, priced_by_product=pricing is None)
 
     @property
     def settings(self) -> Settings:
@@ -113,6 +121,25 @@ class OrderService:
         # The statements above pass by what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, order_id)
+
+    def preview(self, customer_id: Any) -> PricedCart:
+        """The order as it would be now: the conversion's own reading and pricing.
+
+        Nothing is written and nothing is locked. Lines that can't be had are left out and named
+        in `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`.
+        Without a cart there are no lines.
+        """
+        cart = self._carts.read(customer_id, self.settings.max_lines, lock=False)
+        if cart is None:
+            return PricedCart.of((), self._currency())
+        lines, unavailable = self._carts.lines(cart.items, lock=False)
+        now, refusal = datetime.now(UTC), None
+        try:
+            priced = self._pricing.price(lines, customer_id, cart.voucher, now)
+        except VoucherNotApplicable as error:
+            refusal = error.reason
+            priced = self._pricing.price(lines, customer_id, None, now)
+        return replace(priced, unavailable=tuple(unavailable), voucher_refusal=refusal)
 
     def last_sequence(self, customer_id: Any) -> int | None:
         """How many orders the customer has made; None if there is no such customer."""
@@ -160,10 +187,12 @@ class OrderService:
             is rolled back.
         """
         with self.session.begin_nested():
-            cart = self._carts.lock(submission.customer_id, self.settings.max_lines)
+            cart = self._carts.read(submission.customer_id, self.settings.max_lines)
             if cart is None or not cart.items:
                 return self._order_since(submission.customer_id, since)
-            lines = self._carts.lock_products(cart.items)
+            lines, unavailable = self._carts.lines(cart.items)
+            if unavailable:
+                raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
             priced = self._pricing.price(lines, submission.customer_id, cart.voucher, now)
             self._check_total(priced, submission.expected_total)
@@ -196,12 +225,13 @@ class OrderService:
             raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))
 
     def _assign_address(self, submission: Submission) -> tuple[int, BillingAddress]:
-        given = submission.billing_address
-        if given is None:
-            return self._saved_address(submission.customer_id)
-        return self._find_or_make_address(submission.customer_id, given), given
+        customer_id = submission.customer_id
+        address = submission.billing_address or self._saved_address(customer_id)
+        if address is None:
+            raise BillingAddressRequired
+        return self._find_or_make_address(customer_id, address), address
 
-    def _saved_address(self, customer_id: Any) -> tuple[int, BillingAddress]:
+    def _address_used_last(self, customer_id: Any) -> BillingAddress | None:
         """The customer's address that was used last, or else was entered last."""
         address, order = self.models.Address, self.models.Order
         used = and_(order.billing_address_id == address.id, order.customer_id == customer_id)
@@ -212,9 +242,7 @@ class OrderService:
             .order_by(func.coalesce(order.sequence, literal(0)).desc(), address.id.desc())
             .limit(1)
         ).scalar_one_or_none()
-        if saved is None:
-            raise BillingAddressRequired
-        return saved.id, saved.as_value()
+        return None if saved is None else saved.as_value()
 
     def _find_or_make_address(self, customer_id: Any, given: BillingAddress) -> int:
         rows = table(self.models.Address)

@@ -21,27 +21,25 @@ BUSY_TIMEOUT_MS = 5000
 
 def use_real_transactions(engine: Engine) -> None:
     """Make BEGIN, SAVEPOINT and foreign keys work on an SQLite engine; others are left alone."""
-    if engine.dialect.name != "sqlite" or event.contains(engine, "begin", _begin):
+    if engine.dialect.name != "sqlite" or event.contains(engine, "begin", begin):
         return
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
 
 
-def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-    _prepare(connection)
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
+    """Set a driver's connection up."""
     connection.isolation_level = None
     for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _begin(connection: Connection) -> None:
+def begin(connection: Connection) -> None:
+    """Begin a transaction that is one."""
     driver: Any = connection.connection.driver_connection
     if driver.isolation_level is not None:
         # It was opened before the blueprint was registered.
-        _prepare(driver)
+        prepare(driver)
     if driver.in_transaction:
         # The host follows the same recipe, and its BEGIN came first.
         return

@@ -26,7 +26,7 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
 
 @pytest.fixture(scope="session")
 def session_shop(server_url: URL) -> Iterator[Shop]:
-    with servers.fresh_database(server_url, "shop") as url:
+    with servers.fresh_database(server_url) as url:
         shop = make_shop(url)
         yield shop
         shop.close()
@@ -42,5 +42,5 @@ def shop(session_shop: Shop) -> Shop:
 @pytest.fixture
 def database(server_url: URL) -> Iterator[URL]:
     """An empty database, for a test that makes its own shop."""
-    with servers.fresh_database(server_url, "other") as url:
+    with servers.fresh_database(server_url) as url:
         yield url

@@ -5,6 +5,7 @@ ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names
 127.0.0.1:3306. Every run makes databases of its own and drops them.
 """
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from sqlalchemy.engine import URL, make_url
 NAMES = ("sqlite", "postgresql", "mariadb")
 
 MARIADB = "mysql+pymysql://root@127.0.0.1:3306/"
+
+
+_numbers = itertools.count()
 
 
 class Missing(Exception):
@@ -41,13 +45,14 @@ def server(name: str) -> Iterator[URL]:
 
 
 @contextmanager
-def fresh_database(server_url: URL, name: str) -> Iterator[URL]:
+def fresh_database(server_url: URL) -> Iterator[URL]:
     """An empty database on a server, dropped afterwards."""
-    name = f"flask_orders_{os.getpid()}_{name}"
+    name = f"flask_orders_{os.getpid()}_{next(_numbers)}"
     if server_url.get_backend_name() == "sqlite":
         path = Path(server_url.database or "") / f"{name}.sqlite3"
         yield server_url.set(database=str(path))
         return
+    force = " WITH (FORCE)" if server_url.get_backend_name() == "postgresql" else ""
     admin = sa.create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with admin.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
@@ -55,7 +60,7 @@ def fresh_database(server_url: URL, name: str) -> Iterator[URL]:
         yield server_url.set(database=name)
     finally:
         with admin.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name}"))
+            connection.execute(sa.text(f"DROP DATABASE {name}{force}"))
 
 
 @contextmanager

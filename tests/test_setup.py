@@ -150,6 +150,8 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 def test_requests_go_down_one_stair_and_never_up() -> None:
     """The layers of the package, read off its import statements."""
     allowed = {
+        "check": {"service"},
+        "cli": {"check", "service"},
         "errors": set(),
         "keys": set(),
         "signals": set(),
@@ -167,7 +169,7 @@ def test_requests_go_down_one_stair_and_never_up() -> None:
             *("promotions", "settings"),
         },
         "blueprint": {
-            *("errors", "keys", "models", "pricing", "schemas", "service", "settings"),
+            *("cli", "errors", "keys", "models", "pricing", "schemas", "service", "settings"),
             *("signals", "sqlite", "transaction"),
         },
     }
@@ -207,3 +209,12 @@ def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
 def test_every_public_name_is_in_the_readme() -> None:
     readme = (PACKAGE.parent / "README.md").read_text()
     assert [name for name in flask_orders.__all__ if not re.search(rf"\b{name}\b", readme)] == []
+
+
+def test_an_app_without_a_jwt_manager_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    app, db = Flask("no-jwt"), SQLAlchemy()
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db.init_app(app)
+    app.register_blueprint(orders_bp)
+    assert app.test_client().post(ORDERS, json={}).status_code == 500
+    assert "the app needs JWTManager(app)" in caplog.text

@@ -1,0 +1,126 @@
+"""What can be wrong with a host's set-up, and how to mend it: `flask orders check`.
+
+Called by the CLI, in an app context. Every check yields what is wrong, with its cure.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import Flask, url_for
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BuildError
+
+from .service import OrderService
+
+SUPPORTED = "SQLite, PostgreSQL and MariaDB"
+
+MIGRATE = "run `flask db migrate` and `flask db upgrade`"
+
+
+def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
+    """Everything that is wrong, each with its cure."""
+    yield from _payment(app, orders.settings.payment_endpoint)
+    yield from _jwt(app)
+    engine = db.engine
+    if not engine.hide_parameters:
+        yield (
+            "a database error would write customers' addresses into the log: "
+            "set SQLALCHEMY_ENGINE_OPTIONS = {'hide_parameters': True}"
+        )
+    try:
+        with engine.connect() as connection:
+            yield from _database(connection)
+            yield from _tables(connection, db)
+    except SQLAlchemyError as error:
+        yield f"the database can't be read ({type(error).__name__}): check SQLALCHEMY_DATABASE_URI"
+
+
+def _payment(app: Flask, endpoint: str | None) -> Iterator[str]:
+    if endpoint is None:
+        yield (
+            "checkout has nowhere to redirect to: set ORDERS_PAYMENT_ENDPOINT to the name of your "
+            "payment endpoint, such as 'payments.pay'"
+        )
+        return
+    order_id = UUID(int=7 << 76 | 2 << 62)
+    try:
+        with app.test_request_context():
+            url = url_for(endpoint, order_id=order_id)
+            path, _, _query = url.partition("?")
+            found, values = app.url_map.bind("localhost").match(path)
+    except (BuildError, HTTPException):
+        yield f"ORDERS_PAYMENT_ENDPOINT {endpoint!r} is no endpoint: `flask routes` lists yours"
+        return
+    if found != endpoint or str(values.get("order_id")) != str(order_id):
+        yield (
+            f"the payment endpoint {endpoint!r} does not take order_id: "
+            "give it a route such as '/pay/<uuid:order_id>'"
+        )
+
+
+def _jwt(app: Flask) -> Iterator[str]:
+    if "flask-jwt-extended" not in app.extensions:
+        yield "nobody can sign in: call JWTManager(app), of Flask-JWT-Extended"
+        return
+    locations = app.config["JWT_TOKEN_LOCATION"]
+    if "cookies" in locations and not app.config["JWT_COOKIE_CSRF_PROTECT"]:
+        yield (
+            "a foreign page can order in a customer's name, since the JWT is in a cookie: "
+            "set JWT_COOKIE_CSRF_PROTECT = True"
+        )
+
+
+def _database(connection: sa.Connection) -> Iterator[str]:
+    dialect = connection.dialect
+    mysql_itself = dialect.name == "mysql" and not getattr(dialect, "is_mariadb", False)
+    if dialect.name not in ("sqlite", "postgresql", "mysql", "mariadb") or mysql_itself:
+        yield f"{dialect.name} is not supported: flask_orders is tested on {SUPPORTED}"
+        return
+    if dialect.name == "sqlite":
+        yield from _sqlite(connection)
+    elif _is_autocommitting(connection):
+        yield (
+            "every statement is committed by itself, so that an order can be half written: "
+            "remove 'isolation_level' from SQLALCHEMY_ENGINE_OPTIONS"
+        )
+
+
+def _is_autocommitting(connection: sa.Connection) -> bool:
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        return bool(driver.autocommit)
+    return bool(connection.exec_driver_sql("SELECT @@autocommit").scalar())
+
+
+def _sqlite(connection: sa.Connection) -> Iterator[str]:
+    connection.exec_driver_sql("SELECT 1")
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        yield (
+            "SQLite's savepoints leak, since its engine was made after register_blueprint("
+            "orders_bp), which sets the transaction mode: call db.init_app(app) before it"
+        )
+    if not connection.exec_driver_sql("PRAGMA foreign_keys").scalar():
+        yield "SQLite does not enforce foreign keys: remove your `PRAGMA foreign_keys=OFF`"
+
+
+def _tables(connection: sa.Connection, db: SQLAlchemy) -> Iterator[str]:
+    inspector = sa.inspect(connection)
+    for rows in db.metadata.sorted_tables:
+        if not inspector.has_table(rows.name, schema=rows.schema):
+            yield f"the table '{rows.name}' is missing: {MIGRATE}"
+            continue
+        there = {column["name"] for column in inspector.get_columns(rows.name, schema=rows.schema)}
+        missing = [column.name for column in rows.columns if column.name not in there]
+        if missing:
+            yield f"the table '{rows.name}' lacks {', '.join(missing)}: {MIGRATE}"
+        options = inspector.get_table_options(rows.name, schema=rows.schema)
+        if str(options.get(f"{connection.dialect.name}_engine", "InnoDB")) != "InnoDB":
+            yield (
+                f"the table '{rows.name}' has no transactions: "
+                f"run ALTER TABLE {rows.name} ENGINE=InnoDB"
+            )
