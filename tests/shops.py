@@ -170,7 +170,7 @@ def make_shop(url: URL, **config: Any) -> Shop:
         }
     )
 
-    class Customer(db.Model):  # type: ignore[name-defined, misc] # db.Model is made at run time
+    class Customer(db.Model):
         __tablename__ = "customers"
 
         id: Mapped[int] = mapped_column(primary_key=True)

@@ -5,11 +5,17 @@ from decimal import Decimal
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 
 from flask_orders import BillingAddressSchema, ConfigurationError, OrdersError, current_orders
 
 from .shops import ADDRESS, Shop
+
+# One second, after which a statement that waits for a lock fails.
+LOCK_TIMEOUT = {
+    "postgresql": "SET LOCAL lock_timeout = 1000",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
+}
 
 BILLING = BillingAddressSchema().load(ADDRESS)
 
@@ -87,3 +93,44 @@ def test_without_the_blueprint_the_error_names_the_cure() -> None:
         pytest.raises(ConfigurationError, match=r"register_blueprint\(orders_bp\) first"),
     ):
         current_orders.convert(1)
+
+
+def test_a_preview_is_the_order_as_it_would_be_and_writes_nothing(
+    shop: Shop, customer: int
+) -> None:
+    before = shop.everything()
+    preview = current_orders.preview(customer)
+    shop.db.session.commit()
+
+    assert (preview.subtotal, preview.discount_amount, preview.total_amount) == (20, 2, 18)
+    assert (preview.unavailable, preview.voucher_refusal) == ((), None)
+    assert shop.everything() == before
+    order = current_orders.convert(customer, billing_address=BILLING)
+    assert order.total_amount == preview.total_amount
+    shop.db.session.rollback()
+
+
+def test_a_preview_says_what_can_not_be_had(shop: Shop, customer: int) -> None:
+    gone = shop.product(active=False)
+    shop.fill(customer, {gone: 1}, shop.voucher("OLD", "10%", active=False))
+    preview = current_orders.preview(customer)
+    assert [line["product"]["id"] for line in preview.unavailable] == [gone]
+    assert (preview.voucher_refusal, preview.total_amount) == ("inactive", 20)
+
+
+def test_a_preview_of_no_cart_has_no_lines(shop: Shop) -> None:
+    customer = shop.customer()
+    with shop.app.app_context():
+        assert current_orders.preview(customer).lines == ()
+
+
+def test_a_preview_takes_no_lock(shop: Shop, customer: int) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no row locks")
+    product, cart = shop.models.Product, shop.models.Cart
+    with shop.session() as others:
+        others.execute(update(product).values(price=Decimal(99)))
+        others.execute(update(cart).values(voucher_id=None))
+        shop.db.session.execute(text(LOCK_TIMEOUT[shop.engine.dialect.name]))
+        assert current_orders.preview(customer).total_amount == 18
+        shop.db.session.rollback()
