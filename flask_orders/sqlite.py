@@ -8,6 +8,7 @@ every Python. Called by the blueprint when it is registered.
 """
 
 import sqlite3
+import sys
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -36,12 +37,27 @@ def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
 
 def begin(connection: Connection) -> None:
     """Begin a transaction that is one."""
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
     if driver.isolation_level is not None:
         # It was opened before the blueprint was registered.
         prepare(driver)
     if driver.in_transaction:
         # The host follows the same recipe, and its BEGIN came first.
         return
+    # Alembic changes a table by copying it and dropping the old one; with foreign keys on, that
+    # would delete or empty the rows that point to it.
+    driver.execute(f"PRAGMA foreign_keys={'OFF' if _is_migrating() else 'ON'}").close()
     immediate = connection.get_execution_options().get(IMMEDIATE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _is_migrating() -> bool:
+    """Whether Alembic, if the host uses it, is running an env.py now."""
+    alembic: Any = sys.modules.get("alembic.context")
+    if alembic is None:
+        return False
+    try:
+        alembic.is_offline_mode()
+    except (NameError, AttributeError):  # none has run yet; one has, and is over
+        return False
+    return True

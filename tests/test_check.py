@@ -102,17 +102,6 @@ def test_sqlite_in_a_mode_that_leaks() -> None:
     assert "savepoints leak" in output
 
 
-def test_sqlite_without_foreign_keys() -> None:
-    app, db = make_app("sqlite://")
-    with app.app_context():
-        db.create_all()
-        driver: Any = db.engine.raw_connection().driver_connection
-        driver.execute("PRAGMA foreign_keys=OFF").close()
-        code, output = check(app)
-    assert code == 1
-    assert "PRAGMA foreign_keys=OFF" in output
-
-
 def test_autocommit(database: URL) -> None:
     options = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
     if database.get_backend_name() == "sqlite":

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import inspect
+from sqlalchemy import CheckConstraint, inspect
 from sqlalchemy.engine import URL
 
 import example_app
@@ -26,6 +26,19 @@ API = "/api/v1/i"
 WHO = {"email": "ada@example.com", "password": "a long password"}
 FIRST_ORDER = ("102.49 CAD", "14.30 CAD", "10.25 CAD", "106.54 CAD", "14.70 CAD", "24.95 CAD")
 SECOND_ORDER = ("116.35 CAD", "15.60 CAD", "10.00 CAD", "121.95 CAD", "20.00 CAD")
+
+LATER_REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("products", recreate="always") as batch:
+        batch.add_column(sa.Column("colour", sa.String(10)))
+"""
 
 
 @pytest.fixture
@@ -43,11 +56,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@contextmanager
+def shop_in(folder: Path) -> Iterator[Flask]:
+    app = create_app(str(folder))
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.engine.dispose()
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(instance_path=str(tmp_path))
-    yield app
-    dispose(app)
+    with shop_in(tmp_path) as app:
+        yield app
 
 
 @pytest.fixture
@@ -63,11 +85,6 @@ def token(client: FlaskClient) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
 
 
-def dispose(app: Flask) -> None:
-    with app.app_context():
-        db.engine.dispose()
-
-
 def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", "example_app", *arguments],
@@ -79,10 +96,22 @@ def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_in(app: Flask, *arguments: str) -> str:
+def run_in(app: Flask, *arguments: str) -> None:
     result = app.test_cli_runner().invoke(args=list(arguments))
     assert result.exit_code == 0, result.output
-    return result.output
+
+
+def migrated_checks(app: Flask) -> set[Any]:
+    """The names of the CHECK constraints, at which `flask db check` does not look."""
+    with app.app_context():
+        checks = inspect(db.engine).get_multi_check_constraints().values()
+    return {check["name"] for table in checks for check in table}
+
+
+def declared_checks() -> set[Any]:
+    tables = db.metadata.tables.values()
+    constraints = [constraint for table in tables for constraint in table.constraints]
+    return {check.name for check in constraints if isinstance(check, CheckConstraint)}
 
 
 def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
@@ -118,15 +147,26 @@ def test_migrations_go_up_down_and_up_again(
     database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
-    app = create_app(str(tmp_path))
-    for _ in range(2):
-        run_in(app, "db", "upgrade")
-        assert "No new upgrade operations detected" in run_in(app, "db", "check")
-        run_in(app, "seed")
-        run_in(app, "db", "downgrade", "base")
-        with app.app_context():
-            assert inspect(db.engine).get_table_names() == ["alembic_version"]
-    dispose(app)
+    with shop_in(tmp_path) as app:
+        for _ in range(2):
+            run_in(app, "db", "upgrade")
+            run_in(app, "db", "check")
+            assert migrated_checks(app) == declared_checks()
+            run_in(app, "seed")
+            run_in(app, "db", "downgrade", "base")
+            with app.app_context():
+                assert inspect(db.engine).get_table_names() == ["alembic_version"]
+
+
+def test_later_revision_alters_a_table_of_sqlite_without_losing_rows(clone: Path) -> None:
+    count = "SELECT count(product_id) FROM order_items"
+    assert flask(clone, "demo").returncode == 0
+    with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection:
+        before = connection.execute(count).fetchone()
+        (clone / "example_app" / "migrations" / "versions" / "0002.py").write_text(LATER_REVISION)
+        assert flask(clone, "db", "upgrade").returncode == 0
+        connection.execute("SELECT colour FROM products")
+        assert connection.execute(count).fetchone() == before == (7,)
 
 
 def test_first_request_finds_a_stocked_shop(client: FlaskClient) -> None:
@@ -197,6 +237,8 @@ def test_nobody_gets_in_without_being_who_they_say(
     assert client.post(f"{API}/customers/", json=wrong).status_code == 409
     assert client.post(f"{API}/customers/", json={"email": "ada"}).status_code == 400
     assert client.get(f"{API}/cart/").status_code == 401
+    forged = {"Authorization": "Bearer forged"}
+    assert client.get(f"{API}/cart/", headers=forged).status_code == 401
     with app.app_context():
         db.session.delete(db.session.scalars(db.select(Customer)).one())
         db.session.commit()

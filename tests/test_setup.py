@@ -12,10 +12,18 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 
 import flask_orders
-from flask_orders import ConfigurationError, current_orders, declare_models, order_placed, orders_bp
+from flask_orders import (
+    BillingAddress,
+    ConfigurationError,
+    current_orders,
+    declare_models,
+    order_placed,
+    orders_bp,
+)
 
 from .shops import ADDRESS, ORDERS, Shop, body, make_shop
 
+HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 PACKAGE = Path(flask_orders.__file__).parent
 
 
@@ -49,6 +57,26 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
     with app.app_context():
         db.session.remove()
         db.drop_all()
+        db.engine.dispose()
+
+
+def test_a_subject_is_one_customer_to_the_letter(database: URL) -> None:
+    """MariaDB's usual collations take these for one."""
+    subjects = ["ann", "Ann", "ann ", "\u00e4nn"]
+    app, db = make_app(database.render_as_string(hide_password=False))
+    with app.app_context():
+        db.create_all()
+        models = current_orders.models
+        product = models.Product(sku="A", name="A", price=3)
+        for subject in subjects:
+            item = models.CartItem(product=product, quantity=1)
+            db.session.add(models.Cart(customer_id=subject, items=[item]))
+        db.session.commit()
+        for subject in subjects:
+            order = current_orders.convert(subject, billing_address=HOME)
+            assert (order.customer_id, order.sequence) == (subject, 1)
+        db.session.commit()
+        db.session.remove()
         db.engine.dispose()
 
 

@@ -5,6 +5,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
@@ -78,6 +81,23 @@ def test_a_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> N
     with app.app_context():
         assert db.session.execute(text(f"PRAGMA {pragma}")).scalar() == value
         db.session.remove()
+        db.engine.dispose()
+
+
+def test_foreign_keys_are_off_while_alembic_runs_an_env(tmp_path: Path) -> None:
+    """Its DROP of a table that it has copied would delete the rows that point to it."""
+    app, db = make_app(tmp_path / "db")
+    pragma = text("PRAGMA foreign_keys")
+    with app.app_context(), db.engine.connect() as connection:
+        assert connection.execute(pragma).scalar() == 1
+        connection.rollback()
+        with EnvironmentContext(Config(), ScriptDirectory(str(tmp_path))):
+            assert connection.execute(pragma).scalar() == 0
+            connection.rollback()
+        assert connection.execute(pragma).scalar() == 1
+        connection.detach()
+        assert connection.execute(pragma).scalar() == 1
+        connection.close()
         db.engine.dispose()
 
 

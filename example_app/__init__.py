@@ -1,0 +1,44 @@
+"""The example shop: `create_app`, a small real shop on flask_orders to click through and copy.
+
+Called by `flask --app example_app run` (also `demo`, `seed` and `db`), from a clone.
+"""
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from flask_orders import orders_bp
+
+from .accounts import accounts, jwt
+from .carts import carts
+from .config import settings
+from .database import open_before_first_request, seed_command
+from .demo import demo_command
+from .errors import answer_errors_as_json
+from .models import db
+from .payments import payments
+from .shop import shop
+
+
+def create_app(instance_path: str | None = None) -> Flask:
+    """The shop.
+
+    Args:
+        instance_path: an absolute path to the folder for its SQLite file and its key; left out,
+            it is `instance` beside this package.
+    """
+    app = Flask(__name__, instance_path=instance_path)
+    app.config.from_mapping(settings(Path(app.instance_path)))
+    app.url_map.strict_slashes = False
+    db.init_app(app)
+    jwt.init_app(app)
+    Migrate(app, db, directory=Path(__file__).with_name("migrations"))
+    app.register_blueprint(orders_bp)
+    for blueprint in (accounts, shop, carts, payments):
+        app.register_blueprint(blueprint)
+    app.cli.add_command(seed_command)
+    app.cli.add_command(demo_command)
+    answer_errors_as_json(app)
+    open_before_first_request(app)
+    return app

@@ -1,0 +1,56 @@
+"""The customers: they register, sign in for a token, and are found again by it.
+
+Called over HTTP; `jwt` by `create_app`.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request
+from flask_jwt_extended import JWTManager, create_access_token
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from .models import Cart, Customer, db
+from .schemas import RegisterSchema, SignInSchema
+
+jwt = JWTManager()
+accounts = Blueprint("accounts", __name__, url_prefix="/api/v1/i")
+
+
+@jwt.user_lookup_loader
+def find_customer(_header: dict[str, Any], token: dict[str, Any]) -> Customer | None:
+    """The customer whom a token names; None, and so 401, if she has been deleted."""
+    return db.session.get(Customer, int(token["sub"]))
+
+
+@jwt.invalid_token_loader
+def refuse_token(reason: str) -> tuple[Response, int]:
+    """A token that is none; the extension's own answer would be 422."""
+    return jsonify(error=reason), 401
+
+
+@accounts.post("/customers/")
+def register() -> tuple[Response, int]:
+    """Make a customer, and her cart with her: so nobody makes two of it later."""
+    body = RegisterSchema().load(request.get_json())
+    customer = Customer(email=body["email"], password_hash=generate_password_hash(body["password"]))
+    try:
+        db.session.add(customer)
+        db.session.flush()
+        db.session.add(Cart(customer_id=customer.id))
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        abort(409, f"{body['email']} is registered already: sign in.")
+    return jsonify(id=customer.id, email=customer.email), 201
+
+
+@accounts.post("/sign-in/")
+def sign_in() -> Response:
+    """Answer with an access token."""
+    body = SignInSchema().load(request.get_json())
+    customer = db.session.scalar(select(Customer).where(Customer.email == body["email"]))
+    if customer is None or not check_password_hash(customer.password_hash, body["password"]):
+        abort(401, "The e-mail address or the password is wrong.")
+    return jsonify(access_token=create_access_token(identity=str(customer.id)))

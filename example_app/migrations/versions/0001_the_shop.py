@@ -1,0 +1,302 @@
+"""The shop
+
+Revision ID: 0001
+Create Date: 2026-11-23 21:06:29.348114
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+# SQLite numbers the rows of an INTEGER primary key only, and has no exact decimals: an amount is
+# a whole number of 1/10000 there.
+key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+money = sa.Numeric(18, 4).with_variant(sa.BigInteger(), "sqlite")
+
+
+def upgrade():
+    op.create_table(
+        "customers",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("email", sa.String(length=255), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
+        sa.UniqueConstraint("email", name=op.f("uq_customers_email")),
+    )
+    op.create_table(
+        "offers",
+        sa.Column("id", key, nullable=False),
+        sa.Column("title", sa.String(length=255), nullable=False),
+        sa.Column("discount_type", sa.String(length=10), nullable=False),
+        sa.Column("discount_value", money, nullable=False),
+        sa.Column("valid_from", sa.DateTime(timezone=True)),
+        sa.Column("valid_to", sa.DateTime(timezone=True)),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("first_order_only", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("discount_value >= 0", name=op.f("ck_offer_not_negative")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_offers")),
+    )
+    op.create_table(
+        "products",
+        sa.Column("id", key, nullable=False),
+        sa.Column("sku", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("price", money, nullable=False),
+        sa.Column("shipping", money),
+        sa.Column("stock", sa.Integer()),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.CheckConstraint(
+            "price >= 0 AND shipping >= 0 AND stock >= 0", name=op.f("ck_product_not_negative")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
+        sa.UniqueConstraint("sku", name=op.f("uq_products_sku")),
+    )
+    op.create_table(
+        "vouchers",
+        sa.Column("id", key, nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("discount_type", sa.String(length=10), nullable=False),
+        sa.Column("discount_value", money, nullable=False),
+        sa.Column("usage", sa.String(length=20), nullable=False),
+        sa.Column("usage_limit", sa.Integer()),
+        sa.Column("times_used", sa.Integer(), nullable=False),
+        sa.Column("minimum_order_value", money),
+        sa.Column("valid_from", sa.DateTime(timezone=True)),
+        sa.Column("valid_to", sa.DateTime(timezone=True)),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.CheckConstraint(
+            "discount_value >= 0 AND times_used >= 0", name=op.f("ck_voucher_not_negative")
+        ),
+        sa.CheckConstraint(
+            "times_used <= usage_limit", name=op.f("ck_voucher_times_used_within_limit")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
+        sa.UniqueConstraint("code", name=op.f("uq_vouchers_code")),
+    )
+    op.create_table(
+        "carts",
+        sa.Column("id", key, nullable=False),
+        sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.Column("voucher_id", key),
+        sa.ForeignKeyConstraint(
+            ["customer_id"],
+            ["customers.id"],
+            name=op.f("fk_carts_customer_id_customers"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["voucher_id"],
+            ["vouchers.id"],
+            name=op.f("fk_carts_voucher_id_vouchers"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_carts")),
+        sa.UniqueConstraint("customer_id", name=op.f("uq_carts_customer_id")),
+    )
+    op.create_index(op.f("ix_carts_voucher_id"), "carts", ["voucher_id"])
+    op.create_table(
+        "offer_products",
+        sa.Column("offer_id", key, nullable=False),
+        sa.Column("product_id", key, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["offer_id"],
+            ["offers.id"],
+            name=op.f("fk_offer_products_offer_id_offers"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["product_id"],
+            ["products.id"],
+            name=op.f("fk_offer_products_product_id_products"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("offer_id", "product_id", name=op.f("pk_offer_products")),
+    )
+    op.create_index(op.f("ix_offer_products_product_id"), "offer_products", ["product_id"])
+    op.create_table(
+        "order_addresses",
+        sa.Column("id", key, nullable=False),
+        sa.Column("street_address", sa.String(length=255), nullable=False),
+        sa.Column("postal_code", sa.String(length=32), nullable=False),
+        sa.Column("city", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=255), nullable=False),
+        sa.Column("country", sa.String(length=2), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["customer_id"],
+            ["customers.id"],
+            name=op.f("fk_order_addresses_customer_id_customers"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_addresses")),
+        sa.UniqueConstraint(
+            "customer_id", "fingerprint", name=op.f("uq_order_addresses_customer_id_fingerprint")
+        ),
+    )
+    op.create_table(
+        "voucher_redemptions",
+        sa.Column("id", key, nullable=False),
+        sa.Column("voucher_id", key, nullable=False),
+        sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["customer_id"],
+            ["customers.id"],
+            name=op.f("fk_voucher_redemptions_customer_id_customers"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["voucher_id"],
+            ["vouchers.id"],
+            name=op.f("fk_voucher_redemptions_voucher_id_vouchers"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_voucher_redemptions")),
+        sa.UniqueConstraint(
+            "customer_id", "voucher_id", name=op.f("uq_voucher_redemptions_customer_id_voucher_id")
+        ),
+    )
+    op.create_index(
+        op.f("ix_voucher_redemptions_voucher_id"), "voucher_redemptions", ["voucher_id"]
+    )
+    op.create_table(
+        "cart_items",
+        sa.Column("id", key, nullable=False),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("cart_id", key, nullable=False),
+        sa.Column("product_id", key),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_cart_item_quantity_positive")),
+        sa.ForeignKeyConstraint(
+            ["cart_id"], ["carts.id"], name=op.f("fk_cart_items_cart_id_carts"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["product_id"],
+            ["products.id"],
+            name=op.f("fk_cart_items_product_id_products"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cart_items")),
+        sa.UniqueConstraint("cart_id", "product_id", name=op.f("uq_cart_items_cart_id_product_id")),
+    )
+    op.create_index(op.f("ix_cart_items_product_id"), "cart_items", ["product_id"])
+    op.create_table(
+        "orders",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.String(length=16), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("billing_street_address", sa.String(length=255), nullable=False),
+        sa.Column("billing_postal_code", sa.String(length=32), nullable=False),
+        sa.Column("billing_city", sa.String(length=255), nullable=False),
+        sa.Column("billing_state", sa.String(length=255), nullable=False),
+        sa.Column("billing_country", sa.String(length=2), nullable=False),
+        sa.Column("voucher_code", sa.String(length=64)),
+        sa.Column("items_count", sa.Integer(), nullable=False),
+        sa.Column("subtotal", money, nullable=False),
+        sa.Column("savings_on_items", money, nullable=False),
+        sa.Column("discount_amount", money, nullable=False),
+        sa.Column("amount_saved", money, nullable=False),
+        sa.Column("shipping", money, nullable=False),
+        sa.Column("total_amount", money, nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("customer_id", sa.Integer()),
+        sa.Column("billing_address_id", key),
+        sa.Column("voucher_id", key),
+        sa.CheckConstraint(
+            "discount_amount <= subtotal", name=op.f("ck_order_discount_within_subtotal")
+        ),
+        sa.CheckConstraint("items_count > 0", name=op.f("ck_order_items_count_positive")),
+        sa.CheckConstraint(
+            "subtotal >= 0 AND savings_on_items >= 0 AND discount_amount >= 0 AND shipping >= 0 AND total_amount >= 0",
+            name=op.f("ck_order_not_negative"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["billing_address_id"],
+            ["order_addresses.id"],
+            name=op.f("fk_orders_billing_address_id_order_addresses"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["customer_id"],
+            ["customers.id"],
+            name=op.f("fk_orders_customer_id_customers"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["voucher_id"],
+            ["vouchers.id"],
+            name=op.f("fk_orders_voucher_id_vouchers"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+        sa.UniqueConstraint("customer_id", "sequence", name=op.f("uq_orders_customer_id_sequence")),
+        sa.UniqueConstraint("number", name=op.f("uq_orders_number")),
+    )
+    op.create_index(op.f("ix_orders_billing_address_id"), "orders", ["billing_address_id"])
+    op.create_index(op.f("ix_orders_voucher_id"), "orders", ["voucher_id"])
+    op.create_table(
+        "order_items",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("list_price", money, nullable=False),
+        sa.Column("unit_price", money, nullable=False),
+        sa.Column("discount_amount", money, nullable=False),
+        sa.Column("total_price", money, nullable=False),
+        sa.Column("shipping", money, nullable=False),
+        sa.Column("voucher_discount", money, nullable=False),
+        sa.Column("offer_title", sa.Text()),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.Column("product_id", key),
+        sa.Column("offer_id", key),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_item_quantity_positive")),
+        sa.CheckConstraint(
+            "unit_price >= 0 AND discount_amount >= 0 AND shipping >= 0 AND voucher_discount >= 0",
+            name=op.f("ck_order_item_not_negative"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["offer_id"],
+            ["offers.id"],
+            name=op.f("fk_order_items_offer_id_offers"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_items_order_id_orders"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["product_id"],
+            ["products.id"],
+            name=op.f("fk_order_items_product_id_products"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_items")),
+        sa.UniqueConstraint("order_id", "position", name=op.f("uq_order_items_order_id_position")),
+    )
+    op.create_index(op.f("ix_order_items_offer_id"), "order_items", ["offer_id"])
+    op.create_index(op.f("ix_order_items_product_id"), "order_items", ["product_id"])
+
+
+def downgrade():
+    # An index goes with its table; MariaDB drops none before that its foreign key needs.
+    op.drop_table("order_items")
+    op.drop_table("orders")
+    op.drop_table("cart_items")
+    op.drop_table("voucher_redemptions")
+    op.drop_table("order_addresses")
+    op.drop_table("offer_products")
+    op.drop_table("carts")
+    op.drop_table("vouchers")
+    op.drop_table("products")
+    op.drop_table("offers")
+    op.drop_table("customers")

@@ -1,0 +1,41 @@
+"""The shop's tables: its own customers, and everything else from flask_orders.
+
+Used by every module of the shop; `flask db migrate` compares them with the database.
+"""
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flask_orders import declare_models
+
+# Named, a constraint can be changed by a later migration on every database.
+NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+db = SQLAlchemy(metadata=MetaData(naming_convention=NAMES))
+
+
+class Customer(db.Model):  # type: ignore[name-defined,misc] # made at run time
+    """Who signs in and orders; the e-mail address is kept in lower case."""
+
+    __tablename__ = "customers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(255), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+
+
+orders = declare_models(db, customer=Customer)
+
+Product = orders.Product
+Cart = orders.Cart
+CartItem = orders.CartItem
+Order = orders.Order
+Offer = orders.Offer
+Voucher = orders.Voucher

@@ -1,0 +1,93 @@
+"""The demo's output: requests, answers, carts and orders, for a terminal of 80 columns.
+
+Called by `demo.py`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+INDENT = (0, 0, 0, 2)
+
+HEADINGS = ("List\nprice", "Unit\nprice", "Qty", "Saved", "Total", "Ship-\nping", "Voucher")
+
+AMOUNTS = {
+    "subtotal": "Subtotal",
+    "shipping": "Shipping",
+    "discount_amount": "Voucher's discount",
+    "total_amount": "Total",
+    "savings_on_items": "Saved by offers",
+    "amount_saved": "Saved in all",
+}
+
+
+def print_exchange(
+    console: Console, method: str, path: str, body: Any, answer: requests.Response
+) -> None:
+    """A request, and what it was answered."""
+    console.print(f"\n[bold cyan]{method} {escape(path)}")
+    if body is not None:
+        console.print_json(data=body)
+    console.print(f"[bold yellow]{answer.status_code} {answer.reason}")
+    if "Location" in answer.headers:
+        console.print(f"Location: {escape(answer.headers['Location'])}")
+    console.print_json(answer.text)
+
+
+def print_cart(console: Console, cart: Mapping[str, Any]) -> None:
+    """What is in the cart."""
+    console.print("\n[bold]Cart" if cart["items"] else "\n[bold]Cart:[/] empty")
+    for item in cart["items"]:
+        console.print(f"  {item['quantity']} x {escape(item['product']['name'])}")
+    if cart["voucher"] is not None:
+        console.print(f"  voucher {escape(cart['voucher']['code'])}")
+
+
+def print_order(console: Console, order: Mapping[str, Any]) -> None:
+    """The order: its lines and offers, then every amount."""
+    address = order["billing_address"]
+    console.print(f"\n[bold]Order {order['number']}[/], {order['status']}")
+    console.print(
+        escape(
+            f"Bill to: {address['street_address']}, {address['postal_code']} {address['city']}, "
+            f"{address['state']}, {address['country']}"
+        )
+    )
+    console.print(_lines(order["items"]))
+    console.print(Padding(_amounts(order), INDENT))
+
+
+def _lines(items: list[Mapping[str, Any]]) -> Table:
+    table = Table("Item", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for item in items:
+        offer = "" if item["offer"] is None else f"\n  {item['offer']['title']}"
+        table.add_row(
+            escape(item["product"]["name"] + offer),
+            item["list_price"],
+            item["unit_price"],
+            str(item["quantity"]),
+            item["discount_amount"],
+            item["total_price"],
+            item["shipping"],
+            item["voucher_discount"],
+        )
+    return table
+
+
+def _amounts(order: Mapping[str, Any]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right")
+    for name, label in AMOUNTS.items():
+        voucher = f" ({order['voucher']['code']})" if name == "discount_amount" else ""
+        style = "bold" if name in ("total_amount", "amount_saved") else None
+        grid.add_row(escape(label + voucher), f"{order[name]} {order['currency']}", style=style)
+    return grid

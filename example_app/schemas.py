@@ -1,0 +1,107 @@
+"""What the shop's own endpoints take in and give out, as marshmallow schemas.
+
+Called by `accounts.py` and `shop.py`.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from flask import current_app
+from marshmallow import Schema, fields, validate
+
+from flask_orders import Currency
+
+CODE = r"[A-Z0-9-]{1,64}\Z"
+MOST_UNITS = 99
+
+
+class Code(fields.String):
+    """A product's sku or a voucher's code, in any letter case; loads trimmed and in upper case."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True,
+            validate=validate.Regexp(CODE, error="Give letters, digits and hyphens, 64 at most."),
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).strip().upper()
+
+
+class Email(fields.Email):
+    """An e-mail address; loads in lower case."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).lower()
+
+
+class Quantity(fields.Integer):
+    """A number of units."""
+
+    def __init__(self) -> None:
+        super().__init__(required=True, strict=True, validate=validate.Range(1, MOST_UNITS))
+
+
+class Amount(fields.Field[Decimal]):
+    """An amount as a string with the digits of the shop's currency."""
+
+    def _serialize(self, value: Decimal | None, *_args: Any, **_kwargs: Any) -> str | None:
+        currency = Currency.of(current_app.config["ORDERS_CURRENCY"])
+        return None if value is None else currency.text(value)
+
+
+class SignInSchema(Schema):
+    """Who signs in."""
+
+    email = Email(required=True, validate=validate.Length(max=255))
+    password = fields.String(required=True, validate=validate.Length(max=255))
+
+
+class RegisterSchema(SignInSchema):
+    """A new customer."""
+
+    password = fields.String(required=True, validate=validate.Length(8, 255))
+
+
+class AddItemSchema(Schema):
+    """A product for the cart."""
+
+    sku = Code()
+    quantity = Quantity()
+
+
+class QuantitySchema(Schema):
+    """How many of an item are wanted."""
+
+    quantity = Quantity()
+
+
+class VoucherSchema(Schema):
+    """A voucher, by its code."""
+
+    code = Code()
+
+
+class ProductSchema(Schema):
+    """A product as it is today; `stock` null: always there, `shipping` null: free."""
+
+    sku = fields.String()
+    name = fields.String()
+    price = Amount()
+    shipping = Amount()
+    stock = fields.Integer()
+
+
+class CartItemSchema(Schema):
+    """A line of the cart; `product` is null once the product has been deleted."""
+
+    id = fields.Integer()
+    product = fields.Nested(ProductSchema)
+    quantity = fields.Integer()
+
+
+class CartSchema(Schema):
+    """The cart; what it costs with its offers and its voucher is the order's business."""
+
+    items = fields.List(fields.Nested(CartItemSchema))
+    voucher = fields.Nested(Schema.from_dict({"code": fields.String()}))

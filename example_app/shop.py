@@ -1,0 +1,31 @@
+"""The shop window: where to begin, and the products.
+
+Called over HTTP, by anybody.
+"""
+
+from flask import Blueprint, Response, jsonify, url_for
+from sqlalchemy import select
+
+from .models import Product, db
+from .schemas import ProductSchema
+
+shop = Blueprint("shop", __name__)
+
+
+@shop.get("/")
+def index() -> Response:
+    """Where to begin."""
+    return jsonify(
+        register=url_for("accounts.register"),
+        sign_in=url_for("accounts.sign_in"),
+        products=url_for("shop.list_products"),
+        cart=url_for("carts.get_cart"),
+        orders=url_for("orders.create_order"),
+    )
+
+
+@shop.get("/api/v1/i/products/")
+def list_products() -> Response:
+    """What can be bought, with today's list price and stock."""
+    products = db.session.scalars(select(Product).where(Product.active).order_by(Product.sku))
+    return jsonify(products=ProductSchema(many=True).dump(products))
