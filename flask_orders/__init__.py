@@ -7,6 +7,7 @@ from .models import (
     AddressMixin,
     CartItemMixin,
     CartMixin,
+    IdempotencyKeyMixin,
     Models,
     OfferMixin,
     OrderItemMixin,
@@ -15,6 +16,7 @@ from .models import (
     VoucherMixin,
     VoucherRedemptionMixin,
     declare_models,
+    voucher_code,
 )
 from .pricing import (
     AppliedOffer,
@@ -41,6 +43,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "Currency",
+    "IdempotencyKeyMixin",
     "Models",
     "OfferMixin",
     "OrderItemMixin",
@@ -57,4 +60,5 @@ __all__ = [
     "declare_models",
     "order_placed",
     "orders_bp",
+    "voucher_code",
 ]

@@ -6,8 +6,8 @@ knows HTTP, the JWT and commit.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn, cast
 from uuid import UUID
 
 from flask import Blueprint, Flask, Response, current_app, request, url_for
@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from .cli import check
+from .cli import check, purge_keys
 from .errors import (
     ConfigurationError,
     InvalidRequest,
@@ -38,6 +38,7 @@ from .errors import (
     TryAgain,
     UnsupportedMediaType,
 )
+from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
 from .keys import new_key
 from .models import declared_models
 from .models.contract import primary_key
@@ -79,6 +80,7 @@ class OrdersBlueprint(Blueprint):
 orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
 orders_bp.cli.short_help = "The shop's orders."
 orders_bp.cli.add_command(check)
+orders_bp.cli.add_command(purge_keys)
 
 
 def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress | None) -> None:
@@ -110,19 +112,18 @@ def require_customer() -> None:
 @orders_bp.post("/", strict_slashes=False)
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
-    body = _load_body()
+    document = _load_json()
+    body = _validated(document)
     submission = Submission(
         id=new_key(),
         customer_id=_customer_id(),
         billing_address=body["billing_address"],
         expected_total=body["expected_total"],
     )
-    if body["action"] == "checkout":
-        _payment_url(submission.id)
-    order_id = _place(submission)
-    if body["action"] == "checkout":
-        return _redirect_to_payment(order_id)
-    return _answer(201, SAVED, Location=_order_url(order_id))
+    # Where the payment is, is found out before anything is written.
+    success = _checked_out if body["action"] == "checkout" else _saved
+    success(submission.id)
+    return _place(submission, success, _keyed(submission.customer_id, document))
 
 
 @orders_bp.get("/<order_id>/", strict_slashes=False)
@@ -149,20 +150,65 @@ def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
     return response
 
 
-def _place(submission: Submission) -> UUID:
+class _Known(NamedTuple):
+    """What is read before an attempt at an order begins."""
+
+    last_sequence: int
+    used_key: Found | None
+
+
+def _place(
+    submission: Submission, success: Callable[[UUID], Answer], keyed: KeyedRequest | None
+) -> Response:
     """Convert the cart in one transaction, and tell the receivers once it is committed."""
     orders = current_orders
-    order_id = in_transaction(
+    keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
+
+    def read() -> _Known:
+        used_key = None if keyed is None else keys.find(keyed)
+        return _Known(_last_sequence(submission.customer_id), used_key)
+
+    def attempt(first: _Known, latest: _Known) -> tuple[Answer, UUID | None]:
+        if latest.used_key is not None and latest.used_key.answer is not None:
+            return latest.used_key.answer, None
+        if keyed is not None:
+            keys.claim(keyed, success(submission.id), latest.used_key)
+        order_id = orders.place(submission, first.last_sequence, latest.last_sequence)
+        answer = success(order_id)
+        if keyed is not None and order_id != submission.id:
+            keys.replace(keyed, answer)
+        return answer, order_id
+
+    answer, order_id = in_transaction(
         orders.session,
-        lambda: _last_sequence(submission.customer_id),
-        lambda first, latest: orders.place(submission, first, latest),
+        read,
+        attempt,
         mapper=orders.models.Order,
         attempts=orders.settings.retries,
     )
     if order_id == submission.id and order_placed.receivers:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
         send(order_placed, app, orders.get(submission.customer_id, order_id))
-    return order_id
+    replayed = {} if order_id is not None else {"Idempotent-Replayed": "true"}
+    headers = {"Location": answer.location, **replayed}
+    return Response(answer.body, answer.status, headers, mimetype="application/json")
+
+
+def _saved(order_id: UUID) -> Answer:
+    return Answer(201, _order_url(order_id), _json(SAVED))
+
+
+def _checked_out(order_id: UUID) -> Answer:
+    payment = _payment_url(order_id)
+    return Answer(303, payment, _json({"order": _order_url(order_id), "payment": payment}))
+
+
+def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
+    header = request.headers.get(HEADER)
+    if header is None:
+        return None
+    path = request.path.rstrip("/")
+    return KeyedRequest.of(header, customer_id, request.method, path, document)
 
 
 def _last_sequence(customer_id: Any) -> int:
@@ -203,8 +249,8 @@ def _uuid(text: str) -> UUID:
         raise OrderNotFound from None
 
 
-def _load_body() -> dict[str, Any]:
-    """The body of the request, by its schema."""
+def _load_json() -> dict[str, Any]:
+    """The body of the request: a JSON object, not too large."""
     limit = current_orders.settings.max_body
     request.max_content_length = limit
     try:
@@ -213,8 +259,12 @@ def _load_body() -> dict[str, Any]:
         raise RequestTooLarge(limit) from None
     if not request.is_json:
         raise UnsupportedMediaType
+    return _parse(text)
+
+
+def _validated(document: dict[str, Any]) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = CreateOrderSchema().load(_parse(text))
+        loaded: dict[str, Any] = CreateOrderSchema().load(document)
     except ValidationError as error:
         faults = dict(_by_field(error.messages_dict))
         raise InvalidRequest("Mend the fields named in 'errors'.", faults) from None
@@ -230,7 +280,7 @@ def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield prefix + name, found
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes) -> dict[str, Any]:
     """JSON as RFC 8259 has it: in UTF-8, without NaN, and with each name once in an object."""
     try:
         body = json.loads(
@@ -277,12 +327,10 @@ def _refuse_checkout(why: str) -> NoReturn:
     raise PaymentEndpointMissing
 
 
-def _redirect_to_payment(order_id: UUID) -> Response:
-    payment = _payment_url(order_id)
-    return _answer(303, {"order": _order_url(order_id), "payment": payment}, Location=payment)
+def _json(body: Any) -> str:
+    # Not the app's JSON provider: a host may have one of its own, and the body is fixed.
+    return json.dumps(body, default=str, ensure_ascii=False)
 
 
 def _answer(status: int, body: Any, **headers: str) -> Response:
-    # Not the app's JSON provider: a host may have one of its own, and the body is fixed.
-    text = json.dumps(body, default=str, ensure_ascii=False)
-    return Response(text, status, headers, mimetype="application/json")
+    return Response(_json(body), status, headers, mimetype="application/json")

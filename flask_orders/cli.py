@@ -5,6 +5,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from .check import problems
+from .idempotency import IdempotencyKeys
 from .service import current_orders
 
 
@@ -19,3 +20,14 @@ def check() -> None:
     if found:
         raise SystemExit(1)
     click.echo("Everything is set up.")
+
+
+@click.command("purge-keys")
+@with_appcontext
+def purge_keys() -> None:
+    """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
+    orders = current_orders
+    keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
+    count = keys.purge()
+    orders.session.commit()
+    click.echo(f"{count} keys deleted.")

@@ -128,6 +128,16 @@ class VoucherNotApplicable(OrdersError):
         self.reason = reason
 
 
+class IdempotencyKeyReused(OrdersError):
+    code, status, title = "idempotency_key_reused", 422, "The key belongs to another request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key came with another request before. Nothing was changed: send a "
+            "new key with a new request, and the same key only with the same one."
+        )
+
+
 class RequestTooLarge(OrdersError):
     code, status, title = "request_too_large", 413, "The request body is too large"
 

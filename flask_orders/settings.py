@@ -22,6 +22,7 @@ class Settings:
         retries: attempts at one transaction before a client is told to try again.
         max_lines: lines in one cart that can be converted.
         max_body: bytes of a request body.
+        idempotency_hours: how long an Idempotency-Key is remembered.
     """
 
     payment_endpoint: str | None = None
@@ -29,10 +30,11 @@ class Settings:
     retries: int = 8
     max_lines: int = 500
     max_body: int = 16384
+    idempotency_hours: int = 24
 
     def __post_init__(self) -> None:
         Currency.of(self.currency)
-        for name in ("retries", "max_lines", "max_body"):
+        for name in ("retries", "max_lines", "max_body", "idempotency_hours"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(

@@ -14,12 +14,13 @@ from sqlalchemy import CheckConstraint, Table, UniqueConstraint, event
 from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
-from .builder import Builder, add, constrain, not_negative, reference, relate, relate_lines
+from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_lines
 from .contract import HostColumns, check_base, check_class, check_mixin, primary_key, table
 from .mixins import (
     AddressMixin,
     CartItemMixin,
     CartMixin,
+    IdempotencyKeyMixin,
     OfferMixin,
     OrderItemMixin,
     OrderMixin,
@@ -60,6 +61,7 @@ class Models:
     Order: type[OrderMixin]
     OrderItem: type[OrderItemMixin]
     Address: type[AddressMixin]
+    IdempotencyKey: type[IdempotencyKeyMixin]
     declare_promotions: Callable[[], PromotionModels]
 
     @cached_property
@@ -179,6 +181,7 @@ def _declare(builder: Builder, given: Given) -> Models:
         Order=order,
         OrderItem=order_item,
         Address=address,
+        IdempotencyKey=_idempotency_key(builder),
         declare_promotions=partial(declare_promotions, builder, product, cart, order, order_item),
     )
 
@@ -199,10 +202,11 @@ def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[An
     item = builder.make("CartItem", CartItemMixin)
     add(
         item,
-        reference("cart_id", cart, ondelete="CASCADE", nullable=False, index=False),
+        reference("cart_id", cart, ondelete="CASCADE", nullable=False),
         # A line whose product is deleted stays, so that the conversion refuses it by name.
         reference("product_id", product, ondelete="SET NULL"),
     )
+    index(item, "product_id")
     relate(item, "product", relationship(product))
     relate_lines(cart, item, "cart", primary_key(item))
     columns = table(item).c
@@ -227,12 +231,21 @@ def _keep_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> 
     address.fingerprint = address.as_value().fingerprint
 
 
+def _idempotency_key(builder: Builder) -> type[IdempotencyKeyMixin]:
+    key = builder.make("IdempotencyKey", IdempotencyKeyMixin)
+    add(key, builder.customer_column(ondelete="CASCADE", nullable=False))
+    columns = table(key).c
+    constrain(key, UniqueConstraint(columns.customer_id, columns.key))
+    return key
+
+
 def _complete_order(builder: Builder, order: type[OrderMixin], address: type[AddressMixin]) -> None:
     add(
         order,
         builder.customer_column(ondelete="SET NULL"),
         reference("billing_address_id", address, ondelete="SET NULL"),
     )
+    index(order, "billing_address_id")
     columns = table(order).c
     constrain(
         order,
@@ -250,9 +263,10 @@ def _complete_order_item(
 ) -> None:
     add(
         item,
-        reference("order_id", order, ondelete="CASCADE", nullable=False, index=False),
+        reference("order_id", order, ondelete="CASCADE", nullable=False),
         reference("product_id", product, ondelete="SET NULL"),
     )
+    index(item, "product_id")
     columns = table(item).c
     relate_lines(order, item, "order", columns.position)
     constrain(

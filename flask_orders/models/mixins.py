@@ -124,6 +124,23 @@ class AddressMixin(_Row):
         )
 
 
+class IdempotencyKeyMixin(_Row):
+    """A customer's Idempotency-Key (its SHA-256, hex), what it came with, and the answer."""
+
+    __tablename__ = "order_idempotency_keys"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+    if TYPE_CHECKING:
+        customer_id: Mapped[Any]
+
+
 class ProductMixin(_Row):
     """What the shop sells. `price` and `shipping` (of a whole line) are in the shop's currency.
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Table, UniqueConstraint
 from sqlalchemy.orm import relationship
 
-from .builder import Builder, add, constrain, not_negative, reference, relate
+from .builder import Builder, add, constrain, index, not_negative, reference, relate
 from .contract import table
 from .mixins import CartMixin, OfferMixin, VoucherMixin, VoucherRedemptionMixin
 
@@ -40,9 +40,12 @@ def declare_promotions(
     offer = builder.make("Offer", OfferMixin)
     links = _declare_offer(builder, offer, product)
     add(order, reference("voucher_id", voucher, ondelete="SET NULL"))
+    index(order, "voucher_id")
     add(order_item, reference("offer_id", offer, ondelete="SET NULL"))
+    index(order_item, "offer_id")
     if issubclass(cart, CartMixin):
         add(cart, reference("voucher_id", voucher, ondelete="SET NULL"))
+        index(cart, "voucher_id")
         relate(cart, "voucher", relationship(voucher))
     return PromotionModels(offer, voucher, redemption, links)
 
@@ -53,8 +56,9 @@ def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[A
         reference("voucher_id", voucher, ondelete="CASCADE", nullable=False),
         builder.customer_column(ondelete="CASCADE", nullable=False),
     )
+    index(redemption, "voucher_id")
     columns = table(redemption).c
-    # The customer first: it serves as the index for whoever deletes one.
+    # The customer first: so it is an index for who deletes one.
     constrain(redemption, UniqueConstraint(columns.customer_id, columns.voucher_id))
 
 
@@ -63,8 +67,9 @@ def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Ta
     links = Table(
         f"{builder.prefix}offer_products",
         builder.db.metadata,
-        reference("offer_id", offer, ondelete="CASCADE", primary_key=True, index=False),
+        reference("offer_id", offer, ondelete="CASCADE", primary_key=True),
         reference("product_id", product, ondelete="CASCADE", primary_key=True),
+        UniqueConstraint("product_id", "offer_id"),
     )
     relate(offer, "products", relationship(product, secondary=links, passive_deletes=True))
     return links

@@ -1,7 +1,7 @@
 """The shop
 
 Revision ID: 0001
-Create Date: 2026-11-23 21:06:29.348114
+Create Date: 2026-11-23 21:22:35
 """
 
 import sqlalchemy as sa
@@ -96,8 +96,8 @@ def upgrade():
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_carts")),
         sa.UniqueConstraint("customer_id", name=op.f("uq_carts_customer_id")),
+        sa.UniqueConstraint("voucher_id", "id", name=op.f("uq_carts_voucher_id_id")),
     )
-    op.create_index(op.f("ix_carts_voucher_id"), "carts", ["voucher_id"])
     op.create_table(
         "offer_products",
         sa.Column("offer_id", key, nullable=False),
@@ -115,8 +115,10 @@ def upgrade():
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("offer_id", "product_id", name=op.f("pk_offer_products")),
+        sa.UniqueConstraint(
+            "product_id", "offer_id", name=op.f("uq_offer_products_product_id_offer_id")
+        ),
     )
-    op.create_index(op.f("ix_offer_products_product_id"), "offer_products", ["product_id"])
     op.create_table(
         "order_addresses",
         sa.Column("id", key, nullable=False),
@@ -139,6 +141,30 @@ def upgrade():
         ),
     )
     op.create_table(
+        "order_idempotency_keys",
+        sa.Column("id", key, nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["customer_id"],
+            ["customers.id"],
+            name=op.f("fk_order_idempotency_keys_customer_id_customers"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_idempotency_keys")),
+        sa.UniqueConstraint(
+            "customer_id", "key", name=op.f("uq_order_idempotency_keys_customer_id_key")
+        ),
+    )
+    op.create_index(
+        op.f("ix_order_idempotency_keys_created"), "order_idempotency_keys", ["created"]
+    )
+    op.create_table(
         "voucher_redemptions",
         sa.Column("id", key, nullable=False),
         sa.Column("voucher_id", key, nullable=False),
@@ -159,9 +185,7 @@ def upgrade():
         sa.UniqueConstraint(
             "customer_id", "voucher_id", name=op.f("uq_voucher_redemptions_customer_id_voucher_id")
         ),
-    )
-    op.create_index(
-        op.f("ix_voucher_redemptions_voucher_id"), "voucher_redemptions", ["voucher_id"]
+        sa.UniqueConstraint("voucher_id", "id", name=op.f("uq_voucher_redemptions_voucher_id_id")),
     )
     op.create_table(
         "cart_items",
@@ -181,8 +205,8 @@ def upgrade():
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cart_items")),
         sa.UniqueConstraint("cart_id", "product_id", name=op.f("uq_cart_items_cart_id_product_id")),
+        sa.UniqueConstraint("product_id", "id", name=op.f("uq_cart_items_product_id_id")),
     )
-    op.create_index(op.f("ix_cart_items_product_id"), "cart_items", ["product_id"])
     op.create_table(
         "orders",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -235,11 +259,13 @@ def upgrade():
             ondelete="SET NULL",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+        sa.UniqueConstraint(
+            "billing_address_id", "id", name=op.f("uq_orders_billing_address_id_id")
+        ),
         sa.UniqueConstraint("customer_id", "sequence", name=op.f("uq_orders_customer_id_sequence")),
         sa.UniqueConstraint("number", name=op.f("uq_orders_number")),
+        sa.UniqueConstraint("voucher_id", "id", name=op.f("uq_orders_voucher_id_id")),
     )
-    op.create_index(op.f("ix_orders_billing_address_id"), "orders", ["billing_address_id"])
-    op.create_index(op.f("ix_orders_voucher_id"), "orders", ["voucher_id"])
     op.create_table(
         "order_items",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -281,18 +307,18 @@ def upgrade():
             ondelete="SET NULL",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_order_items")),
+        sa.UniqueConstraint("offer_id", "id", name=op.f("uq_order_items_offer_id_id")),
         sa.UniqueConstraint("order_id", "position", name=op.f("uq_order_items_order_id_position")),
+        sa.UniqueConstraint("product_id", "id", name=op.f("uq_order_items_product_id_id")),
     )
-    op.create_index(op.f("ix_order_items_offer_id"), "order_items", ["offer_id"])
-    op.create_index(op.f("ix_order_items_product_id"), "order_items", ["product_id"])
 
 
 def downgrade():
-    # An index goes with its table; MariaDB drops none before that its foreign key needs.
     op.drop_table("order_items")
     op.drop_table("orders")
     op.drop_table("cart_items")
     op.drop_table("voucher_redemptions")
+    op.drop_table("order_idempotency_keys")
     op.drop_table("order_addresses")
     op.drop_table("offer_products")
     op.drop_table("carts")

@@ -1,0 +1,138 @@
+"""The Idempotency-Key: the same request again is the same answer, and one order."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from werkzeug.test import TestResponse
+
+from .shops import ADDRESS, Shop, body
+from .test_races import THREADS, at_once
+
+SAVE = {"action": "save_order", "billing_address": ADDRESS}
+CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+@pytest.fixture
+def customer(shop: Shop) -> int:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    return customer
+
+
+def post(shop: Shop, customer: int, request: object = None, key: str = KEY) -> TestResponse:
+    headers = {**shop.token(customer), "Idempotency-Key": key}
+    return shop.post(customer, SAVE if request is None else request, headers=headers)
+
+
+@pytest.mark.parametrize("request_", [SAVE, CHECKOUT])
+def test_the_first_answer_is_given_again_byte_for_byte(
+    shop: Shop, customer: int, request_: object
+) -> None:
+    first = post(shop, customer, request_)
+    shop.fill(customer, {shop.product(): 1})
+    again = post(shop, customer, request_)
+
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.status_code, again.data) == (first.status_code, first.data)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.mimetype == first.mimetype
+    assert len(shop.rows("orders")) == 1
+    assert len(shop.rows("cart_items")) == 1
+
+
+def test_quoted_and_bare_it_is_the_same_key(shop: Shop, customer: int) -> None:
+    post(shop, customer)
+    assert post(shop, customer, key=f'"{KEY}"').headers["Idempotent-Replayed"] == "true"
+
+
+def test_the_order_of_the_fields_does_not_matter(shop: Shop, customer: int) -> None:
+    post(shop, customer)
+    turned = dict(reversed(SAVE.items()))
+    assert post(shop, customer, turned).headers["Idempotent-Replayed"] == "true"
+
+
+def test_another_request_with_the_same_key_is_refused(shop: Shop, customer: int) -> None:
+    post(shop, customer)
+    shop.fill(customer, {shop.product(): 1})
+    before = shop.everything()
+    answer = post(shop, customer, CHECKOUT)
+    assert (answer.status_code, body(answer)["code"]) == (422, "idempotency_key_reused")
+    assert shop.everything() == before
+
+
+def test_a_key_is_its_customer_s_own(shop: Shop, customer: int) -> None:
+    other = shop.customer()
+    shop.cart(other, {shop.product(): 1})
+    first, second = post(shop, customer), post(shop, other)
+    assert first.headers["Location"] != second.headers["Location"]
+    assert "Idempotent-Replayed" not in second.headers
+
+
+def test_a_key_is_told_apart_by_its_letter_case(shop: Shop, customer: int) -> None:
+    post(shop, customer, key="abc")
+    shop.fill(customer, {shop.product(): 1})
+    assert "Idempotent-Replayed" not in post(shop, customer, key="ABC").headers
+
+
+def test_a_refusal_is_not_kept(shop: Shop) -> None:
+    customer, product = shop.customer(), shop.product(stock=0)
+    shop.cart(customer, {product: 1})
+    before = shop.everything()
+    assert post(shop, customer).status_code == 409
+    assert shop.everything() == before
+    with shop.session() as session:
+        session.get_one(shop.models.Product, product).stock = 1
+    assert post(shop, customer).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "\u00e9", "x" * 256, '""', "a\tb"])
+def test_a_malformed_key_is_refused(shop: Shop, customer: int, key: str) -> None:
+    before = shop.everything()
+    answer = post(shop, customer, key=key)
+    assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
+    assert "Idempotency-Key" in body(answer)["detail"]
+    assert shop.everything() == before
+
+
+def test_a_key_is_forgotten_after_its_time(shop: Shop, customer: int) -> None:
+    first = post(shop, customer)
+    shop.fill(customer, {shop.product(): 1})
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=24, seconds=1), tick=True):
+        later = shop.app.test_client().post(
+            "/api/v1/i/orders/",
+            json=SAVE,
+            headers={**shop.token(customer), "Idempotency-Key": KEY},
+        )
+    assert later.status_code == 201
+    assert later.headers["Location"] != first.headers["Location"]
+    assert len(shop.rows("order_idempotency_keys")) == 1
+
+
+def test_old_keys_are_purged(shop: Shop, customer: int) -> None:
+    post(shop, customer)
+    runner = shop.app.test_cli_runner()
+    assert runner.invoke(args=["orders", "purge-keys"]).output == "0 keys deleted.\n"
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25), tick=True):
+        assert runner.invoke(args=["orders", "purge-keys"]).output == "1 keys deleted.\n"
+    assert shop.rows("order_idempotency_keys") == []
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_the_same_key_at_once_is_one_order_and_one_answer(
+    shop: Shop, customer: int, round_: int
+) -> None:
+    answers = at_once(*[lambda: post(shop, customer, CHECKOUT)] * THREADS)
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({(answer.data, answer.headers["Location"]) for answer in answers}) == 1
+    assert len(shop.rows("orders")) == 1
+    assert len(shop.rows("order_idempotency_keys")) == 1
+
+
+def test_neither_the_key_nor_the_address_book_is_stored_in_clear(shop: Shop, customer: int) -> None:
+    post(shop, customer)
+    (row,) = shop.rows("order_idempotency_keys")
+    assert KEY not in str(row)
+    assert "Main St" not in str(row)
