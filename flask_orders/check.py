@@ -16,6 +16,9 @@ from werkzeug.routing import BuildError
 
 from .service import OrderService
 
+# MariaDB is spoken to by either, as the host's URL has it.
+MYSQL_DIALECTS = ("mysql", "mariadb")
+
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
@@ -77,7 +80,7 @@ def _jwt(app: Flask) -> Iterator[str]:
 def _database(connection: sa.Connection) -> Iterator[str]:
     dialect = connection.dialect
     mysql_itself = dialect.name == "mysql" and not getattr(dialect, "is_mariadb", False)
-    if dialect.name not in ("sqlite", "postgresql", "mysql", "mariadb") or mysql_itself:
+    if dialect.name not in ("sqlite", "postgresql", *MYSQL_DIALECTS) or mysql_itself:
         yield f"{dialect.name} is not supported: flask_orders is tested on {SUPPORTED}"
         return
     if dialect.name == "sqlite":
@@ -116,9 +119,10 @@ def _tables(connection: sa.Connection, db: SQLAlchemy) -> Iterator[str]:
         missing = [column.name for column in rows.columns if column.name not in there]
         if missing:
             yield f"the table '{rows.name}' lacks {', '.join(missing)}: {MIGRATE}"
-        options = inspector.get_table_options(rows.name, schema=rows.schema)
-        if str(options.get(f"{connection.dialect.name}_engine", "InnoDB")) != "InnoDB":
-            yield (
-                f"the table '{rows.name}' has no transactions: "
-                f"run ALTER TABLE {rows.name} ENGINE=InnoDB"
-            )
+        if connection.dialect.name in MYSQL_DIALECTS:
+            options = inspector.get_table_options(rows.name, schema=rows.schema)
+            if options[f"{connection.dialect.name}_engine"] != "InnoDB":
+                yield (
+                    f"the table '{rows.name}' has no transactions: "
+                    f"run ALTER TABLE {rows.name} ENGINE=InnoDB"
+                )

@@ -32,7 +32,7 @@ def make_app(url: URL | str, *, jwt: bool = True, **config: Any) -> tuple[Flask,
 
 
 def check(app: Flask) -> tuple[int, str]:
-    result = app.test_cli_runner().invoke(args=["orders", "check"])
+    result = app.test_cli_runner().invoke(args=["orders", "check"], catch_exceptions=False)
     with app.app_context():
         app.extensions["sqlalchemy"].engine.dispose()
     return result.exit_code, result.output
