@@ -23,13 +23,14 @@ from flask_jwt_extended.exceptions import UserLookupError
 from flask_sqlalchemy import SQLAlchemy
 from marshmallow import ValidationError
 from sqlalchemy import inspect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
 from .cli import check, purge_keys
 from .errors import (
     ConfigurationError,
+    IdempotencyKeyInUse,
     InvalidRequest,
     OrderNotFound,
     OrdersError,
@@ -40,6 +41,7 @@ from .errors import (
 )
 from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
 from .keys import new_key
+from .lock_waits import bound
 from .models import declared_models
 from .models.contract import primary_key
 from .pricing import Pricing
@@ -48,7 +50,7 @@ from .service import EXTENSION_KEY, OrderService, SavedAddress, Submission, curr
 from .settings import Settings
 from .signals import order_placed, send
 from .sqlite import use_real_transactions
-from .transaction import in_transaction, is_away, watch_changes
+from .transaction import in_transaction, is_away, is_lock_timeout, watch_changes
 
 log = logging.getLogger("flask_orders")
 
@@ -92,6 +94,7 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     with app.app_context():
         for engine in db.engines.values():
             use_real_transactions(engine)
+            bound(engine)
     watch_changes(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), pricing, saved_address
@@ -155,6 +158,54 @@ class _Known(NamedTuple):
 
     last_sequence: int
     used_key: Found | None
+    is_placed: bool
+
+
+class _Request:
+    """One request for an order, through all the attempts at it."""
+
+    def __init__(
+        self, submission: Submission, success: Callable[[UUID], Answer], keyed: KeyedRequest | None
+    ) -> None:
+        self._submission = submission
+        self._success = success
+        self._keyed = keyed
+        self._orders = current_orders
+        hours = self._orders.settings.idempotency_hours
+        self._keys = IdempotencyKeys(self._orders.session, self._orders.models, hours)
+        self._is_retry = False
+
+    def read(self) -> _Known:
+        """Before each attempt: a COMMIT whose answer was lost may have come through."""
+        is_placed = self._is_retry and self._orders.is_placed(self._submission.id)
+        self._is_retry = True
+        used_key = None if self._keyed is None else self._keys.find(self._keyed)
+        last = self._orders.last_sequence(self._submission.customer_id)
+        return _Known(_refuse_unknown_customer() if last is None else last, used_key, is_placed)
+
+    def attempt(self, first: _Known, latest: _Known) -> tuple[Answer, UUID | None]:
+        """The answer, and the order it is about; None if it is an earlier request's."""
+        own_id = self._submission.id
+        if latest.is_placed:
+            return self._success(own_id), own_id
+        if latest.used_key is not None and latest.used_key.answer is not None:
+            return latest.used_key.answer, None
+        self._claim_key(latest.used_key)
+        order_id = self._orders.place(self._submission, first.last_sequence, latest.last_sequence)
+        answer = self._success(order_id)
+        if self._keyed is not None and order_id != own_id:
+            self._keys.replace(self._keyed, answer)
+        return answer, order_id
+
+    def _claim_key(self, used_key: Found | None) -> None:
+        if self._keyed is None:
+            return
+        try:
+            self._keys.claim(self._keyed, self._success(self._submission.id), used_key)
+        except OperationalError as error:
+            if is_lock_timeout(error):
+                raise IdempotencyKeyInUse from None
+            raise
 
 
 def _place(
@@ -162,27 +213,11 @@ def _place(
 ) -> Response:
     """Convert the cart in one transaction, and tell the receivers once it is committed."""
     orders = current_orders
-    keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
-
-    def read() -> _Known:
-        used_key = None if keyed is None else keys.find(keyed)
-        return _Known(_last_sequence(submission.customer_id), used_key)
-
-    def attempt(first: _Known, latest: _Known) -> tuple[Answer, UUID | None]:
-        if latest.used_key is not None and latest.used_key.answer is not None:
-            return latest.used_key.answer, None
-        if keyed is not None:
-            keys.claim(keyed, success(submission.id), latest.used_key)
-        order_id = orders.place(submission, first.last_sequence, latest.last_sequence)
-        answer = success(order_id)
-        if keyed is not None and order_id != submission.id:
-            keys.replace(keyed, answer)
-        return answer, order_id
-
+    asked = _Request(submission, success, keyed)
     answer, order_id = in_transaction(
         orders.session,
-        read,
-        attempt,
+        asked.read,
+        asked.attempt,
         mapper=orders.models.Order,
         attempts=orders.settings.retries,
     )
@@ -209,11 +244,6 @@ def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
         return None
     path = request.path.rstrip("/")
     return KeyedRequest.of(header, customer_id, request.method, path, document)
-
-
-def _last_sequence(customer_id: Any) -> int:
-    last = current_orders.last_sequence(customer_id)
-    return _refuse_unknown_customer() if last is None else last
 
 
 def _customer_id() -> Any:

@@ -128,6 +128,17 @@ class VoucherNotApplicable(OrdersError):
         self.reason = reason
 
 
+class IdempotencyKeyInUse(OrdersError):
+    code, status, title = "idempotency_key_in_use", 409, "The first request is still running"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request with this Idempotency-Key has not been answered yet. Nothing was changed: "
+            "send the same request again in a moment."
+        )
+
+
 class IdempotencyKeyReused(OrdersError):
     code, status, title = "idempotency_key_reused", 422, "The key belongs to another request"
 

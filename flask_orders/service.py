@@ -154,6 +154,13 @@ class OrderService:
             query = query.where(primary_key(customer) == customer_id)
         return self.session.execute(query).scalar_one_or_none()
 
+    def is_placed(self, order_id: UUID) -> bool:
+        """Whether there is an order with that key."""
+        order = self.models.Order
+        return (
+            self.session.execute(select(order.id).where(order.id == order_id)).first() is not None
+        )
+
     def get(self, customer_id: Any, order_id: UUID) -> OrderMixin:
         """The customer's order, with its items.
 

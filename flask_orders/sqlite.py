@@ -13,11 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-# An execution option: take the write lock at BEGIN, as a transaction must that reads first and
-# writes later, since waiting for the lock in its middle fails at once with SQLITE_BUSY.
-IMMEDIATE = "flask_orders_immediate"
-
-BUSY_TIMEOUT_MS = 5000
+from .lock_waits import LOCK_WAIT, is_conversion
 
 
 def use_real_transactions(engine: Engine) -> None:
@@ -31,7 +27,7 @@ def use_real_transactions(engine: Engine) -> None:
 def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
     """Set a driver's connection up."""
     connection.isolation_level = None
-    for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"busy_timeout={LOCK_WAIT * 1000}"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
@@ -47,8 +43,9 @@ def begin(connection: Connection) -> None:
     # Alembic changes a table by copying it and dropping the old one; with foreign keys on, that
     # would delete or empty the rows that point to it.
     driver.execute(f"PRAGMA foreign_keys={'OFF' if _is_migrating() else 'ON'}").close()
-    immediate = connection.get_execution_options().get(IMMEDIATE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    # A transaction that reads first and writes later has to take the write lock at once: waiting
+    # for it in the middle fails with SQLITE_BUSY, whatever the timeout.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_conversion(connection) else "BEGIN")
 
 
 def _is_migrating() -> bool:

@@ -22,16 +22,18 @@ from sqlalchemy.orm import (
     scoped_session,
 )
 
-from .errors import ConfigurationError, Conflict, TryAgain
-from .sqlite import IMMEDIATE
+from .errors import ConfigurationError, Conflict, OrdersError, TryAgain
+from .lock_waits import CONVERSION
 
 log = logging.getLogger("flask_orders")
 
 Known = TypeVar("Known")
 Result = TypeVar("Result")
 
+# Seconds. No attempt begins after the deadline: who waits for locks so long holds a connection.
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
+DEADLINE = 10.0
 
 # PostgreSQL: serialization failure, deadlock, lock timeout; unique and foreign key violation, by
 # which a race is noticed that no lock could prevent.
@@ -76,12 +78,15 @@ def in_transaction(
     """
     _refuse_pending_changes(session)
     reads: list[Known] = []
+    deadline = time.monotonic() + DEADLINE
     for pause in _pauses(attempts):
+        if time.monotonic() > deadline:
+            break
         try:
             reads.append(read())
             session.rollback()
             session.connection(
-                bind_arguments={"mapper": mapper}, execution_options={IMMEDIATE: True}
+                bind_arguments={"mapper": mapper}, execution_options={CONVERSION: True}
             )
             result = work(reads[0], reads[-1])
             session.commit()
@@ -109,10 +114,21 @@ def is_conflict(error: BaseException) -> bool:
     """Whether the same transaction may succeed when it is run again."""
     if isinstance(error, Conflict):
         return True
+    if isinstance(error, OrdersError):
+        # A refusal, whatever error of the database's it was made of.
+        return False
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         # Lost before COMMIT it has done nothing; lost at COMMIT, `work` finds what it has done.
         return True
     return any(_is_conflict_of_driver(original) for original in _driver_errors(error))
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether a statement has waited for a lock for as long as it may."""
+    return any(
+        getattr(original, "sqlstate", None) == "55P03" or _mysql_code(original) == 1205
+        for original in _driver_errors(error)
+    )
 
 
 def is_away(error: BaseException) -> bool:

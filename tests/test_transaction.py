@@ -1,0 +1,124 @@
+"""Connections that are cut and locks that are held: what a client is told, and what is true."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from flask_orders import order_placed
+from flask_orders.idempotency import KeyedRequest
+
+from .shops import ADDRESS, ORDERS, Shop, body
+
+SAVE = {"action": "save_order", "billing_address": ADDRESS}
+KEY = {"Idempotency-Key": "abc"}
+
+
+@pytest.fixture
+def customer(shop: Shop) -> int:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(stock=5): 2})
+    return customer
+
+
+@contextmanager
+def connection_cut_at_commit(shop: Shop, *, after: bool) -> Iterator[None]:
+    """Cut the first connection that commits, before or after the server has done so."""
+    cut = threading.Event()
+
+    def commit(connection: sa.Connection) -> None:
+        if cut.is_set():
+            return
+        cut.set()
+        driver: Any = connection.connection.dbapi_connection
+        if after:
+            driver.commit()
+        driver.close()
+
+    event.listen(shop.engine, "commit", commit)
+    try:
+        yield
+    finally:
+        event.remove(shop.engine, "commit", commit)
+    assert cut.is_set()
+
+
+@pytest.mark.parametrize("headers", [{}, KEY])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_connection_that_is_cut_at_commit(
+    shop: Shop, customer: int, after: bool, headers: dict[str, str]
+) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("a file can't be cut off")
+    told = []
+    headers = {**shop.token(customer), **headers}
+
+    def receive(_app: object, order: Any) -> None:
+        told.append(order.id)
+
+    with connection_cut_at_commit(shop, after=after), order_placed.connected_to(receive):
+        answer = shop.post(customer, SAVE, headers=headers)
+
+    (order,) = shop.rows("orders")
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["Location"] == f"{ORDERS}{order['id']}/"
+    assert "Idempotent-Replayed" not in answer.headers
+    assert told == [order["id"]]
+    assert shop.rows("products")[0]["stock"] == 3
+
+
+def test_a_lock_that_is_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
+    before = shop.everything()
+    settings = lock_settings(shop)
+    with shop.session() as others:
+        others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
+        started = datetime.now(UTC)
+        answer = shop.post(customer, SAVE)
+        waited = (datetime.now(UTC) - started).total_seconds()
+
+    assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
+    assert answer.headers["Retry-After"] == "1"
+    assert 5 <= waited < 20
+    assert shop.everything() == before
+    assert lock_settings(shop) == settings
+
+
+def lock_settings(shop: Shop) -> object:
+    """What the host's own transactions wait, on each connection of its pool."""
+    query = {
+        "sqlite": "PRAGMA busy_timeout",
+        "postgresql": "SHOW lock_timeout",
+        "mysql": "SELECT @@innodb_lock_wait_timeout",
+    }[shop.engine.dialect.name]
+    with shop.engine.connect() as connection:
+        return connection.execute(sa.text(query)).scalar()
+
+
+def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
+    keyed = KeyedRequest.of("abc", customer, "POST", ORDERS.rstrip("/"), SAVE)
+    before = shop.everything()
+    with shop.engine.connect() as running:
+        running.execute(
+            sa.insert(shop.models.IdempotencyKey).values(
+                customer_id=customer,
+                key=keyed.key,
+                fingerprint=keyed.fingerprint,
+                status=201,
+                location="",
+                body="",
+                created=datetime.now(UTC),
+            )
+        )
+        answer = shop.post(customer, SAVE, headers={**shop.token(customer), **KEY})
+        running.rollback()
+    assert (answer.status_code, body(answer)["code"]) == (409, "idempotency_key_in_use")
+    assert shop.everything() == before
+    again = shop.post(customer, SAVE, headers={**shop.token(customer), **KEY})
+    assert again.status_code == 201
