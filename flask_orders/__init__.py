@@ -2,7 +2,7 @@
 
 from .addresses import BillingAddress
 from .blueprint import orders_bp
-from .errors import ConfigurationError, Conflict, OrdersError
+from .errors import ConfigurationError, Conflict, OrdersError, VoucherNotApplicable
 from .models import (
     AddressMixin,
     CartItemMixin,
@@ -55,6 +55,7 @@ __all__ = [
     "Pricing",
     "ProductMixin",
     "VoucherMixin",
+    "VoucherNotApplicable",
     "VoucherRedemptionMixin",
     "current_orders",
     "declare_models",

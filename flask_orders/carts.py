@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import case, delete, select, update
-from sqlalchemy.orm import lazyload, scoped_session
+from sqlalchemy import case, delete, inspect, select, update
+from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, selectinload
 
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .models import Models, row_count, table
 from .pricing import CartLine
+
+EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,14 @@ class Carts:
 
     def _products(self, keys: set[Any], *, lock: bool) -> dict[Any, Any]:
         product, key = self._models.Product, self._models.columns.product_key
-        # An object that the session knows already is stale unless it is populated anew; a host's
-        # eager joins can't be locked. Only NO KEY: putting the product into a cart needs no wait.
+        # An object that the session knows already is stale unless it is populated anew. A host's
+        # eager joins can't be locked: what it wants at hand comes by a statement of its own. Only
+        # NO KEY: putting the product into a cart needs no wait.
         query = (
             select(key, product)
             .where(key.in_(sorted(keys)))
             .order_by(key)
-            .options(lazyload("*"))
+            .options(lazyload("*"), *_at_hand(product))
             .execution_options(populate_existing=True)
         )
         rows = self._session.execute(query.with_for_update(key_share=True) if lock else query)
@@ -171,6 +174,15 @@ class Carts:
                 .where(columns.cart_key == cart.key)
                 .values({columns.cart_voucher: None})
             )
+
+
+def _at_hand(product: type[Any]) -> list[Any]:
+    """The objects that the host loads with its products, one for all lines: a variant's product."""
+    return [
+        selectinload(getattr(product, relation.key))
+        for relation in inspect(product).relationships
+        if relation.direction is RelationshipDirection.MANYTOONE and relation.lazy in EAGER
+    ]
 
 
 def _units(lines: Iterable[CartLine]) -> Counter[Any]:

@@ -28,6 +28,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Everything that is wrong, each with its cure."""
     yield from _payment(app, orders.settings.payment_endpoint)
     yield from _jwt(app)
+    yield from _pricing(orders)
     engine = db.engine
     if not engine.hide_parameters:
         yield (
@@ -75,6 +76,19 @@ def _jwt(app: Flask) -> Iterator[str]:
             "a foreign page can order in a customer's name, since the JWT is in a cookie: "
             "set JWT_COOKIE_CSRF_PROTECT = True"
         )
+
+
+def _pricing(orders: OrderService) -> Iterator[str]:
+    voucher = orders.models.columns.cart_voucher
+    if orders.has_own_pricing or voucher is None:
+        return
+    ours = orders.models.Voucher.__tablename__
+    for key in voucher.foreign_keys:
+        if key.column.table.name != ours:
+            yield (
+                f"your carts' vouchers are rows of '{key.column.table.name}', which the default "
+                "pricing does not know: pass register_blueprint(orders_bp, pricing=...)"
+            )
 
 
 def _database(connection: sa.Connection) -> Iterator[str]:

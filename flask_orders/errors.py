@@ -105,7 +105,7 @@ class PriceChanged(OrdersError):
 
 
 class VoucherNotApplicable(OrdersError):
-    """`reason` is one of the keys of `SENTENCES`."""
+    """`reason` is one of the keys of `SENTENCES`, or a pricing's own, with its own sentence."""
 
     code, status, title = "voucher_not_applicable", 409, "The voucher can't be used"
 
@@ -119,9 +119,9 @@ class VoucherNotApplicable(OrdersError):
         "below_minimum": "the order is below its minimum value",
     }
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, sentence: str | None = None) -> None:
         super().__init__(
-            f"The voucher in your cart can't be used: {self.SENTENCES[reason]}. "
+            f"The voucher in your cart can't be used: {sentence or self.SENTENCES[reason]}. "
             "Remove it, then order again.",
             reason=reason,
         )

@@ -5,7 +5,7 @@ builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, n
 amount is a Decimal in the shop's currency, rounded half-up to its quantum once per line.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -191,12 +191,16 @@ class PricedCart:
         currency: Currency,
         *,
         voucher: AppliedVoucher | None = None,
-        discount: Decimal = ZERO,
+        discount: Callable[[Decimal], Decimal] | None = None,
     ) -> Self:
-        """Share a voucher's discount out over the lines; it is at most their subtotal."""
+        """Share a voucher's discount out over the lines.
+
+        `discount` is called with their subtotal; what it returns counts up to that.
+        """
         subtotal = sum((line.total_price for line in lines), ZERO)
-        discount = currency.round(min(max(discount, ZERO), subtotal))
-        shares = share_out(discount, [line.total_price for line in lines], currency)
+        wanted = ZERO if discount is None else discount(subtotal)
+        discount_amount = currency.round(min(max(wanted, ZERO), subtotal))
+        shares = share_out(discount_amount, [line.total_price for line in lines], currency)
         shared = (
             replace(line, voucher_discount=share) for line, share in zip(lines, shares, strict=True)
         )
@@ -303,6 +307,10 @@ class Voucher:
         """How many orders may carry it; None is any number."""
         return 1 if self.usage == "single" else self.usage_limit
 
+    def discount(self, subtotal: Decimal) -> Decimal:
+        """What it takes off an order of that subtotal, not rounded."""
+        return discount_on(subtotal, self.discount_type, self.discount_value)
+
     def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
         """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
         reasons = (
@@ -379,5 +387,4 @@ def price_cart(
     refusal = voucher.refusal(cart.subtotal, now)
     if refusal is not None:
         return cart, refusal
-    discount = discount_on(cart.subtotal, voucher.discount_type, voucher.discount_value)
-    return PricedCart.of(lines, currency, voucher=voucher, discount=discount), None
+    return PricedCart.of(lines, currency, voucher=voucher, discount=voucher.discount), None

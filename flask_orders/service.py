@@ -79,15 +79,21 @@ class OrderService:
     ) -> None:
         self.session = session
         self.models = models
+        self.has_own_pricing = pricing is not None
         self._settings = settings
-        self._pricing: Pricing = pricing or Promotions(session, models, self._currency)
+        self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
         self._saved_address = saved_address or self._address_used_last
-        self._carts = Carts(session, models, priced_by_product=pricing is None)
+        self._carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
 
     @property
     def settings(self) -> Settings:
         """The app's `ORDERS_*` configuration, as it is now."""
         return self._settings()
+
+    @property
+    def currency(self) -> Currency:
+        """The shop's currency, `ORDERS_CURRENCY`."""
+        return Currency.of(self.settings.currency)
 
     def convert(
         self,
@@ -131,7 +137,7 @@ class OrderService:
         """
         cart = self._carts.read(customer_id, self.settings.max_lines, lock=False)
         if cart is None:
-            return PricedCart.of((), self._currency())
+            return PricedCart.of((), self.currency)
         lines, unavailable = self._carts.lines(cart.items, lock=False)
         now, refusal = datetime.now(UTC), None
         try:
@@ -210,9 +216,6 @@ class OrderService:
             self._insert(submission, last + 1, priced, address_id, address, now)
             self._carts.empty(cart)
         return submission.id
-
-    def _currency(self) -> Currency:
-        return Currency.of(self.settings.currency)
 
     def _order_since(self, customer_id: Any, since: int) -> UUID:
         order = self.models.Order

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import RelationshipProperty, relationship
 
+from ..errors import ConfigurationError
 from .contract import primary_key, table
 
 # MariaDB takes "Ann" and "ann " for "ann" unless it is told not to: three customers, one cart.
@@ -37,11 +38,21 @@ class Builder:
 
     def make(self, name: str, mixin: type[Any]) -> type[Any]:
         """A class of the mixin's columns; its table's name is the mixin's, prefixed."""
+        table_name = self.prefix + mixin.__tablename__
+        self._refuse_taken(table_name)
         attributes = {
-            "__tablename__": self.prefix + mixin.__tablename__,
+            "__tablename__": table_name,
             "__module__": "flask_orders.models",
         }
         return type(self._free_name(name), (mixin, self.db.Model), attributes)
+
+    def _refuse_taken(self, table_name: str) -> None:
+        if table_name in self.db.metadata.tables:
+            raise ConfigurationError(
+                f"Your db has a table '{table_name}' already: call declare_models(db, ..., "
+                "table_prefix='fo_'), or with another prefix; if the table is your own products', "
+                "carts' or customers', pass its class."
+            )
 
     def _free_name(self, name: str) -> str:
         """Not a name of the host's: relationship("Order") must go on finding the host's Order."""

@@ -1,0 +1,61 @@
+"""Whole small shops, each as its owner wrote it, with the lines that flask_orders added marked.
+
+Called by the tests. Each shop is executed anew for each that asks for it, so that every test has
+an app, a `db` and classes of its own, and the shop as it was before can run beside it.
+"""
+
+import ast
+import itertools
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from types import ModuleType
+
+MARK = "# + flask_orders"
+NAMES = ("classic", "uuid_keys", "rich", "factory")
+
+_numbers = itertools.count()
+
+
+def load(name: str, *, installed: bool = True) -> ModuleType:
+    """The shop as a module of its own; not `installed`, without the marked lines."""
+    path = _path(name)
+    lines = path.read_text().splitlines(keepends=True)
+    source = "".join(line for line in lines if installed or not _is_marked(line))
+    module = ModuleType(f"{__name__}.{name}_{next(_numbers)}")
+    module.__file__ = str(path)
+    # SQLAlchemy and Flask look up by its name the module in which a class or an app is made.
+    sys.modules[module.__name__] = module
+    exec(compile(source, path, "exec"), module.__dict__)
+    return module
+
+
+def added_lines(name: str, *, within: Collection[str] = ()) -> int:
+    """How many lines it has cost the shop to install flask_orders.
+
+    With `within`, only those of the classes and functions of these names.
+    """
+    source = _path(name).read_text()
+    return sum(
+        _is_marked(line)
+        for number, line in enumerate(source.splitlines(), start=1)
+        if not within or number in _lines_of(source, within)
+    )
+
+
+def _lines_of(source: str, names: Collection[str]) -> set[int]:
+    """The numbers of the lines of these classes and functions."""
+    return {
+        number
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+
+def _is_marked(line: str) -> bool:
+    return line.rstrip().endswith(MARK)
+
+
+def _path(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.py")

@@ -1,0 +1,228 @@
+"""A shop's own migrations go on after flask_orders is installed, and gain our tables only."""
+
+import ast
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import URL
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from . import hosts
+from .hosts.drivers import DRIVERS, Driver
+
+# Flask-Migrate's env.py asks for get_engine() first, for the sake of old versions.
+pytestmark = pytest.mark.filterwarnings("ignore:'get_engine' is deprecated:DeprecationWarning")
+
+SHOPS = pytest.mark.parametrize("name", hosts.NAMES)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Alembic's env.py configures logging for the whole process; put it back afterwards."""
+    root = logging.getLogger()
+    loggers = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    states = [
+        (one, one.level, one.propagate, one.disabled, one.handlers[:]) for one in [root, *loggers]
+    ]
+    yield
+    for one, level, propagate, disabled, handlers in states:
+        one.setLevel(level)
+        one.propagate, one.disabled, one.handlers[:] = propagate, disabled, handlers
+
+
+@dataclass(frozen=True)
+class History:
+    """A shop with its history of migrations."""
+
+    host: Driver
+    folder: Path
+
+    def init(self) -> None:
+        self._run(flask_migrate.init)
+
+    def migrate(self, message: str) -> None:
+        self._run(flask_migrate.migrate, message=message)
+
+    def upgrade(self) -> None:
+        self._run(flask_migrate.upgrade)
+
+    def downgrade(self) -> None:
+        self._run(flask_migrate.downgrade)
+
+    def check(self) -> None:
+        """`flask db check`: exits with 1 if the models and the database differ."""
+        self._run(flask_migrate.check)
+
+    def revisions(self) -> list[Path]:
+        """The files of the history, the newest first."""
+        script = ScriptDirectory(str(self.folder))
+        return [Path(revision.path) for revision in script.walk_revisions()]
+
+    def schema(self) -> sa.MetaData:
+        """What the database really holds."""
+        found = sa.MetaData()
+        with self.host.engine.connect() as connection:
+            found.reflect(connection)
+        return found
+
+    def _run(self, command: Any, **options: Any) -> None:
+        """In an app of its own, as at a shell: Flask-Migrate leaves marks on the app's set-up."""
+        app = self.host.module.create_app(self.host.url, MIGRATIONS=str(self.folder))
+        with app.app_context():
+            command(**options)
+            self.host.module.db.engine.dispose()
+
+
+@pytest.fixture
+def before(database: URL, tmp_path: Path, name: str) -> Iterator[History]:
+    """The shop as it was, at the head of its own history."""
+    folder = tmp_path / "migrations"
+    history = History(DRIVERS[name](database, installed=False), folder)
+    history.init()
+    history.migrate("the shop")
+    history.upgrade()
+    yield history
+    history.host.close()
+
+
+@pytest.fixture
+def after(before: History, database: URL, name: str) -> Iterator[History]:
+    """The shop with flask_orders installed, before it has made a migration."""
+    history = History(DRIVERS[name](database), before.folder)
+    yield history
+    history.host.close()
+
+
+@SHOPS
+def test_the_new_revision_touches_our_tables_only(before: History, after: History) -> None:
+    own, ours = tables_of(before, after)
+    as_it_was = described(before.schema(), own)
+
+    after.migrate("orders")
+    after.upgrade()
+
+    revision, *older = after.revisions()
+    assert len(older) == 1
+    operations = operations_of(revision)
+    assert {table for name, table in operations if name == "create_table"} == ours
+    assert {table for name, table in operations if name == "batch_alter_table"} <= ours
+    assert {name for name, _ in operations} <= {"create_table", "batch_alter_table"}
+    assert set(after.schema().tables) == own | ours | {"alembic_version"}
+    assert described(after.schema(), own) == as_it_was
+
+
+@SHOPS
+def test_the_revision_runs_without_flask_orders(before: History, after: History) -> None:
+    after.migrate("orders")
+    assert "flask_orders" not in after.revisions()[0].read_text()
+    before.upgrade()
+    assert tables_of(before, after)[1] < set(before.schema().tables)
+
+
+@SHOPS
+def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History) -> None:
+    own, ours = tables_of(before, after)
+    after.migrate("orders")
+    after.upgrade()
+    after.check()
+    after.downgrade()
+    assert set(after.schema().tables) == own | {"alembic_version"}
+    after.upgrade()
+    after.check()
+    assert set(after.schema().tables) == own | ours | {"alembic_version"}
+
+
+@SHOPS
+def test_the_migrated_shop_takes_orders(before: History, after: History) -> None:
+    buyer = before.host.customer()
+    before.host.put(buyer, before.host.product("12.50"), 2)
+    after.migrate("orders")
+    after.upgrade()
+    assert after.host.order(buyer).status_code == 201
+    (order,) = after.host.rows(after.host.TABLES.orders)
+    assert order["total_amount"] == 25
+
+
+@SHOPS
+def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: History) -> None:
+    own, ours = tables_of(before, after)
+    after.migrate("orders")
+    after.upgrade()
+    schema = after.schema()
+    keys = [key for name in ours for key in schema.tables[name].foreign_keys]
+    assert {key.column.table.name for key in keys} & own
+    for key in keys:
+        assert repr(key.parent.type) == repr(key.column.type), key
+
+
+@pytest.mark.parametrize("name", ["uuid_keys"])
+def test_constraints_are_named_by_the_shop_s_convention(before: History, after: History) -> None:
+    ours = tables_of(before, after)[1]
+    after.migrate("orders")
+    after.upgrade()
+    with after.host.engine.connect() as connection:
+        names = {name: constraint_names(connection, name) for name in ours}
+    for table, found in names.items():
+        strangers = [one for one in found if not one.startswith(tuple(kinds(table)))]
+        assert strangers == []
+    assert "fk_orders_customer_id_users" in names["orders"]
+    assert "uq_orders_customer_id_sequence" in names["orders"]
+    assert "ck_orders_order_items_count_positive" in names["orders"]
+    assert "fk_order_items_product_id_catalogue" in names["order_items"]
+    assert "ix_order_idempotency_keys_created" in names["order_idempotency_keys"]
+
+
+def tables_of(before: History, after: History) -> tuple[set[str], set[str]]:
+    """The shop's own tables, and those that flask_orders has added."""
+    own = set(before.host.tables)
+    return own, set(after.host.tables) - own
+
+
+def operations_of(revision: Path) -> list[tuple[str, str]]:
+    """Each operation on a table in `upgrade`, and the table's name."""
+    body = ast.parse(revision.read_text()).body
+    (upgrade,) = [one for one in body if isinstance(one, ast.FunctionDef) and one.name == "upgrade"]
+    return [
+        (call.func.attr, ast.literal_eval(call.args[0]))
+        for call in ast.walk(upgrade)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "op"
+        and call.func.attr != "f"
+    ]
+
+
+def described(schema: sa.MetaData, names: set[str]) -> list[str]:
+    """Tables with their columns, constraints and indexes, as SQL."""
+    tables = [schema.tables[name] for name in sorted(names)]
+    return [
+        *(str(CreateTable(table)) for table in tables),
+        *sorted(str(CreateIndex(index)) for table in tables for index in table.indexes),
+    ]
+
+
+def kinds(table: str) -> Iterator[str]:
+    """How the names of a table's constraints and indexes begin."""
+    for kind in ("pk", "fk", "uq", "ck", "ix"):
+        yield f"{kind}_{table}"
+
+
+def constraint_names(connection: sa.Connection, table: str) -> set[str]:
+    """The names of a table's constraints and indexes; MariaDB's primary keys have none."""
+    inspector = sa.inspect(connection)
+    found: list[Any] = [
+        inspector.get_pk_constraint(table),
+        *inspector.get_foreign_keys(table),
+        *inspector.get_unique_constraints(table),
+        *inspector.get_check_constraints(table),
+        *inspector.get_indexes(table),
+    ]
+    return {one["name"] for one in found} - {None}

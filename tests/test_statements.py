@@ -1,0 +1,66 @@
+"""What a request costs, counted at the cursor: a batch of rows is one statement."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+
+from . import servers
+from .hosts.drivers import DRIVERS
+from .shops import ADDRESS, Shop
+
+UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
+@contextmanager
+def counted(engine: sa.Engine) -> Iterator[list[str]]:
+    """The statements that are sent meanwhile, but for those that bound transactions."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith(UNCOUNTED):
+            statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def sent_for(shop: Shop, lines: int) -> list[str]:
+    """What a POST with a new address and a voucher sends, the host's user lookup left out."""
+    customer = shop.customer()
+    voucher = shop.voucher(f"V{customer}", "10%", usage="once_per_customer")
+    shop.cart(customer, {shop.product(): 1 for _ in range(lines)}, voucher)
+    with counted(shop.engine) as statements:
+        answer = shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+    assert answer.status_code == 303
+    return statements[1:]
+
+
+def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(shop: Shop) -> None:
+    shop.offer("5%")
+    sent = {lines: sent_for(shop, lines) for lines in (1, 5, 50, 200)}
+    assert len({len(statements) for statements in sent.values()}) == 1, sent[200]
+
+
+@pytest.mark.parametrize("name", ["classic", "uuid_keys", "rich", "factory"])
+def test_neither_does_it_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+    with servers.fresh_database(server_url) as url:
+        host = DRIVERS[name](url)
+        host.create_all()
+        counts = set()
+        for lines in (1, 5, 20):
+            buyer = host.customer()
+            for _ in range(lines):
+                host.put(buyer, host.product())
+            with counted(host.engine) as statements:
+                assert host.order(buyer).status_code == 201
+            counts.add(len(statements))
+        host.close()
+    assert len(counts) == 1
