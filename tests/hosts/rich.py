@@ -185,9 +185,7 @@ class ShopPricing:  # + flask_orders
             return fo.PricedCart.of(lines, currency)  # + flask_orders
         coupon = db.session.get_one(Coupon, voucher)  # + flask_orders
         off = coupon.percent_of  # + flask_orders
-        return fo.PricedCart.of(
-            lines, currency, voucher=coupon, discount=discount
-        )  # + flask_orders
+        return fo.PricedCart.of(lines, currency, voucher=coupon, discount=off)  # + flask_orders
 
     def redeem(self, voucher: Any, order: Any) -> None:  # + flask_orders
         it_has_a_use = (Coupon.id == voucher.id, Coupon.uses_left > 0)  # + flask_orders
