@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,23 @@ def test_prices_addresses_and_columns_of_its_own_cost_what_they_are() -> None:
     """Its own pricing, address book and order class apart, the rich shop needs ten lines too."""
     own = hosts.added_lines("rich", within=("ShopPricing", "home", "WebOrder"))
     assert hosts.added_lines("rich") - own <= 10
+
+
+def test_the_readme_s_example_is_the_shop_that_is_tested() -> None:
+    """Before: lines of the shop; after: all the lines that it added, and no other."""
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
+    shop = Path(hosts.__file__).with_name("uuid_keys.py").read_text().splitlines()
+    added = [line.removesuffix(hosts.MARK).strip() for line in shop if line.endswith(hosts.MARK)]
+    own = {line.strip() for line in shop if not line.endswith(hosts.MARK)}
+    before, after = (
+        [
+            line.strip()
+            for line in readme.split(f"```python {which}\n")[1].split("```")[0].splitlines()
+        ]
+        for which in ("before", "after")
+    )
+    assert set(before) <= own
+    assert [line for line in after if line and not line.startswith("#")] == added
 
 
 @pytest.mark.parametrize("name", hosts.NAMES)
