@@ -132,7 +132,10 @@ def create_order() -> Response:
 @orders_bp.get("/<order_id>/", strict_slashes=False)
 def get_order(order_id: str) -> Response:
     """The customer's order."""
-    order = current_orders.get(_customer_id(), _uuid(order_id))
+    customer_id = _customer_id()
+    if current_orders.last_sequence(customer_id) is None:
+        _refuse_unknown_customer()
+    order = current_orders.get(customer_id, _uuid(order_id))
     response = _answer(200, OrderSchema(_order_url).dump(order))
     response.add_etag()
     response.make_conditional(request)

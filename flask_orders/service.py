@@ -24,6 +24,7 @@ from .errors import (
     BillingAddressRequired,
     ConfigurationError,
     EmptyCart,
+    InvalidRequest,
     ItemUnavailable,
     OrderNotFound,
     PriceChanged,
@@ -39,6 +40,10 @@ from .settings import Settings
 EXTENSION_KEY = "orders"
 
 AWAITING_PAYMENT = "awaiting_payment"
+
+# What the columns hold: NUMERIC(18, 4) and INTEGER.
+TOO_MUCH = Decimal(10) ** 14
+MOST_UNITS = 2**31 - 1
 
 # What an order keeps of its priced cart.
 AMOUNTS = (
@@ -162,10 +167,8 @@ class OrderService:
 
     def is_placed(self, order_id: UUID) -> bool:
         """Whether there is an order with that key."""
-        order = self.models.Order
-        return (
-            self.session.execute(select(order.id).where(order.id == order_id)).first() is not None
-        )
+        query = select(self.models.Order.id).filter_by(id=order_id)
+        return self.session.execute(query).first() is not None
 
     def get(self, customer_id: Any, order_id: UUID) -> OrderMixin:
         """The customer's order, with its items.
@@ -230,6 +233,9 @@ class OrderService:
         return made
 
     def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
+        largest = max(priced.subtotal + priced.savings_on_items, priced.shipping)
+        if largest >= TOO_MUCH or priced.items_count > MOST_UNITS:
+            raise InvalidRequest("An order can't be as large as this. Order less at a time.")
         if expected is not None and priced.total_amount > expected:
             text = priced.currency.text
             raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))

@@ -25,6 +25,7 @@ from flask_orders import (
     BillingAddress,
     ConfigurationError,
     OrderMixin,
+    OrdersError,
     current_orders,
     declare_models,
     orders_bp,
@@ -265,3 +266,56 @@ def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
             assert current_orders.convert("ann").billing_city == "Ottawa"
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "reason"),
+    [
+        (None, 1, "no_price"),
+        (Decimal(-1), 1, "no_price"),
+        (Decimal(1), 0, "invalid_quantity"),
+        (Decimal(1), -1, "invalid_quantity"),
+        (Decimal(1), None, "invalid_quantity"),
+    ],
+)
+def test_what_a_host_s_tables_let_in_is_not_ordered(
+    price: Decimal | None, quantity: int | None, reason: str
+) -> None:
+    db = new_db()
+
+    class Product(db.Model):
+        __tablename__ = "product"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        price: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
+        sku = name = "P"
+        shipping = stock = None
+        active = True
+
+    class Cart(db.Model):
+        __tablename__ = "cart"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        customer_id: Mapped[str] = mapped_column(sa.String(20))
+        voucher = None
+
+    class CartItem(db.Model):
+        __tablename__ = "cart_item"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        cart_id: Mapped[int] = mapped_column(sa.ForeignKey(Cart.id))
+        product_id: Mapped[int] = mapped_column(sa.ForeignKey(Product.id))
+        quantity: Mapped[int | None]
+        cart = synonym("cart_id")
+        product = synonym("product_id")
+
+    declare_models(db, product=Product, cart=Cart, cart_item=CartItem)
+    app = make_app(db)
+    with app.app_context():
+        db.create_all()
+        db.session.add_all([Product(id=1, price=price), Cart(id=1, customer_id="ann")])
+        db.session.flush()
+        db.session.add(CartItem(cart_id=1, product_id=1, quantity=quantity))
+        db.session.commit()
+        with pytest.raises(OrdersError) as raised:
+            current_orders.convert("ann", billing_address=HOME)
+        db.session.remove()
+        db.engine.dispose()
+    assert [line["reason"] for line in raised.value.extensions["lines"]] == [reason]

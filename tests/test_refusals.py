@@ -62,6 +62,11 @@ def test_a_customer_who_is_gone(shop: Shop) -> None:
         assert shop.post(4_000_000, SAVE).status_code == 401
 
 
+def test_the_order_of_a_customer_who_is_gone(shop: Shop, customer: int) -> None:
+    url = shop.order(customer)["url"]
+    assert shop.get(4_000_000, url).status_code == 401
+
+
 def test_no_cart(shop: Shop) -> None:
     customer = shop.customer()
     with nothing_changed(shop):
@@ -212,6 +217,18 @@ def test_too_many_lines(shop: Shop) -> None:
             refused(shop.post(customer, SAVE), 400, "invalid_request")
     finally:
         del shop.app.config["ORDERS_MAX_LINES"]
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"),
+    [("99999999999999.00", 1), ("9999999999", 2**31 - 1), ("0.01", 2**31 - 1)],
+)
+def test_more_than_an_order_can_hold(shop: Shop, price: str, quantity: int) -> None:
+    customer = shop.customer()
+    products = [shop.product(price, stock=None) for _ in range(2)]
+    shop.cart(customer, dict.fromkeys(products, quantity))
+    with nothing_changed(shop):
+        refused(shop.post(customer, SAVE), 400, "invalid_request")
 
 
 @pytest.mark.parametrize("endpoint", [None, "nowhere"])
