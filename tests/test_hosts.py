@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.engine import URL
 
 from flask_orders import BillingAddress, current_orders
+from flask_orders.testing import at_once
 
 from . import hosts, servers
 from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver
 from .shops import body
-from .test_races import at_once, outcomes
+from .test_races import outcomes
 
 ROUNDS = 3
 THREADS = 6

@@ -6,8 +6,10 @@ import pytest
 import time_machine
 from werkzeug.test import TestResponse
 
+from flask_orders.testing import at_once
+
 from .shops import ADDRESS, Shop, body
-from .test_races import THREADS, at_once
+from .test_races import THREADS
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}

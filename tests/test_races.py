@@ -4,12 +4,12 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import TypeVar
 
 import pytest
 from sqlalchemy import text, update
 from werkzeug.test import TestResponse
+
+from flask_orders.testing import Ledger, at_once
 
 from .shops import ADDRESS, Shop, body
 
@@ -17,26 +17,6 @@ ROUNDS = 5
 THREADS = 6
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
-
-
-Returned = TypeVar("Returned")
-
-
-def at_once(*calls: Callable[[], Returned]) -> list[Returned]:
-    """Run the calls in threads of their own, released together; what they return, in that order."""
-    barrier = threading.Barrier(len(calls))
-    answers: dict[int, Returned] = {}
-
-    def run(i: int) -> None:
-        barrier.wait()
-        answers[i] = calls[i]()
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answers[i] for i in range(len(calls))]
 
 
 def outcomes(answers: list[TestResponse]) -> Counter[object]:
@@ -51,8 +31,10 @@ def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
     customer, product = shop.customer(), shop.product(stock=50)
     shop.cart(customer, {product: 2})
 
+    ledger = Ledger(shop.app)
     answers = at_once(*[lambda: shop.post(customer, SAVE)] * THREADS)
 
+    assert ledger.problems() == []
     (order,) = shop.rows("orders")
     (item,) = shop.rows("order_items")
     assert item["quantity"] == 2
@@ -70,8 +52,10 @@ def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
         # A product for each, so that no lock but the voucher's keeps them apart.
         shop.cart(customer, {shop.product(): 1}, voucher)
 
+    ledger = Ledger(shop.app)
     answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
 
+    assert ledger.problems() == []
     assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
     assert shop.rows("vouchers")[0]["times_used"] == 2
     assert [order["voucher_id"] for order in shop.rows("orders")] == [voucher, voucher]
@@ -87,8 +71,10 @@ def test_products_in_opposite_order_sell_out_without_a_deadlock(
     for i, customer in enumerate(customers):
         shop.cart(customer, dict.fromkeys(products if i % 2 else reversed(products), 1))
 
+    ledger = Ledger(shop.app)
     answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
 
+    assert ledger.problems() == []
     assert outcomes(answers) == {201: 3, "item_unavailable": THREADS - 3}
     assert [product["stock"] for product in shop.rows("products")] == [0] * 4
     assert sum(item["quantity"] for item in shop.rows("order_items")) == 12
@@ -123,10 +109,10 @@ def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
         second_is_locked.wait()
         return shop.post(customer, SAVE)
 
-    _, answer = at_once(restock, order)
+    answers: list[TestResponse | None] = at_once(restock, order)
 
-    assert isinstance(answer, TestResponse)
-    assert answer.status_code == 201
+    assert answers[1] is not None
+    assert answers[1].status_code == 201
     assert "conflict" in caplog.text
     assert [row["stock"] for row in shop.rows("products")][:3] == [99, 99, 100]
 

@@ -49,6 +49,18 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(shop: S
     assert len({len(statements) for statements in sent.values()}) == 1, sent[200]
 
 
+def test_what_a_decision_rests_on_is_read_under_lock_and_in_one_order(shop: Shop) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite locks the whole database at BEGIN IMMEDIATE")
+    statements = [" ".join(statement.split()) for statement in sent_for(shop, 3)]
+    locking = [s for s in statements if s.endswith(("FOR UPDATE", "FOR NO KEY UPDATE"))]
+    tables = ("carts", "cart_items", "products")
+    assert len(locking) == len(tables), locking
+    for statement, name in zip(locking, tables, strict=True):
+        assert f"FROM {name}" in statement
+        assert f"ORDER BY {name}.id" in statement
+
+
 @pytest.mark.parametrize("name", ["classic", "uuid_keys", "rich", "factory"])
 def test_neither_does_it_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
