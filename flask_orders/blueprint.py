@@ -40,8 +40,8 @@ from .errors import (
     UnsupportedMediaType,
 )
 from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
+from .isolation import prepare_engine
 from .keys import new_key
-from .lock_waits import bound
 from .models import declared_models
 from .models.contract import primary_key
 from .pricing import Pricing
@@ -94,7 +94,7 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     with app.app_context():
         for engine in db.engines.values():
             use_real_transactions(engine)
-            bound(engine)
+            prepare_engine(engine)
     watch_changes(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), pricing, saved_address

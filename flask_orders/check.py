@@ -14,10 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
+from .isolation import MYSQL_DIALECTS
 from .service import OrderService
-
-# MariaDB is spoken to by either, as the host's URL has it.
-MYSQL_DIALECTS = ("mysql", "mariadb")
 
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
 

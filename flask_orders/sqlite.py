@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from .lock_waits import LOCK_WAIT, is_conversion
+from .isolation import LOCK_WAIT, is_conversion
 
 
 def use_real_transactions(engine: Engine) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.orm import (
 )
 
 from .errors import ConfigurationError, Conflict, OrdersError, TryAgain
-from .lock_waits import CONVERSION
+from .isolation import CONVERSION
 
 log = logging.getLogger("flask_orders")
 

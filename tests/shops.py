@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
 from flask_orders import Models, declare_models, orders_bp
+from flask_orders.isolation import CONVERSION
 
 ORDERS = "/api/v1/i/orders/"
 
@@ -51,6 +52,9 @@ class Shop:
     @contextmanager
     def session(self) -> Iterator[Session]:
         with Session(self.engine) as session, session.begin():
+            if self.engine.dialect.name == "sqlite":
+                # Who reads first may not write any more once somebody else has written.
+                session.connection(execution_options={CONVERSION: True})
             yield session
 
     def add(self, row: Any) -> Any:
@@ -158,8 +162,8 @@ def body(answer: TestResponse) -> dict[str, Any]:
     return answer.json
 
 
-def make_shop(url: URL, **config: Any) -> Shop:
-    """A shop with customers of its own and the library's default models, its tables created."""
+def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
+    """A shop with customers of its own and the library's default models."""
     app, db = Flask("shop"), SQLAlchemy()
     app.config.update(
         {
@@ -189,8 +193,9 @@ def make_shop(url: URL, **config: Any) -> Shop:
     def pay(order_id: Any) -> str:
         return f"pay {order_id}"
 
-    with app.app_context():
-        db.create_all()
+    if create_tables:
+        with app.app_context():
+            db.create_all()
     return Shop(app, db, models)
 
 

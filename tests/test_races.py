@@ -144,6 +144,26 @@ def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -
     assert len(shop.rows("order_addresses")) == THREADS
 
 
+def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) -> None:
+    """On MariaDB in REPEATABLE READ a conversion would lock the gaps that they write into."""
+    product = shop.product(stock=None)
+    customers = [shop.customer() for _ in range(THREADS)]
+    for customer in customers:
+        shop.cart(customer, {})
+
+    def fill_and_order(customer: int) -> set[int]:
+        answers = set()
+        for _ in range(10):
+            shop.fill(customer, {product: 1})
+            answers.add(shop.post(customer, SAVE).status_code)
+        return answers
+
+    answers = at_once(*[lambda c=c: fill_and_order(c) for c in customers])
+
+    assert answers == [{201}] * THREADS
+    assert len(shop.rows("orders")) == 10 * THREADS
+
+
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_line_that_is_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
     customer, first, second = shop.customer(), shop.product(), shop.product()

@@ -178,20 +178,20 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 def test_requests_go_down_one_stair_and_never_up() -> None:
     """The layers of the package, read off its import statements."""
     allowed = {
-        "check": {"service"},
+        "check": {"isolation", "service"},
         "cli": {"check", "idempotency", "service"},
         "idempotency": {"errors", "models"},
         "errors": set(),
         "keys": set(),
         "signals": set(),
         "addresses": set(),
-        "lock_waits": set(),
-        "sqlite": {"lock_waits"},
+        "isolation": set(),
+        "sqlite": {"isolation"},
         "pricing": {"errors"},
         "settings": {"errors", "pricing"},
         "models": {"errors", "addresses"},
         "schemas": {"addresses", "pricing"},
-        "transaction": {"errors", "lock_waits"},
+        "transaction": {"errors", "isolation"},
         "promotions": {"errors", "models", "pricing"},
         "carts": {"errors", "models", "pricing"},
         "service": {

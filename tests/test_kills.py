@@ -1,0 +1,136 @@
+"""SIGKILL of the web worker under load, with clients that ask again by their key.
+
+ORDERS_TEST_LONG kills a hundred times; otherwise it is ten.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.engine import URL
+
+from flask_orders.testing import Ledger
+
+from .shops import ADDRESS, ORDERS, Shop, make_shop
+
+KILLS = 100 if os.environ.get("ORDERS_TEST_LONG") else 10
+CLIENTS = 4
+SAVE = json.dumps({"action": "save_order", "billing_address": ADDRESS})
+
+
+class Clients:
+    """Customers who order again and again, until they are told to stop."""
+
+    def __init__(self, shop: Shop, port: int) -> None:
+        self._shop = shop
+        self._port = port
+        self._stop = threading.Event()
+        self._product = shop.product(stock=1_000_000)
+        self._customers = [shop.customer() for _ in range(CLIENTS)]
+        for customer in self._customers:
+            shop.cart(customer, {})
+        self.ledger = Ledger(shop.app)
+        self.acknowledged: list[str] = []
+        self.seen = Counter[str]()
+        self._threads = [
+            threading.Thread(target=self._order, args=(customer,)) for customer in self._customers
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _order(self, customer: int) -> None:
+        while not self._stop.is_set():
+            self._shop.fill(customer, {self._product: 2})
+            self.ledger.put(self._product, 2)
+            self.acknowledged.append(self._ask_until_answered(customer))
+
+    def _ask_until_answered(self, customer: int) -> str:
+        headers = {
+            **self._shop.token(customer),
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(uuid4()),
+        }
+        while True:
+            try:
+                status, found = self._ask(headers)
+            except (OSError, HTTPException):
+                self.seen["broken off"] += 1
+                continue
+            self.seen[str(status)] += 1
+            self.seen["replayed"] += "Idempotent-Replayed" in found
+            if status == 201:
+                return str(found["Location"])
+            assert status == 503, status
+
+    def _ask(self, headers: dict[str, str]) -> tuple[int, Any]:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            connection.request("POST", ORDERS, SAVE, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.headers
+        finally:
+            connection.close()
+
+
+@contextmanager
+def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
+    """The port of a server, and the pipes to it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.worker", url.render_as_string(hide_password=False)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        yield int(process.stdout.readline()), process.stdin, process.stdout
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(
+    database: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = make_shop(database)
+    with server(database) as (port, to_server, from_server):
+        clients = Clients(shop, port)
+        clients.start()
+        for _ in range(KILLS):
+            time.sleep(random.uniform(0.2, 0.8))
+            to_server.write("kill\n")
+            to_server.flush()
+            from_server.readline()
+        clients.stop()
+        to_server.close()
+
+    orders = {f"{ORDERS}{order['id']}/" for order in shop.rows("orders")}
+    with capsys.disabled():
+        print(
+            f"\n{shop.engine.dialect.name}: {KILLS} kills, {len(orders)} orders,",
+            dict(clients.seen),
+        )
+    assert clients.ledger.problems() == []
+    assert len(clients.acknowledged) == len(set(clients.acknowledged))
+    assert orders == set(clients.acknowledged)
+    assert clients.seen["broken off"] > 0
+    shop.close()
