@@ -225,11 +225,25 @@ def _place(
         attempts=orders.settings.retries,
     )
     if order_id == submission.id and order_placed.receivers:
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
-        send(order_placed, app, orders.get(submission.customer_id, order_id))
+        _tell_receivers(submission)
     replayed = {} if order_id is not None else {"Idempotent-Replayed": "true"}
     headers = {"Location": answer.location, **replayed}
     return Response(answer.body, answer.status, headers, mimetype="application/json")
+
+
+def _tell_receivers(submission: Submission) -> None:
+    """The order stands by now, and the client hears of it even if the database goes away here."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    try:
+        order = current_orders.get(submission.customer_id, submission.id)
+    except Exception as error:
+        log.error(
+            "order %s was placed, but could not be read for the receivers of order-placed: %s",
+            submission.id,
+            type(error).__name__,
+        )
+    else:
+        send(order_placed, app, order)
 
 
 def _saved(order_id: UUID) -> Answer:

@@ -3,6 +3,7 @@
 import pytest
 from werkzeug.test import TestResponse
 
+from flask_orders import order_placed
 from flask_orders.testing import Ledger, fault
 
 from .shops import ADDRESS, Rows, Shop
@@ -30,6 +31,29 @@ def test_a_fault_at_every_statement_leaves_all_or_nothing(
         assert ledger.problems() == [], (at, sent)
         judge(shop, before, answer, f"{at}: {sent[at - 1]}")
     raise AssertionError("a request sends more statements than this test can count")
+
+
+def test_an_order_that_can_not_be_told_to_the_receivers_is_told_to_the_client(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[object] = []
+
+    def receive(_app: object, order: object) -> None:
+        told.append(order)
+
+    with order_placed.connected_to(receive):
+        customer = filled_shop(shop)
+        with fault(shop.engine, MOST_STATEMENTS) as sent:
+            assert post(shop, customer, None).status_code == 303
+        shop.clear()
+        customer = filled_shop(shop)
+        with fault(shop.engine, sent.index("COMMIT") + 2):
+            answer = post(shop, customer, None)
+
+    assert len(told) == 1
+    assert answer.status_code == 303
+    assert len(shop.rows("orders")) == 1
+    assert "could not be read for the receivers" in caplog.text
 
 
 def filled_shop(shop: Shop) -> int:
