@@ -24,7 +24,7 @@ from flask_sqlalchemy import SQLAlchemy
 from marshmallow import ValidationError
 from sqlalchemy import inspect
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
 from .cli import check, purge_keys
@@ -50,7 +50,7 @@ from .service import EXTENSION_KEY, OrderService, SavedAddress, Submission, curr
 from .settings import Settings
 from .signals import order_placed, send
 from .sqlite import use_real_transactions
-from .transaction import in_transaction, is_away, is_lock_timeout, watch_changes
+from .transaction import hide_values, in_transaction, is_away, is_lock_timeout, watch_changes
 
 log = logging.getLogger("flask_orders")
 
@@ -148,6 +148,7 @@ def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
     """Any refusal as a problem document (RFC 9457); what is a bug goes on to the host."""
     if isinstance(error, SQLAlchemyError):
         if not is_away(error):
+            hide_values(error)
             raise error
         log.error("the database is away: %s", type(error).__name__)
         error = TryAgain()
@@ -243,7 +244,7 @@ def _tell_receivers(submission: Submission) -> None:
             type(error).__name__,
         )
     else:
-        send(order_placed, app, order)
+        send(order_placed, app, order, after_failure=current_orders.session.rollback)
 
 
 def _saved(order_id: UUID) -> Answer:
@@ -290,20 +291,29 @@ def _refuse_unknown_customer() -> NoReturn:
 
 
 def _uuid(text: str) -> UUID:
+    """In its one usual spelling: an order has one address."""
     try:
-        return UUID(text)
+        order_id = UUID(text)
     except ValueError:
         raise OrderNotFound from None
+    if str(order_id) != text.lower():
+        raise OrderNotFound
+    return order_id
 
 
 def _load_json() -> dict[str, Any]:
     """The body of the request: a JSON object, not too large."""
     limit = current_orders.settings.max_body
-    request.max_content_length = limit
+    # Werkzeug cuts a body of unknown length off at its limit and says nothing: one byte more tells.
+    request.max_content_length = limit + 1
     try:
         text = request.get_data()
     except RequestEntityTooLarge:
         raise RequestTooLarge(limit) from None
+    except ClientDisconnected:
+        raise InvalidRequest("The body broke off. Send all of it.") from None
+    if len(text) > limit:
+        raise RequestTooLarge(limit)
     if not request.is_json:
         raise UnsupportedMediaType
     return _parse(text)
@@ -375,8 +385,9 @@ def _refuse_checkout(why: str) -> NoReturn:
 
 
 def _json(body: Any) -> str:
-    # Not the app's JSON provider: a host may have one of its own, and the body is fixed.
-    return json.dumps(body, default=str, ensure_ascii=False)
+    # Not the app's JSON provider: a host may have one of its own, and the body is fixed. In ASCII,
+    # since a problem may name a field that no encoding can hold, a lone surrogate.
+    return json.dumps(body, default=str)
 
 
 def _answer(status: int, body: Any, **headers: str) -> Response:

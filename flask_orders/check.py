@@ -3,7 +3,7 @@
 Called by the CLI, in an app context. Every check yields what is wrong, with its cure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -133,8 +133,15 @@ def _tables(connection: sa.Connection, db: SQLAlchemy) -> Iterator[str]:
             yield f"the table '{rows.name}' lacks {', '.join(missing)}: {MIGRATE}"
         if connection.dialect.name in MYSQL_DIALECTS:
             options = inspector.get_table_options(rows.name, schema=rows.schema)
-            if options[f"{connection.dialect.name}_engine"] != "InnoDB":
-                yield (
-                    f"the table '{rows.name}' has no transactions: "
-                    f"run ALTER TABLE {rows.name} ENGINE=InnoDB"
-                )
+            yield from _mariadb_table(rows.name, options, connection.dialect.name)
+
+
+def _mariadb_table(name: str, options: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    if options[f"{prefix}_engine"] != "InnoDB":
+        yield f"the table '{name}' has no transactions: run ALTER TABLE {name} ENGINE=InnoDB"
+    charset = options[f"{prefix}_default charset"]
+    if charset != "utf8mb4":
+        yield (
+            f"the table '{name}' is in {charset}, which can't hold every name and address: "
+            f"run ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4"
+        )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import (
     ORMExecuteState,
@@ -136,6 +136,19 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout):
         return True
     return any(_is_away_of_driver(original) for original in _driver_errors(error))
+
+
+def hide_values(error: BaseException) -> None:
+    """Leave of the drivers' messages their codes: `hide_parameters` does not reach into them.
+
+    PostgreSQL adds the whole row that a constraint refuses; MariaDB quotes the value.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, DataError | IntegrityError) and link.orig is not None:
+            name = _name(link)
+            link.orig.args = link.args = (name,)
+        link = link.__cause__ or link.__context__
 
 
 def _is_conflict_of_driver(original: BaseException) -> bool:

@@ -52,10 +52,11 @@ def fresh_database(server_url: URL) -> Iterator[URL]:
         path = Path(server_url.database or "") / f"{name}.sqlite3"
         yield server_url.set(database=str(path))
         return
+    charset = "" if server_url.get_backend_name() == "postgresql" else " CHARACTER SET utf8mb4"
     force = " WITH (FORCE)" if server_url.get_backend_name() == "postgresql" else ""
     admin = sa.create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}{charset}"))
     try:
         yield server_url.set(database=name)
     finally:

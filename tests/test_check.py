@@ -132,3 +132,15 @@ def test_a_table_without_transactions(database: URL) -> None:
     code, output = check(app)
     assert code == 1
     assert "ALTER TABLE order_items ENGINE=InnoDB" in output
+
+
+def test_a_table_that_can_not_hold_every_name(database: URL) -> None:
+    if database.get_backend_name() != "mysql":
+        pytest.skip("only MariaDB has tables in an encoding of their own")
+    app, db = make_app(database)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {database.database} CHARACTER SET latin1"))
+    create_tables(app, db)
+    code, output = check(app)
+    assert code == 1
+    assert "ALTER TABLE order_items CONVERT TO CHARACTER SET utf8mb4" in output

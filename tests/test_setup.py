@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 import flask_orders
@@ -162,6 +163,27 @@ def test_a_signal_is_sent_once_after_the_commit_and_a_failing_receiver_harms_nob
     ((app, order, rows),) = seen
     assert (app, type(order), rows) == (shop.app, shop.models.Order, 1)
     assert "a receiver of order-placed failed" in caplog.text
+
+
+def test_a_receiver_that_breaks_the_session_does_not_break_the_next_one_s(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    worked: list[str] = []
+
+    def receive(name: str) -> None:
+        shop.db.session.execute(text("SELECT 1"))
+        worked.append(name)
+        shop.db.session.execute(text("SELECT * FROM nowhere"))
+
+    def one(_app: Flask, order: object) -> None:
+        receive("one")
+
+    def other(_app: Flask, order: object) -> None:
+        receive("other")
+
+    with order_placed.connected_to(one), order_placed.connected_to(other):
+        assert shop.post(customer).status_code == 201
+    assert sorted(worked) == ["one", "other"]
 
 
 def test_the_currency_is_locked_into_the_order(database: URL) -> None:
