@@ -1,6 +1,7 @@
 """The fixtures: one shop on each database, emptied before each test."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -9,6 +10,14 @@ from sqlalchemy.engine import URL
 
 from . import servers
 from .shops import Shop, make_shop
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, and not for every test, why tests were skipped."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"SKIPPED [{count}] {reason}")
 
 
 @pytest.fixture(scope="session", params=servers.NAMES)
