@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from typing import Any
 
 import pytest
@@ -368,23 +367,17 @@ def test_a_connection_that_is_cut(
 def test_a_database_that_is_away(shop: Shop, customer: int, log: Log) -> None:
     """Its port is closed, or its file can't be opened (which is no error of ours: 500)."""
 
-    def misdirect(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> None:
-        # SQLAlchemy 2.0 does not forget this listener when it is removed.
-        if not away.is_set():
-            return
+    def misdirect(dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
         if shop.engine.dialect.name == "sqlite":
-            args[0] = "/nowhere/at/all.sqlite3"
-        else:
-            options.update(host="127.0.0.1", port=1)
+            return dialect.connect("/nowhere/at/all.sqlite3")
+        return dialect.connect(*args, **{**options, "host": "127.0.0.1", "port": 1})
 
-    away = Event()
-    away.set()
     shop.engine.dispose()
     event.listen(shop.engine, "do_connect", misdirect)
     try:
         answer = post(shop, customer)
     finally:
-        away.clear()
+        event.remove(shop.engine, "do_connect", misdirect)
     assert answer.status_code == (500 if shop.engine.dialect.name == "sqlite" else 503)
     assert log.has("OperationalError")
     assert log.tells_nothing()
