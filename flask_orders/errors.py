@@ -175,4 +175,7 @@ class TryAgain(OrdersError):
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
     def __init__(self) -> None:
-        super().__init__("Nothing was changed. Send the same request again in a moment.")
+        super().__init__(
+            "The order could not be confirmed. Send the same request again in a moment, with the "
+            "same Idempotency-Key if it had one: it is not done twice."
+        )
