@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.orm import scoped_session
 
 from .errors import IdempotencyKeyReused, InvalidRequest
@@ -77,10 +77,8 @@ class IdempotencyKeys:
         Raises:
             IdempotencyKeyReused: it was used for another request.
         """
-        rows = self._rows
-        row = self._session.execute(
-            select(rows).where(rows.c.customer_id == request.customer_id, rows.c.key == request.key)
-        ).one_or_none()
+        query = select(self._rows).where(self._is_key_of(request))
+        row = self._session.execute(query).one_or_none()
         if row is None:
             return None
         if row.created <= self._horizon():
@@ -102,17 +100,18 @@ class IdempotencyKeys:
 
     def replace(self, request: KeyedRequest, answer: Answer) -> None:
         """Keep another answer under a key that has been claimed."""
-        rows = self._rows
         self._session.execute(
-            update(rows)
-            .where(rows.c.customer_id == request.customer_id, rows.c.key == request.key)
-            .values(asdict(answer))
+            update(self._rows).where(self._is_key_of(request)).values(asdict(answer))
         )
 
     def purge(self) -> int:
         """Delete the keys that are too old; how many there were. The caller commits."""
         old = self._rows.c.created <= self._horizon()
         return row_count(self._session.execute(delete(self._rows).where(old)))
+
+    def _is_key_of(self, request: KeyedRequest) -> ColumnElement[bool]:
+        rows = self._rows.c
+        return and_(rows.customer_id == request.customer_id, rows.key == request.key)
 
     def _horizon(self) -> datetime:
         return datetime.now(UTC) - self._age

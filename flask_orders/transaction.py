@@ -143,12 +143,10 @@ def hide_values(error: BaseException) -> None:
 
     PostgreSQL adds the whole row that a constraint refuses; MariaDB quotes the value.
     """
-    link: BaseException | None = error
-    while link is not None:
+    for link in _chain(error):
         if isinstance(link, DataError | IntegrityError) and link.orig is not None:
             name = _name(link)
             link.orig.args = link.args = (name,)
-        link = link.__cause__ or link.__context__
 
 
 def _is_conflict_of_driver(original: BaseException) -> bool:
@@ -172,10 +170,16 @@ def _mysql_code(original: BaseException) -> Any:
 
 def _driver_errors(error: BaseException) -> Iterator[BaseException]:
     """The drivers' errors in the chain: InnoDB's deadlock hides behind "no such SAVEPOINT"."""
-    link: BaseException | None = error
-    while link is not None:
+    for link in _chain(error):
         if isinstance(link, DBAPIError) and link.orig is not None:
             yield link.orig
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from or while handling."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
         link = link.__cause__ or link.__context__
 
 
