@@ -50,7 +50,14 @@ from .service import EXTENSION_KEY, OrderService, SavedAddress, Submission, curr
 from .settings import Settings
 from .signals import order_placed, send
 from .sqlite import use_real_transactions
-from .transaction import hide_values, in_transaction, is_away, is_lock_timeout, watch_changes
+from .transaction import (
+    hide_values,
+    in_transaction,
+    is_away,
+    is_lock_timeout,
+    roll_back,
+    watch_changes,
+)
 
 log = logging.getLogger("flask_orders")
 
@@ -151,6 +158,7 @@ def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
             hide_values(error)
             raise error
         log.error("the database is away: %s", type(error).__name__)
+        roll_back(current_orders.session)
         error = TryAgain()
     response = _answer(error.status, error.problem(), **error.headers)
     response.mimetype = "application/problem+json"

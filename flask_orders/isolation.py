@@ -9,6 +9,7 @@ blueprint when it is registered. SQLite's bound is its busy timeout (`sqlite.py`
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 # An execution option of the connection: its transaction is a conversion's.
 CONVERSION = "flask_orders_conversion"
@@ -19,6 +20,8 @@ LOCK_WAIT = 5
 # MariaDB is spoken to by either, as the host's URL has it.
 MYSQL_DIALECTS = ("mysql", "mariadb")
 
+_GALERA = "flask_orders_galera"
+
 _WAITING = ("SELECT", "UPDATE", "DELETE", "INSERT")
 
 
@@ -27,6 +30,7 @@ def prepare_engine(engine: Engine) -> None:
     if engine.dialect.name == "postgresql" and not event.contains(engine, "begin", _on_postgresql):
         event.listen(engine, "begin", _on_postgresql)
     if engine.dialect.name in MYSQL_DIALECTS and not event.contains(engine, "begin", _on_mariadb):
+        event.listen(engine, "connect", _ask_for_galera)
         event.listen(engine, "begin", _on_mariadb)
         event.listen(engine, "before_cursor_execute", _bound_statement, retval=True)
 
@@ -41,11 +45,23 @@ def _on_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'")
 
 
+def _ask_for_galera(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Remember whether the server is a node of a Galera cluster."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
+        record.info[_GALERA] = cursor.fetchone() == ("wsrep_on", "ON")
+
+
 def _on_mariadb(connection: Connection) -> None:
+    if not is_conversion(connection):
+        return
+    if connection.info.get(_GALERA):
+        # What the other nodes have committed is applied a little later: wait for it. By a read of
+        # its own, since for the INSERT that a transaction may begin with there is no waiting.
+        connection.exec_driver_sql("SET STATEMENT wsrep_sync_wait=1 FOR SELECT 1").close()
     # In REPEATABLE READ, InnoDB locks the gaps between rows too, and a customer who puts something
     # into another cart becomes a deadlock's victim. It is for the next transaction only.
-    if is_conversion(connection):
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
 def _bound_statement(

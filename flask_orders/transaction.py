@@ -91,7 +91,7 @@ def in_transaction(
             result = work(reads[0], reads[-1])
             session.commit()
         except Exception as error:
-            session.rollback()
+            roll_back(session)
             if not is_conflict(error):
                 raise
             log.info("conflict: %s", _name(error))
@@ -99,6 +99,18 @@ def in_transaction(
         else:
             return result
     raise TryAgain
+
+
+def roll_back(session: scoped_session[HostSession]) -> None:
+    """Roll back; a connection that can't is thrown away, and what it had begun goes with it.
+
+    Galera may answer ROLLBACK with the conflict that is the reason for it (1213), or, without a
+    quorum, with 1047.
+    """
+    try:
+        session.rollback()
+    except DBAPIError:
+        session().invalidate()
 
 
 def watch_changes(session: scoped_session[HostSession]) -> None:

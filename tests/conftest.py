@@ -11,10 +11,6 @@ from sqlalchemy.engine import URL
 from . import servers
 from .shops import Shop, make_shop
 
-# Galera refuses a ROLLBACK where `transaction.py` does not expect it yet, and .ci/run installs
-# neither PgBouncer nor Galera: these wait for both.
-collect_ignore = ["test_galera.py", "test_pgbouncer.py"]
-
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Say once, and not for every test, why tests were skipped."""
