@@ -10,8 +10,11 @@ from .models import (
     IdempotencyKeyMixin,
     Models,
     OfferMixin,
+    OrderEventMixin,
     OrderItemMixin,
     OrderMixin,
+    OrderPaymentMixin,
+    OutboxEventMixin,
     ProductMixin,
     VoucherMixin,
     VoucherRedemptionMixin,
@@ -29,7 +32,14 @@ from .pricing import (
 )
 from .schemas import BillingAddressSchema
 from .service import OrderService, current_orders
-from .signals import order_placed
+from .signals import (
+    order_cancelled,
+    order_delivered,
+    order_paid,
+    order_placed,
+    outbox_event,
+    payment_unexpected,
+)
 
 __all__ = [
     "AddressMixin",
@@ -46,10 +56,13 @@ __all__ = [
     "IdempotencyKeyMixin",
     "Models",
     "OfferMixin",
+    "OrderEventMixin",
     "OrderItemMixin",
     "OrderMixin",
+    "OrderPaymentMixin",
     "OrderService",
     "OrdersError",
+    "OutboxEventMixin",
     "PricedCart",
     "PricedLine",
     "Pricing",
@@ -59,7 +72,12 @@ __all__ = [
     "VoucherRedemptionMixin",
     "current_orders",
     "declare_models",
+    "order_cancelled",
+    "order_delivered",
+    "order_paid",
     "order_placed",
     "orders_bp",
+    "outbox_event",
+    "payment_unexpected",
     "voucher_code",
 ]

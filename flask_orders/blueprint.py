@@ -21,13 +21,13 @@ from flask_jwt_extended import (
 )
 from flask_jwt_extended.exceptions import UserLookupError
 from flask_sqlalchemy import SQLAlchemy
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 from sqlalchemy import inspect
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from .cli import check, purge_keys
+from .cli import COMMANDS
 from .errors import (
     ConfigurationError,
     IdempotencyKeyInUse,
@@ -42,15 +42,27 @@ from .errors import (
 from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
 from .isolation import prepare_engine
 from .keys import new_key
-from .models import declared_models
+from .lifecycle import Step
+from .listing import FoundPage, Page
+from .models import OrderMixin, declared_models
 from .models.contract import primary_key
 from .pricing import Pricing
-from .schemas import CreateOrderSchema, OrderSchema
-from .service import EXTENSION_KEY, OrderService, SavedAddress, Submission, current_orders
+from .schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
+from .service import (
+    EXTENSION_KEY,
+    OrderService,
+    Placed,
+    SavedAddress,
+    Submission,
+    current_orders,
+)
 from .settings import Settings
-from .signals import order_placed, send
+from .signals import watch_commits
 from .sqlite import use_real_transactions
+from .status import CUSTOMER
 from .transaction import (
+    Known,
+    Result,
     hide_values,
     in_transaction,
     is_away,
@@ -88,8 +100,8 @@ class OrdersBlueprint(Blueprint):
 
 orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
 orders_bp.cli.short_help = "The shop's orders."
-orders_bp.cli.add_command(check)
-orders_bp.cli.add_command(purge_keys)
+for command in COMMANDS:
+    orders_bp.cli.add_command(command)
 
 
 def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress | None) -> None:
@@ -103,6 +115,7 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
             use_real_transactions(engine)
             prepare_engine(engine)
     watch_changes(db.session)
+    watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), pricing, saved_address
     )
@@ -123,30 +136,73 @@ def require_customer() -> None:
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
     document = _load_json()
-    body = _validated(document)
+    body = _loaded(CreateOrderSchema(), document)
     submission = Submission(
         id=new_key(),
         customer_id=_customer_id(),
         billing_address=body["billing_address"],
         expected_total=body["expected_total"],
+        checkout=body["action"] == "checkout",
     )
     # Where the payment is, is found out before anything is written.
-    success = _checked_out if body["action"] == "checkout" else _saved
-    success(submission.id)
+    success = _checked_out if submission.checkout else _saved
+    success(Placed(submission.id, payable=True))
     return _place(submission, success, _keyed(submission.customer_id, document))
+
+
+@orders_bp.get("/", strict_slashes=False)
+def list_orders() -> Response:
+    """The customer's orders, newest first."""
+    wanted = _loaded(PageSchema(), request.args.to_dict())
+    found = current_orders.page(_customer_id(), Page(**wanted))
+    if found is None:
+        _refuse_unknown_customer()
+    return _answer(200, _page(found, wanted))
+
+
+@orders_bp.get("/preview/", strict_slashes=False)
+def preview_order() -> Response:
+    """The order as it would be now."""
+    expected = _loaded(PreviewQuerySchema(), request.args.to_dict())["expected_total"]
+    customer_id = _known_customer_id()
+    priced = current_orders.preview(customer_id)
+    return _answer(200, preview(priced, customer_id, expected))
 
 
 @orders_bp.get("/<order_id>/", strict_slashes=False)
 def get_order(order_id: str) -> Response:
     """The customer's order."""
-    customer_id = _customer_id()
-    if current_orders.last_sequence(customer_id) is None:
-        _refuse_unknown_customer()
-    order = current_orders.get(customer_id, _uuid(order_id))
-    response = _answer(200, OrderSchema(_order_url).dump(order))
+    order = current_orders.get(_known_customer_id(), _uuid(order_id))
+    response = _answer_order(order)
     response.add_etag()
     response.make_conditional(request)
     return response
+
+
+@orders_bp.post("/<order_id>/checkout/", strict_slashes=False)
+def check_out_order(order_id: str) -> Response:
+    """Pay a saved order."""
+    step = _step(order_id)
+    _payment_url(step.order_id)
+    payable = _in_transaction(
+        _known_customer_id, lambda _first, _latest: current_orders.lifecycle.check_out(step)
+    )
+    answer = _checked_out(Placed(step.order_id, payable=payable))
+    headers = {"Location": answer.location}
+    return Response(answer.body, answer.status, headers, mimetype="application/json")
+
+
+@orders_bp.post("/<order_id>/cancel/", strict_slashes=False)
+def cancel_order(order_id: str) -> Response:
+    """Cancel an order that is not paid."""
+    step = _step(order_id)
+
+    def cancel(_first: Any, _latest: Any) -> Response:
+        current_orders.lifecycle.cancel(step)
+        current_orders.session.expire_all()
+        return _answer_order(current_orders.get(step.customer_id, step.order_id))
+
+    return _in_transaction(_known_customer_id, cancel)
 
 
 @orders_bp.errorhandler(OrdersError)
@@ -170,14 +226,17 @@ class _Known(NamedTuple):
 
     last_sequence: int
     used_key: Found | None
-    is_placed: bool
+    placed: Placed | None
 
 
 class _Request:
     """One request for an order, through all the attempts at it."""
 
     def __init__(
-        self, submission: Submission, success: Callable[[UUID], Answer], keyed: KeyedRequest | None
+        self,
+        submission: Submission,
+        success: Callable[[Placed], Answer],
+        keyed: KeyedRequest | None,
     ) -> None:
         self._submission = submission
         self._success = success
@@ -189,31 +248,33 @@ class _Request:
 
     def read(self) -> _Known:
         """Before each attempt: a COMMIT whose answer was lost may have come through."""
-        is_placed = self._is_retry and self._orders.is_placed(self._submission.id)
+        placed = self._orders.placed(self._submission.id) if self._is_retry else None
         self._is_retry = True
         used_key = None if self._keyed is None else self._keys.find(self._keyed)
         last = self._orders.last_sequence(self._submission.customer_id)
-        return _Known(_refuse_unknown_customer() if last is None else last, used_key, is_placed)
+        return _Known(_refuse_unknown_customer() if last is None else last, used_key, placed)
 
-    def attempt(self, first: _Known, latest: _Known) -> tuple[Answer, UUID | None]:
-        """The answer, and the order it is about; None if it is an earlier request's."""
-        own_id = self._submission.id
-        if latest.is_placed:
-            return self._success(own_id), own_id
+    def attempt(self, first: _Known, latest: _Known) -> tuple[Answer, bool]:
+        """The answer, and whether it is an earlier request's."""
+        submission = self._submission
+        if latest.placed is not None:
+            self._orders.lifecycle.placed_before(submission.id)
+            return self._success(latest.placed), False
         if latest.used_key is not None and latest.used_key.answer is not None:
-            return latest.used_key.answer, None
-        self._claim_key(latest.used_key)
-        order_id = self._orders.place(self._submission, first.last_sequence, latest.last_sequence)
-        answer = self._success(order_id)
-        if self._keyed is not None and order_id != own_id:
+            return latest.used_key.answer, True
+        foreseen = Placed(submission.id, payable=True)
+        self._claim_key(latest.used_key, foreseen)
+        placed = self._orders.place(submission, first.last_sequence, latest.last_sequence)
+        answer = self._success(placed)
+        if self._keyed is not None and placed != foreseen:
             self._keys.replace(self._keyed, answer)
-        return answer, order_id
+        return answer, False
 
-    def _claim_key(self, used_key: Found | None) -> None:
+    def _claim_key(self, used_key: Found | None, foreseen: Placed) -> None:
         if self._keyed is None:
             return
         try:
-            self._keys.claim(self._keyed, self._success(self._submission.id), used_key)
+            self._keys.claim(self._keyed, self._success(foreseen), used_key)
         except OperationalError as error:
             if is_lock_timeout(error):
                 raise IdempotencyKeyInUse from None
@@ -221,47 +282,36 @@ class _Request:
 
 
 def _place(
-    submission: Submission, success: Callable[[UUID], Answer], keyed: KeyedRequest | None
+    submission: Submission, success: Callable[[Placed], Answer], keyed: KeyedRequest | None
 ) -> Response:
-    """Convert the cart in one transaction, and tell the receivers once it is committed."""
-    orders = current_orders
+    """Convert the cart in one transaction."""
     asked = _Request(submission, success, keyed)
-    answer, order_id = in_transaction(
-        orders.session,
-        asked.read,
-        asked.attempt,
-        mapper=orders.models.Order,
-        attempts=orders.settings.retries,
-    )
-    if order_id == submission.id and order_placed.receivers:
-        _tell_receivers(submission)
-    replayed = {} if order_id is not None else {"Idempotent-Replayed": "true"}
+    answer, is_replayed = _in_transaction(asked.read, asked.attempt)
+    replayed = {"Idempotent-Replayed": "true"} if is_replayed else {}
     headers = {"Location": answer.location, **replayed}
     return Response(answer.body, answer.status, headers, mimetype="application/json")
 
 
-def _tell_receivers(submission: Submission) -> None:
-    """The order stands by now, and the client hears of it even if the database goes away here."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
-    try:
-        order = current_orders.get(submission.customer_id, submission.id)
-    except Exception as error:
-        log.error(
-            "order %s was placed, but could not be read for the receivers of order-placed: %s",
-            submission.id,
-            type(error).__name__,
-        )
-    else:
-        send(order_placed, app, order, after_failure=current_orders.session.rollback)
+def _in_transaction(read: Callable[[], Known], work: Callable[[Known, Known], Result]) -> Result:
+    orders = current_orders
+    return in_transaction(
+        orders.session,
+        read,
+        work,
+        mapper=orders.models.Order,
+        attempts=orders.settings.retries,
+    )
 
 
-def _saved(order_id: UUID) -> Answer:
-    return Answer(201, _order_url(order_id), _json(SAVED))
+def _saved(placed: Placed) -> Answer:
+    return Answer(201, _order_url(placed.order_id), _json(SAVED))
 
 
-def _checked_out(order_id: UUID) -> Answer:
-    payment = _payment_url(order_id)
-    return Answer(303, payment, _json({"order": _order_url(order_id), "payment": payment}))
+def _checked_out(placed: Placed) -> Answer:
+    """To the payment, or, if there is nothing to pay, to the order."""
+    order = _order_url(placed.order_id)
+    payment = _payment_url(placed.order_id) if placed.payable else None
+    return Answer(303, payment or order, _json({"order": order, "payment": payment}))
 
 
 def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
@@ -270,6 +320,34 @@ def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
         return None
     path = request.path.rstrip("/")
     return KeyedRequest.of(header, customer_id, request.method, path, document)
+
+
+def _step(order_id: str) -> Step:
+    return Step(new_key(), _uuid(order_id), CUSTOMER, _customer_id())
+
+
+def _page(found: FoundPage, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The page, with the addresses of its neighbours; they leave out what is ordered meanwhile."""
+    limit, offset = wanted["limit"], wanted["offset"]
+
+    def url(start: int) -> str:
+        query = {**wanted, "offset": start, "until": found.until}
+        return url_for("orders.list_orders", **query)
+
+    return {
+        "count": found.count,
+        "next": url(offset + limit) if offset + limit < found.count else None,
+        "previous": url(max(offset - limit, 0)) if offset else None,
+        "results": OrderSchema(_order_url).dump(found.orders, many=True),
+    }
+
+
+def _known_customer_id() -> Any:
+    """The customer's key; a customer who is gone gets the host's 401."""
+    customer_id = _customer_id()
+    if current_orders.last_sequence(customer_id) is None:
+        _refuse_unknown_customer()
+    return customer_id
 
 
 def _customer_id() -> Any:
@@ -327,9 +405,9 @@ def _load_json() -> dict[str, Any]:
     return _parse(text)
 
 
-def _validated(document: dict[str, Any]) -> dict[str, Any]:
+def _loaded(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = CreateOrderSchema().load(document)
+        loaded: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         faults = dict(_by_field(error.messages_dict))
         raise InvalidRequest("Mend the fields named in 'errors'.", faults) from None
@@ -367,6 +445,10 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a name occurs twice in an object")
     return members
+
+
+def _answer_order(order: OrderMixin) -> Response:
+    return _answer(200, OrderSchema(_order_url).dump(order))
 
 
 def _order_url(order_id: UUID) -> str:

@@ -1,12 +1,12 @@
 """The host's rows: its cart, the items and the products are locked, changed and deleted here.
 
 Called by the service, in this order: `read`, `lines`, `take_stock`, `empty`; for a preview only the
-first two, without a lock. Whatever the host's classes are called, the number of statements does
-not depend on the number of lines.
+first two, without a lock. Called by the lifecycle for what is cancelled: `give_back`. Whatever the
+host's classes are called, the number of statements does not depend on the number of lines.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, sele
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .models import Models, row_count, table
 from .pricing import CartLine
+
+# Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
+MOST_KEYS = 5000
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
@@ -154,6 +157,24 @@ class Carts:
         )
         if row_count(changed) != len(units):
             raise Conflict
+
+    def give_back(self, units: Mapping[Any, int]) -> None:
+        """Put units, by their product's key, back into the stock that is counted."""
+        stock, key = self._models.columns.product_stock, self._models.columns.product_key
+        if stock is None:
+            return
+        keys = sorted(units)
+        # In parts: a batch of orders may hold more than a statement has room for.
+        for part in (keys[i : i + MOST_KEYS] for i in range(0, len(keys), MOST_KEYS)):
+            # An UPDATE locks in any order, and a conversion in that of the keys.
+            locked = select(key).where(key.in_(part)).order_by(key)
+            self._session.execute(locked.with_for_update(key_share=True)).all()
+            given = case({one: units[one] for one in part}, value=key)
+            self._session.execute(
+                update(table(self._models.Product))
+                .where(key.in_(part))
+                .values({stock: stock + given})
+            )
 
     def empty(self, cart: FoundCart) -> None:
         """Delete exactly the items that were read, and take the voucher off.

@@ -1,20 +1,32 @@
 """The commands under `flask orders`; called by whoever runs the shop."""
 
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import with_appcontext
+from sqlalchemy import func, select
 
 from .check import problems
 from .idempotency import IdempotencyKeys
+from .outbox import Outbox, relay
 from .service import current_orders
+from .signals import outbox_event
+from .transaction import in_transaction
+
+Result = TypeVar("Result")
+
+# Seconds between two looks into an empty outbox.
+PAUSE = 1.0
 
 
 @click.command("check")
 @with_appcontext
 def check() -> None:
     """Say what is wrong with the shop's set-up, and how to mend it."""
-    db, app = current_app.extensions["sqlalchemy"], current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
-    found = list(problems(app, db, current_orders))
+    found = list(problems(_app(), current_app.extensions["sqlalchemy"], current_orders))
     for problem in found:
         click.echo(f"- {problem}")
     if found:
@@ -28,6 +40,87 @@ def purge_keys() -> None:
     """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
     orders = current_orders
     keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
-    count = keys.purge()
-    orders.session.commit()
-    click.echo(f"{count} keys deleted.")
+    click.echo(f"{_committed(keys.purge)} keys deleted.")
+
+
+@click.command("expire")
+@click.option("--batch", default=100, show_default=True, help="Orders in one transaction.")
+@with_appcontext
+def expire(batch: int) -> None:
+    """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS."""
+    orders, total = current_orders, 0
+    with click.progressbar(
+        length=orders.lifecycle.count_late(orders.settings.payment_hours), label="Expiring"
+    ) as bar:
+        while count := _committed(lambda: orders.expire(batch)):
+            total += count
+            bar.update(count)
+    click.echo(f"{total} orders cancelled.")
+
+
+@click.command("audit")
+@with_appcontext
+def audit() -> None:
+    """Recompute every order from its items, and report what does not add up."""
+    orders, total = current_orders, 0
+    order = orders.models.Order
+    length = orders.session.execute(select(func.count()).select_from(order)).scalar_one()
+    with click.progressbar(length=length, label="Auditing") as bar:
+
+        def on_progress(count: int) -> None:
+            nonlocal total
+            total += count
+            bar.update(count)
+
+        found = list(orders.audit(on_progress))
+    for problem in found:
+        click.echo(f"- {problem}")
+    click.echo(f"{total} orders looked at, {len(found)} problems.")
+    if found:
+        raise SystemExit(1)
+
+
+@click.command("relay")
+@click.option("--once", is_flag=True, help="End when nothing is due any more.")
+@with_appcontext
+def relay_events(*, once: bool) -> None:
+    """Deliver the events of the outbox to the receivers of the signal outbox_event."""
+    orders, app, total = current_orders, _app(), 0
+    if not outbox_event.receivers:
+        raise click.ClickException(
+            "nobody receives the events: connect a function to flask_orders.outbox_event"
+        )
+    outbox = Outbox(orders.session, orders.models)
+
+    def deliver(event: dict[str, Any]) -> None:
+        for receiver in outbox_event.receivers_for(app):
+            receiver(app, event=event)
+
+    while True:
+        delivered = relay(orders.session, _committed, outbox, deliver)
+        total += delivered
+        if not delivered:
+            if once:
+                break
+            time.sleep(PAUSE)
+    click.echo(f"{total} events delivered.")
+
+
+COMMANDS = (check, purge_keys, expire, audit, relay_events)
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    return app
+
+
+def _committed(work: Callable[[], Result]) -> Result:
+    """Run it in a transaction of its own, and again after a conflict."""
+    orders = current_orders
+    return in_transaction(
+        orders.session,
+        lambda: None,
+        lambda _first, _latest: work(),
+        mapper=orders.models.Order,
+        attempts=orders.settings.retries,
+    )

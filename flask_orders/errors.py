@@ -128,6 +128,56 @@ class VoucherNotApplicable(OrdersError):
         self.reason = reason
 
 
+class OrderNotPayable(OrdersError):
+    """`order_status` is what forbids it."""
+
+    code, status, title = "order_not_payable", 409, "The order can't be paid"
+
+    def __init__(self, order_status: str) -> None:
+        super().__init__(
+            f"The order's status is {order_status}: only one that awaits its payment can be paid.",
+            order_status=order_status,
+        )
+
+
+class OrderNotCancellable(OrdersError):
+    """`order_status` is what forbids it."""
+
+    code, status, title = "order_not_cancellable", 409, "The order can't be cancelled"
+
+    def __init__(self, order_status: str) -> None:
+        super().__init__(
+            f"The order's status is {order_status}: ask the shop to cancel it.",
+            order_status=order_status,
+        )
+
+
+class OrderNotDeliverable(OrdersError):
+    """`order_status` is what forbids it."""
+
+    code, status, title = "order_not_deliverable", 409, "The order can't be delivered"
+
+    def __init__(self, order_status: str) -> None:
+        super().__init__(
+            f"The order's status is {order_status}: only a paid order can be delivered.",
+            order_status=order_status,
+        )
+
+
+class PaymentMismatch(OrdersError):
+    """`expected` and `actual` are amounts with their currency, or orders, that don't match."""
+
+    code, status, title = "payment_mismatch", 409, "The payment is not this order's"
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"Nothing was recorded: {what} is {actual}, not {expected}. Compare the payment with "
+            "the order, and settle the difference with the payment provider.",
+            expected=expected,
+            actual=actual,
+        )
+
+
 class IdempotencyKeyInUse(OrdersError):
     code, status, title = "idempotency_key_in_use", 409, "The first request is still running"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}

@@ -20,6 +20,17 @@ from .errors import ConfigurationError
 
 ZERO = Decimal(0)
 
+# What an order keeps of its priced cart.
+AMOUNTS = (
+    "items_count",
+    "subtotal",
+    "savings_on_items",
+    "discount_amount",
+    "amount_saved",
+    "shipping",
+    "total_amount",
+)
+
 DiscountType = Literal["percentage", "fixed"]
 Usage = Literal["single", "multiple", "once_per_customer"]
 
@@ -122,6 +133,14 @@ class AppliedVoucher(Protocol):
     def id(self) -> Any: ...
     @property
     def code(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVoucher:
+    """The voucher of an order as the order kept it: an `AppliedVoucher`."""
+
+    id: Any
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +280,12 @@ class Pricing(Protocol):
 
         Raises:
             Conflict: it is not as it was when `price` read it.
+        """
+
+    def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
+        """Give back the use of the voucher of an order that is being cancelled; called once.
+
+        `voucher` has the code that the order kept, and the key if it is a row of `vouchers`.
         """
 
 

@@ -11,12 +11,22 @@ from operator import attrgetter
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Row, exists, insert, or_, select, update
+from sqlalchemy import Row, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, VoucherNotApplicable
 from .models import Models, row_count, table, voucher_code
-from .pricing import CartLine, Currency, Offer, OrderReference, PricedCart, Voucher, price_cart
+from .pricing import (
+    AppliedVoucher,
+    CartLine,
+    Currency,
+    Offer,
+    OrderReference,
+    PricedCart,
+    Voucher,
+    price_cart,
+)
+from .status import CANCELLED
 
 # What a voucher's discount and refusals rest on: the same at its use as when it was read.
 TERMS = (
@@ -74,6 +84,31 @@ class Promotions:
                     voucher_id=voucher.id, customer_id=order.customer_id
                 )
             )
+
+    def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
+        if voucher.id is None:
+            return  # It has been deleted since.
+        vouchers, redemptions = table(self._models.Voucher), table(self._models.VoucherRedemption)
+        orders = table(self._order)
+        self._session.execute(
+            update(vouchers)
+            .where(vouchers.c.id == voucher.id, vouchers.c.times_used > 0)
+            .values(times_used=vouchers.c.times_used - 1)
+        )
+        # It may have become once per customer after this order: another may hold the redemption.
+        still_used = exists().where(
+            orders.c.voucher_id == voucher.id,
+            orders.c.customer_id == order.customer_id,
+            orders.c.id != order.id,
+            orders.c.status != CANCELLED,
+        )
+        self._session.execute(
+            delete(redemptions).where(
+                redemptions.c.voucher_id == voucher.id,
+                redemptions.c.customer_id == order.customer_id,
+                ~still_used,
+            )
+        )
 
     def _read_voucher(self, reference: Any, customer_id: Any) -> Voucher:
         """By its key, or, if the host's carts hold that, by its code."""

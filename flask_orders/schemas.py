@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,12 @@ import pycountry
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from .addresses import BillingAddress
-from .pricing import Currency
+from .pricing import AMOUNTS, Currency, PricedCart, PricedLine
+from .status import STATUSES
 
 ACTIONS = ("checkout", "save_order")
+
+MOST_ON_A_PAGE = 100
 
 # Characters that turn the reading direction around and so can make a text look like another.
 BIDI_CONTROLS = frozenset(
@@ -75,6 +79,17 @@ class ExpectedTotal(fields.Field[Decimal]):
         return Decimal(text)
 
 
+class WholeNumber(fields.Field[int]):
+    """A number of at most nine digits, as a query has it."""
+
+    _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> int:
+        if not self._DIGITS.fullmatch(str(value)):
+            raise ValidationError("Give a whole number, such as 20.")
+        return int(value)
+
+
 class Amount(fields.Field[Decimal]):
     """An amount as a string with the digits of the order's currency."""
 
@@ -114,6 +129,25 @@ class CreateOrderSchema(Schema):
     expected_total = ExpectedTotal(load_default=None)
 
 
+class PageSchema(Schema):
+    """The query of `GET /`; a limit above 100 is 100."""
+
+    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+    limit = WholeNumber(load_default=20, validate=validate.Range(min=1))
+    offset = WholeNumber(load_default=0)
+    until = WholeNumber(load_default=None, validate=validate.Range(min=1))
+
+    @post_load
+    def _bound(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+        return {**data, "limit": min(data["limit"], MOST_ON_A_PAGE)}
+
+
+class PreviewQuerySchema(Schema):
+    """The query of `GET /preview/`."""
+
+    expected_total = ExpectedTotal(load_default=None)
+
+
 class ProductSchema(Schema):
     """The product of an item, as it was; `id` is null if it has been deleted."""
 
@@ -144,6 +178,47 @@ class OrderItemSchema(Schema):
     shipping = Amount()
     total_price = Amount()
     voucher_discount = Amount()
+
+
+class PreviewSchema(Schema):
+    """An order as it would be, of what `preview` makes of a priced cart."""
+
+    currency = fields.String()
+    customer = fields.Function(lambda order: {"id": order.customer_id})
+    items = fields.List(fields.Nested(OrderItemSchema))
+    items_count = fields.Integer()
+    voucher = fields.Function(
+        lambda order: None if order.voucher_code is None else {"code": order.voucher_code}
+    )
+    subtotal = Amount()
+    savings_on_items = Amount()
+    discount_amount = Amount()
+    amount_saved = Amount()
+    shipping = Amount()
+    total_amount = Amount()
+    unavailable = fields.List(fields.Dict())
+    voucher_refusal = fields.String()
+    changed = fields.Function(lambda order: order.changed)
+
+
+def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
+    """A priced cart as `GET /preview/` answers it."""
+    text = cart.currency.text
+    changed = expected_total is not None and expected_total != cart.total_amount
+    order = SimpleNamespace(
+        currency=cart.currency.code,
+        customer_id=customer_id,
+        voucher_code=None if cart.voucher is None else cart.voucher.code,
+        unavailable=cart.unavailable,
+        voucher_refusal=cart.voucher_refusal,
+        changed={"expected": text(expected_total), "actual": text(cart.total_amount)}
+        if changed and expected_total is not None
+        else None,
+        **{name: getattr(cart, name) for name in AMOUNTS},
+    )
+    order.items = [_preview_item(order, line) for line in cart.lines]
+    dumped: dict[str, Any] = PreviewSchema().dump(order)
+    return dumped
 
 
 class OrderAddressSchema(Schema):
@@ -186,6 +261,26 @@ class OrderSchema(Schema):
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)
+
+
+def _preview_item(order: SimpleNamespace, line: PricedLine) -> SimpleNamespace:
+    product, offer = line.line.product, line.offer
+    return SimpleNamespace(
+        order=order,
+        id=line.line.key,
+        product_id=line.line.product_id,
+        sku=product.sku,
+        name=product.name,
+        quantity=line.quantity,
+        list_price=line.list_price,
+        unit_price=line.unit_price,
+        discount_amount=line.discount_amount,
+        total_price=line.total_price,
+        shipping=line.shipping,
+        voucher_discount=line.voucher_discount,
+        offer_id=None if offer is None else offer.id,
+        offer_title=None if offer is None else offer.title,
+    )
 
 
 def country_name(code: str) -> str:

@@ -1,10 +1,10 @@
-"""OrderService: how a cart becomes an order, in one savepoint.
+"""OrderService: how a cart becomes an order, in one savepoint, and what may become of the order.
 
 Called by the blueprint, and by a host's own code as `current_orders`. It never commits and never
 rolls the session back: both belong to whoever owns the transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from sqlalchemy.orm import scoped_session, selectinload
 from werkzeug.local import LocalProxy
 
 from .addresses import BillingAddress
+from .audit import problems
 from .carts import Carts
 from .errors import (
     BillingAddressRequired,
@@ -30,32 +31,23 @@ from .errors import (
     PriceChanged,
     VoucherNotApplicable,
 )
+from .isolation import CONVERSION
 from .keys import new_key, new_number
+from .lifecycle import Lifecycle, Payment, Step
+from .listing import FoundPage, Page, find_page
 from .models import Models, OrderMixin, table
 from .models.contract import primary_key
-from .pricing import Currency, PricedCart, PricedLine, Pricing
+from .outbox import Outbox
+from .pricing import AMOUNTS, Currency, PricedCart, PricedLine, Pricing
 from .promotions import Promotions
 from .settings import Settings
+from .status import AWAITING_PAYMENT, CUSTOMER, SHOP
 
 EXTENSION_KEY = "orders"
-
-AWAITING_PAYMENT = "awaiting_payment"
 
 # What the columns hold: NUMERIC(18, 4) and INTEGER.
 TOO_MUCH = Decimal(10) ** 14
 MOST_UNITS = 2**31 - 1
-
-# What an order keeps of its priced cart.
-AMOUNTS = (
-    "items_count",
-    "subtotal",
-    "savings_on_items",
-    "discount_amount",
-    "amount_saved",
-    "shipping",
-    "total_amount",
-)
-
 
 # A host's own way to a customer's saved address; None if the customer has none.
 SavedAddress = Callable[[Any], BillingAddress | None]
@@ -69,6 +61,15 @@ class Submission:
     customer_id: Any
     billing_address: BillingAddress | None = None
     expected_total: Decimal | None = None
+    checkout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order that a cart has become, and whether there is something to pay."""
+
+    order_id: UUID
+    payable: bool
 
 
 class OrderService:
@@ -89,6 +90,7 @@ class OrderService:
         self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
         self._saved_address = saved_address or self._address_used_last
         self._carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
+        self.lifecycle = Lifecycle(session, models, self._carts, self._pricing, self._outbox)
 
     @property
     def settings(self) -> Settings:
@@ -126,12 +128,112 @@ class OrderService:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
         """
+        self._begin()
         submission = Submission(new_key(), customer_id, billing_address, expected_total)
         last = self.last_sequence(customer_id) or 0
-        order_id = self.place(submission, last, last)
+        placed = self.place(submission, last, last)
         # The statements above pass by what the session has loaded.
         self.session.expire_all()
-        return self.get(customer_id, order_id)
+        return self.get(customer_id, placed.order_id)
+
+    def mark_paid(
+        self, order_id: UUID, reference: str, amount: Decimal, *, currency: str | None = None
+    ) -> OrderMixin:
+        """Note that money has arrived for an order; called any number of times with a reference.
+
+        The order becomes paid if it awaits its payment. Money for any other order, one that is
+        cancelled or paid already, is noted as well, and `payment_unexpected` tells the shop to
+        refund it. The caller commits.
+
+        Args:
+            order_id: the order's key.
+            reference: the payment provider's name for the payment; 1 to 255 characters.
+            amount: what has arrived, in the order's currency.
+            currency: its ISO 4217 code, to be compared with the order's.
+
+        Returns:
+            The order; its `status` says whether it is paid.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            PaymentMismatch: another amount or currency than the order's, or a reference that came
+                for another order. Nothing was changed.
+        """
+        self._begin()
+        with self.session.begin_nested():
+            self.lifecycle.pay(Payment(order_id, reference, amount, currency))
+        return self._changed(order_id)
+
+    def cancel(
+        self, order_id: UUID, *, by_shop: bool = False, note: str | None = None
+    ) -> OrderMixin:
+        """Cancel an order and give its stock and its voucher's use back. The caller commits.
+
+        Args:
+            order_id: the order's key.
+            by_shop: a paid order may be cancelled too.
+            note: why, kept in `order_events`.
+
+        Returns:
+            The order, `cancelled`; it may have been before.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            OrderNotCancellable: its status forbids it.
+        """
+        self._begin()
+        step = Step(new_key(), order_id, SHOP if by_shop else CUSTOMER, note=note)
+        with self.session.begin_nested():
+            self.lifecycle.cancel(step)
+        return self._changed(order_id)
+
+    def deliver(self, order_id: UUID, *, note: str | None = None) -> OrderMixin:
+        """Note that a paid order was delivered. The caller commits.
+
+        Returns:
+            The order, `delivered`; it may have been before.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            OrderNotDeliverable: it is not paid.
+        """
+        self._begin()
+        with self.session.begin_nested():
+            self.lifecycle.deliver(Step(new_key(), order_id, SHOP, note=note))
+        return self._changed(order_id)
+
+    def expire(self, limit: int = 100) -> int:
+        """Cancel orders that have waited longer than ORDERS_PAYMENT_HOURS for their payment.
+
+        The caller commits, and calls again while there are any; `flask orders expire` does.
+
+        Args:
+            limit: how many at most.
+
+        Returns:
+            How many there were.
+        """
+        self._begin()
+        with self.session.begin_nested():
+            count = self.lifecycle.expire(self.settings.payment_hours, limit)
+        self.session.expire_all()
+        return count
+
+    def audit(self, on_progress: Callable[[int], None] | None = None) -> Iterator[str]:
+        """Recompute every order, in bounded memory, and say what does not add up.
+
+        Args:
+            on_progress: called with the number of orders that were looked at since the last call.
+
+        Yields:
+            A sentence for each problem, which begins with the number of its invariant.
+        """
+        return problems(
+            self.session,
+            self.models,
+            has_own_pricing=self.has_own_pricing,
+            on_progress=on_progress,
+        )
 
     def preview(self, customer_id: Any) -> PricedCart:
         """The order as it would be now: the conversion's own reading and pricing.
@@ -165,10 +267,16 @@ class OrderService:
             query = query.where(primary_key(customer) == customer_id)
         return self.session.execute(query).scalar_one_or_none()
 
-    def is_placed(self, order_id: UUID) -> bool:
-        """Whether there is an order with that key."""
-        query = select(self.models.Order.id).filter_by(id=order_id)
-        return self.session.execute(query).first() is not None
+    def placed(self, order_id: UUID) -> Placed | None:
+        """The order with that key, if there is one by now."""
+        orders = table(self.models.Order)
+        query = select(orders.c.status).where(orders.c.id == order_id)
+        status = self.session.execute(query).scalar_one_or_none()
+        return None if status is None else Placed(order_id, payable=status == AWAITING_PAYMENT)
+
+    def page(self, customer_id: Any, wanted: Page) -> FoundPage | None:
+        """A page of the customer's orders; None if there is no such customer."""
+        return find_page(self.session, self.models, customer_id, wanted)
 
     def get(self, customer_id: Any, order_id: UUID) -> OrderMixin:
         """The customer's order, with its items.
@@ -186,7 +294,7 @@ class OrderService:
             raise OrderNotFound
         return found
 
-    def place(self, submission: Submission, since: int, last: int) -> UUID:
+    def place(self, submission: Submission, since: int, last: int) -> Placed:
         """Convert the cart, in a savepoint.
 
         Args:
@@ -195,8 +303,8 @@ class OrderService:
             last: the same, when this attempt at it began.
 
         Returns:
-            The key of the order: the submission's own, or, if the cart is empty because an order
-            was made of it since the request came in, of that one.
+            The submission's own order, or, if the cart is empty because an order was made of it
+            since the request came in, that one.
 
         Raises:
             OrdersError: a refusal. Conflict, IntegrityError: start over. Either way the savepoint
@@ -216,21 +324,48 @@ class OrderService:
             self._carts.take_stock(lines)
             if priced.voucher is not None:
                 self._pricing.redeem(priced.voucher, submission)
-            self._insert(submission, last + 1, priced, address_id, address, now)
+            order = self._insert(submission, last + 1, priced, address_id, address, now)
             self._carts.empty(cart)
-        return submission.id
+            self.lifecycle.placed(order)
+            payable = priced.total_amount > 0
+            if submission.checkout and not payable:
+                self.lifecycle.check_out(Step(new_key(), submission.id, CUSTOMER))
+        return Placed(submission.id, payable)
 
-    def _order_since(self, customer_id: Any, since: int) -> UUID:
+    def _order_since(self, customer_id: Any, since: int) -> Placed:
         order = self.models.Order
-        made: UUID | None = self.session.execute(
-            select(order.id)
+        made = self.session.execute(
+            select(order.id, order.status)
             .where(order.customer_id == customer_id, order.sequence > since)
             .order_by(order.sequence)
             .limit(1)
-        ).scalar_one_or_none()
+        ).one_or_none()
         if made is None:
             raise EmptyCart
-        return made
+        return Placed(made.id, payable=made.status == AWAITING_PAYMENT)
+
+    def _begin(self) -> None:
+        """Begin the transaction, if the caller has not, as one that is going to write.
+
+        On SQLite whoever reads first may not write once somebody else has written.
+        """
+        if not self.session().in_transaction():
+            self.session.connection(
+                bind_arguments={"mapper": self.models.Order},
+                execution_options={CONVERSION: True},
+            )
+
+    def _changed(self, order_id: UUID) -> OrderMixin:
+        """The order as it is now, whatever the session has loaded before."""
+        self.session.expire_all()
+        order = self.models.Order
+        found: OrderMixin = self.session.execute(
+            select(order).where(order.id == order_id).options(selectinload(order.items))
+        ).scalar_one()
+        return found
+
+    def _outbox(self) -> Outbox | None:
+        return Outbox(self.session, self.models) if self.settings.outbox else None
 
     def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
         largest = max(priced.subtotal + priced.savings_on_items, priced.shipping)
@@ -285,7 +420,7 @@ class OrderService:
         address_id: int,
         address: BillingAddress,
         now: datetime,
-    ) -> None:
+    ) -> dict[str, Any]:
         orders, items = table(self.models.Order), table(self.models.OrderItem)
         voucher = priced.voucher
         order = {
@@ -311,6 +446,7 @@ class OrderService:
                 for position, line in enumerate(priced.lines, start=1)
             ],
         )
+        return order
 
 
 def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:
@@ -336,6 +472,7 @@ def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str
         "voucher_discount": priced.voucher_discount,
         "offer_id": None if offer is None else offer.id,
         "offer_title": None if offer is None else offer.title,
+        "stock_taken": priced.line.product.stock is not None,
     }
 
 

@@ -23,6 +23,8 @@ class Settings:
         max_lines: lines in one cart that can be converted.
         max_body: bytes of a request body.
         idempotency_hours: how long an Idempotency-Key is remembered.
+        payment_hours: how long an order may wait for its payment before it expires.
+        outbox: whether every event is kept as a row until a relay has delivered it.
     """
 
     payment_endpoint: str | None = None
@@ -31,15 +33,19 @@ class Settings:
     max_lines: int = 500
     max_body: int = 16384
     idempotency_hours: int = 24
+    payment_hours: int = 72
+    outbox: bool = False
 
     def __post_init__(self) -> None:
         Currency.of(self.currency)
-        for name in ("retries", "max_lines", "max_body", "idempotency_hours"):
+        for name in ("retries", "max_lines", "max_body", "idempotency_hours", "payment_hours"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(
                     f"ORDERS_{name.upper()} is {value!r}: give a whole number, 1 or more."
                 )
+        if not isinstance(self.outbox, bool):
+            raise ConfigurationError(f"ORDERS_OUTBOX is {self.outbox!r}: give True or False.")
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:

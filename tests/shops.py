@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
-from flask_orders import Models, declare_models, orders_bp
+from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
 from flask_orders.isolation import CONVERSION
 
 ORDERS = "/api/v1/i/orders/"
@@ -128,6 +128,17 @@ class Shop:
 
     def get(self, customer: Any, url: str, **headers: str) -> TestResponse:
         return self.app.test_client().get(url, headers={**self.token(customer), **headers})
+
+    def send(self, customer: Any, url: str) -> TestResponse:
+        """A POST without a body."""
+        return self.app.test_client().post(url, headers=self.token(customer))
+
+    @contextmanager
+    def service(self) -> Iterator[OrderService]:
+        """The service, as a host's own code has it; what it does is committed."""
+        with self.app.app_context():
+            yield current_orders
+            self.db.session.commit()
 
     def order(self, customer: Any, **fields: Any) -> dict[str, Any]:
         """Make an order of the customer's cart; the order as it is answered."""

@@ -53,7 +53,7 @@ def test_an_order_that_can_not_be_told_to_the_receivers_is_told_to_the_client(
     assert len(told) == 1
     assert answer.status_code == 303
     assert len(shop.rows("orders")) == 1
-    assert "could not be read for the receivers" in caplog.text
+    assert "could not be read for its receivers" in caplog.text
 
 
 def filled_shop(shop: Shop) -> int:

@@ -12,20 +12,14 @@ from sqlalchemy import (
     Column,
     Constraint,
     ForeignKey,
-    String,
     UniqueConstraint,
     inspect,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import RelationshipProperty, relationship
 
 from ..errors import ConfigurationError
 from .contract import primary_key, table
-
-# MariaDB takes "Ann" and "ann " for "ann" unless it is told not to: three customers, one cart.
-SUBJECT = String(255).with_variant(
-    mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
+from .types import EXACT_TEXT
 
 
 class Builder:
@@ -62,7 +56,7 @@ class Builder:
     def customer_column(self, *, ondelete: str, **options: Any) -> Column[Any]:
         """The key of the host's customer, or, without such a class, the JWT's subject."""
         if self._customer is None:
-            return Column("customer_id", SUBJECT, **options)
+            return Column("customer_id", EXACT_TEXT, **options)
         return reference("customer_id", self._customer, ondelete=ondelete, **options)
 
 

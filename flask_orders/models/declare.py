@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CheckConstraint, Table, UniqueConstraint, event
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
 from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
@@ -22,8 +22,11 @@ from .mixins import (
     CartMixin,
     IdempotencyKeyMixin,
     OfferMixin,
+    OrderEventMixin,
     OrderItemMixin,
     OrderMixin,
+    OrderPaymentMixin,
+    OutboxEventMixin,
     ProductMixin,
     VoucherMixin,
     VoucherRedemptionMixin,
@@ -60,6 +63,9 @@ class Models:
     CartItem: type[Any]
     Order: type[OrderMixin]
     OrderItem: type[OrderItemMixin]
+    OrderPayment: type[OrderPaymentMixin]
+    OrderEvent: type[OrderEventMixin]
+    OutboxEvent: type[OutboxEventMixin]
     Address: type[AddressMixin]
     IdempotencyKey: type[IdempotencyKeyMixin]
     declare_promotions: Callable[[], PromotionModels]
@@ -180,6 +186,9 @@ def _declare(builder: Builder, given: Given) -> Models:
         CartItem=given.cart_item or _cart_item(builder, cart, product),
         Order=order,
         OrderItem=order_item,
+        OrderPayment=_payment(builder, order),
+        OrderEvent=_of_order(builder.make("OrderEvent", OrderEventMixin), order),
+        OutboxEvent=_of_order(builder.make("OutboxEvent", OutboxEventMixin), order),
         Address=address,
         IdempotencyKey=_idempotency_key(builder),
         declare_promotions=partial(declare_promotions, builder, product, cart, order, order_item),
@@ -239,6 +248,22 @@ def _idempotency_key(builder: Builder) -> type[IdempotencyKeyMixin]:
     return key
 
 
+def _payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixin]:
+    payment = builder.make("OrderPayment", OrderPaymentMixin)
+    # Who deletes an order that was paid has to say what becomes of the money.
+    add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
+    index(payment, "order_id")
+    constrain(payment, UniqueConstraint(table(payment).c.reference))
+    return payment
+
+
+def _of_order(cls: type[Any], order: type[OrderMixin]) -> type[Any]:
+    """The class, with a reference to the order with which its rows come and go."""
+    add(cls, reference("order_id", order, ondelete="CASCADE", nullable=False))
+    index(cls, "order_id")
+    return cls
+
+
 def _complete_order(builder: Builder, order: type[OrderMixin], address: type[AddressMixin]) -> None:
     add(
         order,
@@ -247,6 +272,8 @@ def _complete_order(builder: Builder, order: type[OrderMixin], address: type[Add
     )
     index(order, "billing_address_id")
     columns = table(order).c
+    # By it the orders are found that nobody has paid in time.
+    Index(None, columns.status, columns.created)
     constrain(
         order,
         UniqueConstraint(columns.customer_id, columns.sequence),

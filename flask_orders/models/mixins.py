@@ -14,7 +14,7 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from ..addresses import BillingAddress
-from .types import BigKey, Money, UTCDateTime
+from .types import EXACT_TEXT, BigKey, Money, UTCDateTime
 
 DISCOUNT_TYPES = ("percentage", "fixed")
 USAGES = ("single", "multiple", "once_per_customer")
@@ -77,7 +77,10 @@ class OrderMixin(_Row):
 
 
 class OrderItemMixin(_Row):
-    """A line of an order: the product as it was, and what it cost."""
+    """A line of an order: the product as it was, and what it cost.
+
+    `stock_taken` says whether the product's stock was counted then, and so is given back.
+    """
 
     __tablename__ = "order_items"
 
@@ -93,12 +96,71 @@ class OrderItemMixin(_Row):
     shipping: Mapped[Decimal] = mapped_column(Money)
     voucher_discount: Mapped[Decimal] = mapped_column(Money)
     offer_title: Mapped[str | None] = mapped_column(Text)
+    stock_taken: Mapped[bool]
 
     if TYPE_CHECKING:
         order_id: Mapped[UUID]
         product_id: Mapped[Any]
         offer_id: Mapped[int | None]
         order: Mapped[Any]
+
+
+class OrderPaymentMixin(_Row):
+    """Money that has arrived for an order; `reference` is the payment provider's name for it.
+
+    `expected` is what has made the order paid; any other payment is one to refund.
+    """
+
+    __tablename__ = "order_payments"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    reference: Mapped[str] = mapped_column(EXACT_TEXT)
+    amount: Mapped[Decimal] = mapped_column(Money)
+    currency: Mapped[str] = mapped_column(String(3))
+    received: Mapped[datetime] = mapped_column(UTCDateTime)
+    expected: Mapped[bool]
+
+    if TYPE_CHECKING:
+        order_id: Mapped[UUID]
+
+
+class OrderEventMixin(_Row):
+    """A step of an order's status: from where to where, when, and by whom.
+
+    `actor` is `customer`, `shop`, `expiry` or `payment`.
+    """
+
+    __tablename__ = "order_events"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    from_status: Mapped[str] = mapped_column(String(20))
+    to_status: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(20))
+    note: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    if TYPE_CHECKING:
+        order_id: Mapped[UUID]
+
+
+class OutboxEventMixin(_Row):
+    """An event that a relay has to deliver: `body` is its CloudEvents 1.0 envelope, as JSON.
+
+    `due` is when it may be delivered: pushed on while a relay is at it, and after a failure.
+    """
+
+    __tablename__ = "order_outbox"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    event_id: Mapped[UUID]
+    type: Mapped[str] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    due: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    attempts: Mapped[int]
+
+    if TYPE_CHECKING:
+        order_id: Mapped[UUID]
 
 
 class AddressMixin(_Row):

@@ -6,6 +6,7 @@ Create Date: 2026-11-23 21:22:35
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -16,6 +17,10 @@ depends_on = None
 # a whole number of 1/10000 there.
 key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 money = sa.Numeric(18, 4).with_variant(sa.BigInteger(), "sqlite")
+# MariaDB would take "Ref" and "ref " for the same.
+exact_text = sa.String(255).with_variant(
+    mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
+)
 
 
 def upgrade():
@@ -266,6 +271,64 @@ def upgrade():
         sa.UniqueConstraint("number", name=op.f("uq_orders_number")),
         sa.UniqueConstraint("voucher_id", "id", name=op.f("uq_orders_voucher_id_id")),
     )
+    op.create_index(op.f("ix_orders_status"), "orders", ["status", "created"])
+    op.create_table(
+        "order_events",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("from_status", sa.String(length=20), nullable=False),
+        sa.Column("to_status", sa.String(length=20), nullable=False),
+        sa.Column("actor", sa.String(length=20), nullable=False),
+        sa.Column("note", sa.Text()),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_events_order_id_orders"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_events")),
+        sa.UniqueConstraint("order_id", "id", name=op.f("uq_order_events_order_id_id")),
+    )
+    op.create_table(
+        "order_outbox",
+        sa.Column("id", key, nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_outbox_order_id_orders"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_outbox")),
+        sa.UniqueConstraint("order_id", "id", name=op.f("uq_order_outbox_order_id_id")),
+    )
+    op.create_index(op.f("ix_order_outbox_due"), "order_outbox", ["due"])
+    op.create_table(
+        "order_payments",
+        sa.Column("id", key, nullable=False),
+        sa.Column("reference", exact_text, nullable=False),
+        sa.Column("amount", money, nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("received", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expected", sa.Boolean(), nullable=False),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_payments_order_id_orders"),
+            ondelete="RESTRICT",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_payments")),
+        sa.UniqueConstraint("order_id", "id", name=op.f("uq_order_payments_order_id_id")),
+        sa.UniqueConstraint("reference", name=op.f("uq_order_payments_reference")),
+    )
     op.create_table(
         "order_items",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -280,6 +343,7 @@ def upgrade():
         sa.Column("shipping", money, nullable=False),
         sa.Column("voucher_discount", money, nullable=False),
         sa.Column("offer_title", sa.Text()),
+        sa.Column("stock_taken", sa.Boolean(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.Column("product_id", key),
         sa.Column("offer_id", key),
@@ -315,6 +379,9 @@ def upgrade():
 
 def downgrade():
     op.drop_table("order_items")
+    op.drop_table("order_payments")
+    op.drop_table("order_outbox")
+    op.drop_table("order_events")
     op.drop_table("orders")
     op.drop_table("cart_items")
     op.drop_table("voucher_redemptions")

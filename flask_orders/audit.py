@@ -1,0 +1,144 @@
+"""The invariants, read from the rows: what `flask orders audit` and `flask_orders.testing` check.
+
+Called by the service and by `testing.py`. I1 to I5 are stock, vouchers, carts, orders with their
+items, and amounts; what there was before nobody knows here, so of I1 only that no stock is below
+zero, and of I3 nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy.orm import scoped_session
+
+from .models import Models, table
+from .pricing import AMOUNTS, ZERO
+from .status import CANCELLED
+
+Database = Connection | scoped_session[Session]
+
+# Orders that are looked at together.
+BATCH = 1000
+
+LINE_AMOUNTS = ("discount_amount", "total_price")
+
+
+def problems(
+    database: Database,
+    models: Models,
+    *,
+    has_own_pricing: bool,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[str]:
+    """Everything that does not add up, a sentence each."""
+    yield from _stock_problems(database, models)
+    if not has_own_pricing:
+        yield from voucher_problems(database, models)
+    yield from order_problems(database, models, on_progress)
+
+
+def voucher_problems(database: Database, models: Models) -> Iterator[str]:
+    """I2, of the vouchers of the default pricing."""
+    orders, vouchers = table(models.Order), table(models.Voucher)
+    carrying = [orders.c.voucher_id == vouchers.c.id, orders.c.status != CANCELLED]
+    uses = select(func.count()).select_from(orders).where(*carrying).scalar_subquery()
+    limit = case((vouchers.c.usage == "single", 1), else_=vouchers.c.usage_limit)
+    # In one statement, so that nothing comes between the orders and the vouchers.
+    for voucher in database.execute(
+        select(
+            vouchers.c.id, vouchers.c.times_used, uses.label("uses"), limit.label("limit")
+        ).where(or_(vouchers.c.times_used != uses, uses > limit))
+    ):
+        if voucher.times_used != voucher.uses:
+            yield (
+                f"I2: voucher {voucher.id} is used {voucher.times_used} times, and "
+                f"{voucher.uses} orders carry it"
+            )
+        if voucher.limit is not None and voucher.uses > voucher.limit:
+            yield f"I2: voucher {voucher.id} of limit {voucher.limit}: {voucher.uses} orders"
+    for row in database.execute(
+        select(orders.c.voucher_id, func.count().label("uses"))
+        .join(vouchers, and_(*carrying))
+        .where(vouchers.c.usage == "once_per_customer", orders.c.customer_id.is_not(None))
+        .group_by(orders.c.voucher_id, orders.c.customer_id)
+        .having(func.count() > 1)
+    ):
+        yield f"I2: voucher {row.voucher_id} is in {row.uses} orders of one customer"
+
+
+def order_problems(
+    database: Database, models: Models, on_progress: Callable[[int], None] | None = None
+) -> Iterator[str]:
+    """I4 and I5, of every order."""
+    orders, items = table(models.Order), table(models.OrderItem)
+    lost = ~exists().where(orders.c.id == items.c.order_id)
+    for (key,) in database.execute(select(items.c.id).where(lost)):
+        yield f"I4: the item {key} has no order"
+    last = None
+    while True:
+        query = select(orders.c.id, *(orders.c[name] for name in AMOUNTS))
+        query = query.order_by(orders.c.id).limit(BATCH)
+        batch = database.execute(query if last is None else query.where(orders.c.id > last)).all()
+        if not batch:
+            return
+        lines = _lines(database, items, [order.id for order in batch])
+        for order in batch:
+            yield from _order_problems(order, lines.get(order.id, []))
+        if on_progress is not None:
+            on_progress(len(batch))
+        last = batch[-1].id
+
+
+def _lines(database: Database, items: Any, order_ids: Sequence[Any]) -> dict[Any, list[Any]]:
+    lines: dict[Any, list[Any]] = {}
+    names = ("quantity", "list_price", "unit_price", "shipping", "voucher_discount", *LINE_AMOUNTS)
+    query = select(items.c.order_id, items.c.id, *(items.c[name] for name in names))
+    for line in database.execute(query.where(items.c.order_id.in_(order_ids))):
+        lines.setdefault(line.order_id, []).append(line)
+    return lines
+
+
+def _order_problems(order: Any, lines: Sequence[Any]) -> Iterator[str]:
+    if not lines:
+        yield f"I4: the order {order.id} has no items"
+    for line in lines:
+        expected: dict[str, Any] = {
+            "total_price": line.unit_price * line.quantity,
+            "discount_amount": (line.list_price - line.unit_price) * line.quantity,
+        }
+        yield from _differences(f"item {line.id}", line, expected)
+    yield from _differences(f"order {order.id}", order, recomputed(lines))
+
+
+def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[str]:
+    wrong = [name for name, value in expected.items() if getattr(row, name) != value]
+    if wrong:
+        yield f"I5: of the {what} these do not follow: {', '.join(wrong)}"
+
+
+def _stock_problems(database: Database, models: Models) -> Iterator[str]:
+    stock = models.columns.product_stock
+    if stock is not None:
+        for key, left in database.execute(
+            select(models.columns.product_key, stock).where(stock < 0)
+        ):
+            yield f"I1: of product {key} there are {left} units"
+
+
+def recomputed(items: Sequence[Any]) -> dict[str, Any]:
+    """The amounts of an order by the formulas of the README's section "Money"."""
+    subtotal = sum((item.unit_price * item.quantity for item in items), ZERO)
+    savings = sum(((item.list_price - item.unit_price) * item.quantity for item in items), ZERO)
+    discount: Decimal = sum((item.voucher_discount for item in items), ZERO)
+    shipping: Decimal = sum((item.shipping for item in items), ZERO)
+    return {
+        "items_count": sum(item.quantity for item in items),
+        "subtotal": subtotal,
+        "savings_on_items": savings,
+        "discount_amount": discount,
+        "amount_saved": savings + discount,
+        "shipping": shipping,
+        "total_amount": subtotal + shipping - discount,
+    }

@@ -1,0 +1,384 @@
+"""What becomes of an order: it is paid later, cancelled, delivered, or expires."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from blinker import NamedSignal
+from sqlalchemy.engine import URL
+
+import flask_orders
+from flask_orders import OrdersError
+from flask_orders.testing import Ledger
+
+from .shops import ADDRESS, Shop, body, make_shop
+
+CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+
+SIGNALS = ("order_placed", "order_paid", "order_cancelled", "order_delivered", "payment_unexpected")
+
+
+@contextmanager
+def heard() -> Iterator[list[tuple[str, Any]]]:
+    """The signals that are sent meanwhile, with the order's status when they were."""
+    told: list[tuple[str, Any]] = []
+    with ExitStack() as stack:
+        for name in SIGNALS:
+            signal: NamedSignal = getattr(flask_orders, name)
+
+            def receive(_app: object, order: Any, name: str = name, **_more: Any) -> None:
+                told.append((name, order.status))
+
+            stack.enter_context(signal.connected_to(receive))
+        yield told
+
+
+@contextmanager
+def refused(code: str) -> Iterator[None]:
+    with pytest.raises(OrdersError) as refusal:
+        yield
+    assert refusal.value.code == code
+
+
+@pytest.fixture
+def customer(shop: Shop) -> int:
+    return shop.customer()
+
+
+@pytest.fixture
+def order(shop: Shop, customer: int) -> dict[str, Any]:
+    """Two of a product of which there were five, with a voucher: 19.00."""
+    voucher = shop.voucher("ONE", "1.00", usage="once_per_customer")
+    shop.cart(customer, {shop.product("10.00", stock=5): 2}, voucher)
+    return shop.order(customer)
+
+
+def pay(shop: Shop, order: dict[str, Any], reference: str = "ref-1", amount: str = "19.00") -> str:
+    with shop.service() as orders:
+        return orders.mark_paid(UUID(order["id"]), reference, Decimal(amount)).status
+
+
+def stock(shop: Shop) -> int:
+    (product,) = shop.rows("products")
+    return int(product["stock"])
+
+
+def status(shop: Shop) -> str:
+    (order,) = shop.rows("orders")
+    return str(order["status"])
+
+
+def steps(shop: Shop) -> list[tuple[str, str, str]]:
+    return [
+        (row["from_status"], row["to_status"], row["actor"]) for row in shop.rows("order_events")
+    ]
+
+
+def test_a_saved_order_is_paid_later(shop: Shop, customer: int, order: dict[str, Any]) -> None:
+    answer = shop.send(customer, f"{order['url']}checkout/")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"/pay/{order['id']}/"
+    assert body(answer) == {"order": order["url"], "payment": f"/pay/{order['id']}/"}
+
+    with heard() as told:
+        assert pay(shop, order) == "paid"
+    assert told == [("order_paid", "paid")]
+    assert steps(shop) == [("awaiting_payment", "paid", "payment")]
+    (payment,) = shop.rows("order_payments")
+    assert (payment["reference"], payment["amount"], payment["currency"], payment["expected"]) == (
+        *("ref-1", 19, "USD", True),
+    )
+    answer = shop.send(customer, f"{order['url']}checkout/")
+    assert (answer.status_code, body(answer)["code"]) == (409, "order_not_payable")
+
+
+def test_a_payment_may_be_told_any_number_of_times(shop: Shop, order: dict[str, Any]) -> None:
+    with heard() as told:
+        for _ in range(3):
+            assert pay(shop, order) == "paid"
+    assert told == [("order_paid", "paid")]
+    assert len(shop.rows("order_payments")) == len(steps(shop)) == 1
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("18.99", None), ("19.01", "USD"), ("0", None), ("19.00", "EUR")]
+)
+def test_another_amount_or_currency_changes_nothing(
+    shop: Shop, order: dict[str, Any], amount: str, currency: str | None
+) -> None:
+    before = shop.everything()
+    with refused("payment_mismatch"), shop.service() as orders:
+        orders.mark_paid(UUID(order["id"]), "ref-1", Decimal(amount), currency=currency)
+    assert shop.everything() == before
+
+
+@pytest.mark.parametrize("reference", ["", "r" * 256])
+def test_a_reference_has_1_to_255_characters(
+    shop: Shop, order: dict[str, Any], reference: str
+) -> None:
+    before = shop.everything()
+    with pytest.raises(ValueError, match="1 to 255"):
+        pay(shop, order, reference)
+    assert shop.everything() == before
+
+
+def test_a_reference_belongs_to_one_order(shop: Shop, customer: int, order: dict[str, Any]) -> None:
+    pay(shop, order)
+    shop.fill(customer, {shop.product("19.00"): 1})
+    other = shop.order(customer)
+    before = shop.everything()
+    with refused("payment_mismatch"):
+        pay(shop, other)
+    assert shop.everything() == before
+    # Letter case and trailing blanks are part of it, on every database.
+    assert pay(shop, other, "REF-1 ") == "paid"
+
+
+def test_money_for_a_cancelled_order_is_kept_and_told(
+    shop: Shop, customer: int, order: dict[str, Any]
+) -> None:
+    shop.send(customer, f"{order['url']}cancel/")
+    with heard() as told:
+        for _ in range(2):
+            assert pay(shop, order) == "cancelled"
+    assert told == [("payment_unexpected", "cancelled")]
+    (payment,) = shop.rows("order_payments")
+    assert (payment["amount"], payment["expected"]) == (19, False)
+
+
+def test_a_second_payment_is_kept_and_told(shop: Shop, order: dict[str, Any]) -> None:
+    pay(shop, order)
+    with heard() as told:
+        assert pay(shop, order, "ref-2") == "paid"
+    assert told == [("payment_unexpected", "paid")]
+    assert [row["expected"] for row in shop.rows("order_payments")] == [True, False]
+
+
+def test_cancelling_gives_stock_and_voucher_back_once(
+    shop: Shop, customer: int, order: dict[str, Any]
+) -> None:
+    assert stock(shop) == 3
+    ledger = Ledger(shop.app)
+    with heard() as told:
+        first, again = (shop.send(customer, f"{order['url']}cancel/") for _ in range(2))
+    assert first.status_code == again.status_code == 200
+    assert body(first)["status"] == "cancelled"
+    assert body(first) == body(again) == body(shop.get(customer, order["url"]))
+    assert {**order, "status": "cancelled"} == {**body(first), "updated": order["updated"]}
+    assert told == [("order_cancelled", "cancelled")]
+    assert stock(shop) == 5
+    assert shop.rows("vouchers")[0]["times_used"] == 0
+    assert shop.rows("voucher_redemptions") == []
+    assert steps(shop) == [("awaiting_payment", "cancelled", "customer")]
+    assert ledger.problems() == []
+
+    # The voucher may be used again.
+    product, voucher = shop.rows("products")[0]["id"], shop.rows("vouchers")[0]["id"]
+    shop.fill(customer, {product: 2}, voucher)
+    assert shop.order(customer)["total_amount"] == "19.00"
+
+
+def test_a_paid_order_is_cancelled_by_the_shop_only(
+    shop: Shop, customer: int, order: dict[str, Any]
+) -> None:
+    pay(shop, order)
+    before = shop.everything()
+    answer = shop.send(customer, f"{order['url']}cancel/")
+    assert (answer.status_code, body(answer)["code"]) == (409, "order_not_cancellable")
+    assert shop.everything() == before
+    with refused("order_not_cancellable"), shop.service() as orders:
+        orders.cancel(UUID(order["id"]))
+    with shop.service() as orders:
+        assert orders.cancel(UUID(order["id"]), by_shop=True, note="broken").status == "cancelled"
+    assert stock(shop) == 5
+    assert steps(shop)[1:] == [("paid", "cancelled", "shop")]
+    assert [row["note"] for row in shop.rows("order_events")] == ["ref-1", "broken"]
+
+
+def test_what_was_not_counted_when_it_was_sold_is_not_given_back(shop: Shop, customer: int) -> None:
+    shop.cart(customer, {shop.product(stock=None): 2})
+    order = shop.order(customer)
+    with shop.session() as session:
+        session.execute(sa.update(shop.models.Product).values(stock=7))
+    assert shop.send(customer, f"{order['url']}cancel/").status_code == 200
+    assert stock(shop) == 7
+
+
+def test_what_is_gone_by_then_is_not_given_back(
+    shop: Shop, customer: int, order: dict[str, Any]
+) -> None:
+    with shop.session() as session:
+        session.execute(sa.delete(shop.models.Product))
+        session.execute(sa.delete(shop.models.Voucher))
+    answer = shop.send(customer, f"{order['url']}cancel/")
+    assert (answer.status_code, body(answer)["status"]) == (200, "cancelled")
+
+
+def test_a_paid_order_is_delivered(shop: Shop, order: dict[str, Any]) -> None:
+    order_id = UUID(order["id"])
+    with refused("order_not_deliverable"), shop.service() as orders:
+        orders.deliver(order_id)
+    pay(shop, order)
+    with heard() as told, shop.service() as orders:
+        assert orders.deliver(order_id, note="by bike").status == "delivered"
+        assert orders.deliver(order_id).status == "delivered"
+    assert told == [("order_delivered", "delivered")]
+    assert steps(shop)[1:] == [("paid", "delivered", "shop")]
+    with refused("order_not_cancellable"), shop.service() as orders:
+        orders.cancel(order_id, by_shop=True)
+
+
+@pytest.mark.parametrize("call", ["mark_paid", "cancel", "deliver"])
+def test_an_order_that_does_not_exist(shop: Shop, call: str) -> None:
+    arguments = ("ref-1", Decimal(1)) if call == "mark_paid" else ()
+    with refused("order_not_found"), shop.service() as orders:
+        getattr(orders, call)(uuid4(), *arguments)
+
+
+@pytest.mark.parametrize("call", ["", "cancel/", "checkout/"])
+def test_somebody_else_s_order_is_not_found(shop: Shop, order: dict[str, Any], call: str) -> None:
+    before = shop.everything()
+    send = shop.send if call else shop.get
+    stranger = shop.customer()
+    theirs = send(stranger, order["url"] + call)
+    nobodys = send(stranger, order["url"].replace(order["id"], str(uuid4())) + call)
+    assert theirs.status_code == nobodys.status_code == 404
+    assert theirs.data == nobodys.data
+    assert {**shop.everything(), "customers": before["customers"]} == before
+
+
+def test_an_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, customer: int) -> None:
+    shop.cart(customer, {shop.product("5.00"): 1}, shop.voucher("ALL", "100%"))
+    with heard() as told:
+        answer = shop.post(customer, CHECKOUT)
+    (order,) = shop.rows("orders")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"/api/v1/i/orders/{order['id']}/"
+    assert body(answer) == {"order": answer.headers["Location"], "payment": None}
+    assert order["status"] == "paid"
+    assert told == [("order_placed", "paid"), ("order_paid", "paid")]
+    assert steps(shop) == [("awaiting_payment", "paid", "customer")]
+    assert shop.rows("order_payments") == []
+
+
+def test_a_saved_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, customer: int) -> None:
+    shop.cart(customer, {shop.product("0.00"): 1})
+    order = shop.order(customer)
+    assert order["status"] == "awaiting_payment"
+    answer = shop.send(customer, f"{order['url']}checkout/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, order["url"])
+    assert status(shop) == "paid"
+
+
+def test_an_order_of_nothing_with_a_key_is_answered_again_as_it_was(
+    shop: Shop, customer: int
+) -> None:
+    shop.cart(customer, {shop.product("0.00"): 1})
+    headers = {**shop.token(customer), "Idempotency-Key": "k"}
+    first, again = (shop.post(customer, CHECKOUT, headers=headers) for _ in range(2))
+    assert first.headers["Location"] == again.headers["Location"]
+    assert first.data == again.data
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_without_a_payment_endpoint_a_saved_order_can_not_be_checked_out(database: URL) -> None:
+    shop = make_shop(database, ORDERS_PAYMENT_ENDPOINT=None)
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    order = shop.order(customer)
+    answer = shop.send(customer, f"{order['url']}checkout/")
+    assert (answer.status_code, body(answer)["code"]) == (500, "payment_endpoint_missing")
+    shop.close()
+
+
+def age(shop: Shop, hours: float, *order_ids: str) -> None:
+    order = shop.models.Order
+    with shop.session() as session:
+        created = datetime.now(UTC) - timedelta(hours=hours)
+        which = order.id.in_([UUID(one) for one in order_ids])
+        session.execute(sa.update(order).where(which).values(created=created))
+
+
+def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
+    product = shop.product(stock=10)
+    voucher = shop.voucher("TEN", "1.00", usage_limit=10)
+    orders = []
+    for _ in range(5):
+        customer = shop.customer()
+        shop.cart(customer, {product: 1}, voucher)
+        orders.append(shop.order(customer))
+    late, paid = [order["id"] for order in orders[:3]], orders[3]
+    age(shop, 72.1, *late, paid["id"])
+    age(shop, 71.9, orders[4]["id"])
+    pay(shop, paid, amount="9.00")
+    ledger = Ledger(shop.app)
+
+    with heard() as told:
+        result = shop.app.test_cli_runner().invoke(args=["orders", "expire", "--batch", "2"])
+
+    assert result.exit_code == 0, result.output
+    assert "3 orders cancelled." in result.output
+    assert told == [("order_cancelled", "cancelled")] * 3
+    kept = {row["id"]: row["status"] for row in shop.rows("orders")}
+    assert [kept[UUID(order["id"])] for order in orders] == [
+        *(["cancelled"] * 3),
+        "paid",
+        "awaiting_payment",
+    ]
+    assert steps(shop)[1:] == [("awaiting_payment", "cancelled", "expiry")] * 3
+    assert stock(shop) == 8
+    assert shop.rows("vouchers")[0]["times_used"] == 2
+    assert ledger.problems() == []
+    result = shop.app.test_cli_runner().invoke(args=["orders", "expire"])
+    assert "0 orders cancelled." in result.output
+
+
+def test_a_late_payment_of_an_expired_order_is_kept(shop: Shop, order: dict[str, Any]) -> None:
+    age(shop, 73, order["id"])
+    with shop.service() as orders:
+        assert orders.expire() == 1
+        assert orders.expire() == 0
+    with heard() as told:
+        assert pay(shop, order) == "cancelled"
+    assert told == [("payment_unexpected", "cancelled")]
+
+
+def test_a_failure_leaves_what_the_host_has_pending(shop: Shop, order: dict[str, Any]) -> None:
+    pay(shop, order)
+    customer = shop.models.Customer
+    assert customer is not None
+    with shop.app.app_context():
+        session = shop.db.session
+        session.add(customer(email="pending@example.com"))
+        with refused("order_not_cancellable"):
+            flask_orders.current_orders.cancel(UUID(order["id"]))
+        with refused("payment_mismatch"):
+            flask_orders.current_orders.mark_paid(UUID(order["id"]), "r", Decimal(1))
+        session.commit()
+    assert [row["email"] for row in shop.rows("customers")][1:] == ["pending@example.com"]
+    assert status(shop) == "paid"
+
+
+def test_signals_wait_for_the_host_s_commit(shop: Shop, customer: int) -> None:
+    """A savepoint that is rolled back takes its signals along, and so does the transaction."""
+    shop.cart(customer, {shop.product("10.00"): 1})
+    with shop.app.app_context(), heard() as told:
+        session, orders = shop.db.session, flask_orders.current_orders
+        address = flask_orders.BillingAddress("123 Main St", "12345", "Anytown", "", "CA")
+        orders.convert(customer, billing_address=address)
+        session.rollback()
+        made = orders.convert(customer, billing_address=address)
+        with session.begin_nested() as savepoint:
+            orders.mark_paid(made.id, "ref-1", Decimal(10))
+            savepoint.rollback()
+        with session.begin_nested():
+            orders.cancel(made.id)
+        assert told == []
+        session.commit()
+    assert told == [("order_placed", "cancelled"), ("order_cancelled", "cancelled")]
+    assert status(shop) == "cancelled"
