@@ -34,13 +34,13 @@ TOO_LONG = 30
 class Paced:
     """A request in a thread, which stops before one of its statements until it is let go on."""
 
-    def __init__(self, call: Callable[[], TestResponse], pause_at: int) -> None:
+    def __init__(self, call: Callable[[], Any], pause_at: int) -> None:
         self._call = call
         self._pause_at = pause_at
         self._count = 0
         self._go_on = threading.Event()
         self.stopped = threading.Event()
-        self.answer: TestResponse | None = None
+        self.answer: Any = None
         self.thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:

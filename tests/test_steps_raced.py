@@ -1,0 +1,205 @@
+"""Paying, cancelling and expiring of one order at the same time: of two steps one wins.
+
+ORDERS_TEST_LONG stops every step before each of its statements; otherwise it is every third.
+"""
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from flask_orders import OrdersError, current_orders
+from flask_orders.testing import Ledger, at_once
+from flask_orders.transaction import is_conflict
+
+from .shops import ADDRESS, Shop, body
+from .test_lifecycle import age, heard
+from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
+
+LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
+ROUNDS = 30 if LONG else 3
+STATEMENTS = 12
+STRIDE = 1 if LONG else 3
+
+Step = Callable[[Shop, int, str], str]
+
+
+def pay(shop: Shop, _customer: int, url: str) -> str:
+    with shop.service() as orders:
+        return orders.mark_paid(key_of(url), "ref-1", Decimal("19.00")).status
+
+
+def pay_again(shop: Shop, _customer: int, url: str) -> str:
+    with shop.service() as orders:
+        return orders.mark_paid(key_of(url), "ref-2", Decimal("19.00")).status
+
+
+def cancel(shop: Shop, customer: int, url: str) -> str:
+    answer = shop.send(customer, f"{url}cancel/")
+    return str(body(answer)["status" if answer.status_code == 200 else "code"])
+
+
+def cancel_by_shop(shop: Shop, _customer: int, url: str) -> str:
+    with shop.service() as orders:
+        return orders.cancel(key_of(url), by_shop=True).status
+
+
+def deliver(shop: Shop, _customer: int, url: str) -> str:
+    try:
+        with shop.service() as orders:
+            return orders.deliver(key_of(url)).status
+    except OrdersError as error:
+        return error.code
+
+
+def expire(shop: Shop, _customer: int, _url: str) -> str:
+    with shop.service() as orders:
+        return str(orders.expire())
+
+
+def key_of(url: str) -> UUID:
+    return UUID(url.split("/")[-2])
+
+
+STEPS = (pay, pay_again, cancel, cancel_by_shop, deliver, expire)
+PAIRS = list(itertools.combinations_with_replacement(STEPS, 2))
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: " and ".join(step.__name__ for step in pair))
+def pair(request: pytest.FixtureRequest) -> tuple[Step, Step]:
+    found: tuple[Step, Step] = request.param
+    return found
+
+
+def late_order(shop: Shop) -> tuple[int, str]:
+    """A customer, and an order of 19.00 that may expire."""
+    shop.clear()
+    customer, product = shop.customer(), shop.product("10.00", stock=5)
+    shop.cart(customer, {product: 2}, shop.voucher("ONE", "1.00", usage="once_per_customer"))
+    order = shop.order(customer)
+    age(shop, 73, order["id"])
+    return customer, order["url"]
+
+
+def assert_one_has_won(shop: Shop, pair: tuple[Step, Step], told: list[tuple[str, Any]]) -> None:
+    (order,), events = shop.rows("orders"), shop.rows("order_events")
+    # The steps are one chain, which ends where the order is.
+    status = "awaiting_payment"
+    for event in sorted(events, key=lambda event: event["from_status"] != "awaiting_payment"):
+        assert event["from_status"] == status
+        status = event["to_status"]
+    assert order["status"] == status
+    is_cancelled = status == "cancelled"
+    assert shop.rows("products")[0]["stock"] == (5 if is_cancelled else 3)
+    assert shop.rows("vouchers")[0]["times_used"] == (0 if is_cancelled else 1)
+    assert len(shop.rows("voucher_redemptions")) == (0 if is_cancelled else 1)
+    # Each payment is kept, and made the order paid or is to be refunded.
+    references = {step.__name__ for step in pair} & {"pay", "pay_again"}
+    payments = Counter(row["expected"] for row in shop.rows("order_payments"))
+    assert payments[True] == sum(event["to_status"] == "paid" for event in events)
+    assert payments.total() == len(references)
+    signals = Counter(name for name, _ in told)
+    assert signals.pop("payment_unexpected", 0) == payments[False]
+    assert signals == Counter(f"order_{event['to_status']}" for event in events)
+
+
+def test_two_steps_at_once(shop: Shop, pair: tuple[Step, Step]) -> None:
+    for _ in range(ROUNDS):
+        customer, url = late_order(shop)
+        ledger = Ledger(shop.app)
+        with heard() as told:
+            at_once(*[partial(step, shop, customer, url) for step in pair])
+        assert ledger.problems() == []
+        assert_one_has_won(shop, pair, told)
+
+
+def test_one_step_in_the_middle_of_the_other(shop: Shop, pair: tuple[Step, Step]) -> None:
+    for at in range(1, STATEMENTS, STRIDE):
+        customer, url = late_order(shop)
+        ledger = Ledger(shop.app)
+        one, other = (
+            Paced(partial(step, shop, customer, url), at * (i == 0)) for i, step in enumerate(pair)
+        )
+        with heard() as told, paced(shop.engine, one, other):
+            one.start()
+            other.start()
+            other.thread.join(BLOCKED)
+            one.go_on()
+            one.thread.join(TOO_LONG)
+            other.thread.join(TOO_LONG)
+        assert None not in (one.answer, other.answer), at
+        assert ledger.problems() == [], at
+        assert_one_has_won(shop, pair, told)
+
+
+def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> None:
+    """They lock the same rows, in one order: nobody is a deadlock's victim."""
+    products = [shop.product(stock=40) for _ in range(3)]
+    voucher = shop.voucher("HOT", "1.00", usage_limit=4)
+    customers = [shop.customer() for _ in range(4)]
+    for customer in customers:
+        shop.cart(customer, {})
+    ledger = Ledger(shop.app)
+
+    def live(customer: int) -> Iterator[int]:
+        for i in range(5 * ROUNDS):
+            turned = products if (customer + i) % 2 else products[::-1]
+            fill(shop, customer, turned, voucher)
+            for product in products:
+                ledger.put(product, 1)
+            answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS})
+            yield answer.status_code
+            yield shop.send(customer, f"{answer.headers['Location']}cancel/").status_code
+
+    def shut() -> Iterator[int]:
+        for _ in range(5 * ROUNDS):
+            with shop.service() as orders:
+                orders.lifecycle.expire(0, 2)
+            yield 200
+
+    answers = at_once(*[lambda c=c: Counter(live(c)) for c in customers], lambda: Counter(shut()))
+
+    assert sum(answers, Counter[int]()).keys() == {200, 201}
+    assert ledger.problems() == []
+    assert [row["stock"] for row in shop.rows("products")] == [40] * 3
+    assert shop.rows("vouchers")[0]["times_used"] == 0
+    assert {row["status"] for row in shop.rows("orders")} == {"cancelled"}
+
+
+def fill(shop: Shop, customer: int, products: list[int], voucher: int) -> None:
+    """As a host on InnoDB has to: its foreign keys lock the products in its own order."""
+    for _ in range(20):
+        try:
+            return shop.fill(customer, dict.fromkeys(products, 1), voucher)
+        except OperationalError as error:
+            if not is_conflict(error):
+                raise
+    raise AssertionError("the cart can't be filled")
+
+
+def test_two_who_expire_share_the_work(shop: Shop) -> None:
+    for _ in range(20):
+        customer = shop.customer()
+        shop.cart(customer, {shop.product(): 1})
+        shop.order(customer)
+    age(shop, 73, *[str(row["id"]) for row in shop.rows("orders")])
+    ledger = Ledger(shop.app)
+
+    def work() -> int:
+        total = 0
+        with shop.app.app_context():
+            while count := current_orders.expire(3):
+                shop.db.session.commit()
+                total += count
+        return total
+
+    assert sum(at_once(work, work, work)) == 20
+    assert len(shop.rows("order_events")) == 20
+    assert ledger.problems() == []
