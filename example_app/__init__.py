@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from flask_orders import orders_bp
+from flask_orders import orders_bp, payment_unexpected
 
 from .accounts import accounts, jwt
 from .carts import carts
@@ -17,7 +17,8 @@ from .database import open_before_first_request, seed_command
 from .demo import demo_command
 from .errors import answer_errors_as_json
 from .models import db
-from .payments import payments
+from .payments import note_refund, payments
+from .sandbox import sandbox
 from .shop import shop
 
 
@@ -25,7 +26,7 @@ def create_app(instance_path: str | None = None) -> Flask:
     """The shop.
 
     Args:
-        instance_path: an absolute path to the folder for its SQLite file and its key; left out,
+        instance_path: an absolute path to the folder for its SQLite file and its keys; left out,
             it is `instance` beside this package.
     """
     app = Flask(__name__, instance_path=instance_path)
@@ -35,8 +36,9 @@ def create_app(instance_path: str | None = None) -> Flask:
     jwt.init_app(app)
     Migrate(app, db, directory=Path(__file__).with_name("migrations"))
     app.register_blueprint(orders_bp)
-    for blueprint in (accounts, shop, carts, payments):
+    for blueprint in (accounts, shop, carts, payments, sandbox):
         app.register_blueprint(blueprint)
+    payment_unexpected.connect(note_refund, sender=app)
     app.cli.add_command(seed_command)
     app.cli.add_command(demo_command)
     answer_errors_as_json(app)

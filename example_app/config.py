@@ -28,10 +28,12 @@ def settings(instance: Path) -> dict[str, Any]:
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL")),
         # The parameters of a failed statement are a customer's address: not for the log.
         "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
-        "JWT_SECRET_KEY": os.environ.get("JWT_SECRET_KEY") or _kept_secret(instance / "jwt_key"),
+        "JWT_SECRET_KEY": _secret("JWT_SECRET_KEY", instance / "jwt_key"),
+        # What the payment provider signs its callbacks with, and the shop knows them by.
+        "PAYMENT_SECRET": _secret("PAYMENT_SECRET", instance / "payment_key"),
         "JWT_ERROR_MESSAGE_KEY": "error",
         "MAX_CONTENT_LENGTH": 16 * 1024,
-        "ORDERS_PAYMENT_ENDPOINT": "payments.pay",
+        "ORDERS_PAYMENT_ENDPOINT": "sandbox.pay",
         "ORDERS_CURRENCY": "CAD",
     }
 
@@ -40,6 +42,11 @@ def database_url(text: str | None) -> URL:
     """The database that is asked for, by a driver of ours; by default a file in the instance."""
     url = make_url(text or "sqlite:///shop.sqlite3")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def _secret(name: str, path: Path) -> str:
+    """The environment's, or one that is kept in a file."""
+    return os.environ.get(name) or _kept_secret(path)
 
 
 def _kept_secret(path: Path) -> str:

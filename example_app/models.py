@@ -37,5 +37,6 @@ Product = orders.Product
 Cart = orders.Cart
 CartItem = orders.CartItem
 Order = orders.Order
+OrderPayment = orders.OrderPayment
 Offer = orders.Offer
 Voucher = orders.Voucher

@@ -1,13 +1,13 @@
 """What the shop's own endpoints take in and give out, as marshmallow schemas.
 
-Called by `accounts.py` and `shop.py`.
+Called by `accounts.py`, `carts.py`, `payments.py` and `shop.py`.
 """
 
 from decimal import Decimal
 from typing import Any
 
 from flask import current_app
-from marshmallow import Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields, validate
 
 from flask_orders import Currency
 
@@ -80,6 +80,18 @@ class VoucherSchema(Schema):
     """A voucher, by its code."""
 
     code = Code()
+
+
+class CallbackSchema(Schema):
+    """A payment that the provider tells of, and whatever else it says."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    order_id = fields.UUID(required=True)
+    reference = fields.String(required=True, validate=validate.Length(1, 255))
+    amount = fields.Decimal(required=True)
+    currency = fields.String(required=True)
 
 
 class ProductSchema(Schema):

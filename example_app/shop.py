@@ -20,7 +20,9 @@ def index() -> Response:
         sign_in=url_for("accounts.sign_in"),
         products=url_for("shop.list_products"),
         cart=url_for("carts.get_cart"),
-        orders=url_for("orders.create_order"),
+        orders=url_for("orders.list_orders"),
+        preview=url_for("orders.preview_order"),
+        openapi=url_for("orders.openapi"),
     )
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Engine, and_, case, exists, func, or_, select
 from sqlalchemy.orm import scoped_session
 
 from .models import Models, table
@@ -19,8 +19,8 @@ from .status import CANCELLED
 
 Database = Connection | scoped_session[Session]
 
-# Orders that are looked at together.
-BATCH = 1000
+# Orders that are looked at together, with all their items, of which each may have hundreds.
+BATCH = 100
 
 LINE_AMOUNTS = ("discount_amount", "total_price")
 
@@ -33,10 +33,27 @@ def problems(
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
     """Everything that does not add up, a sentence each."""
+    _see_one_moment(database, models)
     yield from _stock_problems(database, models)
     if not has_own_pricing:
         yield from voucher_problems(database, models)
     yield from order_problems(database, models, on_progress)
+
+
+def _see_one_moment(database: Database, models: Models) -> None:
+    """Have all statements read one snapshot, unless the caller's transaction has begun already.
+
+    On SQLite they do, and on MariaDB by default; on PostgreSQL an order that the host deletes
+    meanwhile would have no items.
+    """
+    if isinstance(database, Connection) or database().in_transaction():
+        return
+    bind = database.get_bind(mapper=models.Order)
+    if isinstance(bind, Engine) and bind.dialect.name != "sqlite":
+        database.connection(
+            bind_arguments={"mapper": models.Order},
+            execution_options={"isolation_level": "REPEATABLE READ"},
+        )
 
 
 def voucher_problems(database: Database, models: Models) -> Iterator[str]:

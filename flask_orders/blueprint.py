@@ -7,6 +7,7 @@ knows HTTP, the JWT and commit.
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple, NoReturn, cast
 from uuid import UUID
 
@@ -46,6 +47,7 @@ from .lifecycle import Step
 from .listing import FoundPage, Page
 from .models import OrderMixin, declared_models
 from .models.contract import primary_key
+from .openapi import describe
 from .pricing import Pricing
 from .schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from .service import (
@@ -74,6 +76,8 @@ from .transaction import (
 log = logging.getLogger("flask_orders")
 
 SAVED = {"success": "Your Order has been saved"}
+
+MEND = "Mend the fields named in 'errors'."
 
 
 class OrdersBlueprint(Blueprint):
@@ -129,7 +133,8 @@ def require_customer() -> None:
             "flask_orders can't tell who the customer is: the app needs JWTManager(app), of "
             "Flask-JWT-Extended."
         )
-    verify_jwt_in_request()
+    if request.endpoint != "orders.openapi":
+        verify_jwt_in_request()
 
 
 @orders_bp.post("/", strict_slashes=False)
@@ -153,7 +158,7 @@ def create_order() -> Response:
 @orders_bp.get("/", strict_slashes=False)
 def list_orders() -> Response:
     """The customer's orders, newest first."""
-    wanted = _loaded(PageSchema(), request.args.to_dict())
+    wanted = _loaded(PageSchema(), _query())
     found = current_orders.page(_customer_id(), Page(**wanted))
     if found is None:
         _refuse_unknown_customer()
@@ -163,7 +168,7 @@ def list_orders() -> Response:
 @orders_bp.get("/preview/", strict_slashes=False)
 def preview_order() -> Response:
     """The order as it would be now."""
-    expected = _loaded(PreviewQuerySchema(), request.args.to_dict())["expected_total"]
+    expected = _loaded(PreviewQuerySchema(), _query())["expected_total"]
     customer_id = _known_customer_id()
     priced = current_orders.preview(customer_id)
     return _answer(200, preview(priced, customer_id, expected))
@@ -203,6 +208,13 @@ def cancel_order(order_id: str) -> Response:
         return _answer_order(current_orders.get(step.customer_id, step.order_id))
 
     return _in_transaction(_known_customer_id, cancel)
+
+
+@orders_bp.get("/openapi.json")
+def openapi() -> Response:
+    """These calls as OpenAPI 3.1; without a token, for the tools that fetch it."""
+    prefix = url_for("orders.list_orders").rstrip("/")
+    return _answer(200, describe(prefix, current_app.config))
 
 
 @orders_bp.errorhandler(OrdersError)
@@ -338,7 +350,7 @@ def _page(found: FoundPage, wanted: dict[str, Any]) -> dict[str, Any]:
         "count": found.count,
         "next": url(offset + limit) if offset + limit < found.count else None,
         "previous": url(max(offset - limit, 0)) if offset else None,
-        "results": OrderSchema(_order_url).dump(found.orders, many=True),
+        "results": _order_schema().dump(found.orders, many=True),
     }
 
 
@@ -387,6 +399,14 @@ def _uuid(text: str) -> UUID:
     return order_id
 
 
+def _query() -> dict[str, str]:
+    """The query, with each name once."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise InvalidRequest(MEND, {name: ["Give it once."] for name in repeated})
+    return request.args.to_dict()
+
+
 def _load_json() -> dict[str, Any]:
     """The body of the request: a JSON object, not too large."""
     limit = current_orders.settings.max_body
@@ -410,7 +430,7 @@ def _loaded(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
         loaded: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         faults = dict(_by_field(error.messages_dict))
-        raise InvalidRequest("Mend the fields named in 'errors'.", faults) from None
+        raise InvalidRequest(MEND, faults) from None
     return loaded
 
 
@@ -448,7 +468,13 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _answer_order(order: OrderMixin) -> Response:
-    return _answer(200, OrderSchema(_order_url).dump(order))
+    return _answer(200, _order_schema().dump(order))
+
+
+@cache
+def _order_schema() -> OrderSchema:
+    # Made once: that takes longer than to dump a small order.
+    return OrderSchema(_order_url)
 
 
 def _order_url(order_id: UUID) -> str:

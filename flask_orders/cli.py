@@ -1,24 +1,28 @@
 """The commands under `flask orders`; called by whoever runs the shop."""
 
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
 from .check import problems
+from .errors import TryAgain
 from .idempotency import IdempotencyKeys
-from .outbox import Outbox, relay
+from .outbox import Outbox, deliver_next
 from .service import current_orders
 from .signals import outbox_event
-from .transaction import in_transaction
+from .transaction import in_transaction, is_away
 
 Result = TypeVar("Result")
 
-# Seconds between two looks into an empty outbox.
+# Seconds between two looks into an empty outbox, or for a database that is away.
 PAUSE = 1.0
 
 
@@ -65,6 +69,8 @@ def audit() -> None:
     orders, total = current_orders, 0
     order = orders.models.Order
     length = orders.session.execute(select(func.count()).select_from(order)).scalar_one()
+    # The audit begins a transaction of its own kind.
+    orders.session.rollback()
     with click.progressbar(length=length, label="Auditing") as bar:
 
         def on_progress(count: int) -> None:
@@ -84,7 +90,10 @@ def audit() -> None:
 @click.option("--once", is_flag=True, help="End when nothing is due any more.")
 @with_appcontext
 def relay_events(*, once: bool) -> None:
-    """Deliver the events of the outbox to the receivers of the signal outbox_event."""
+    """Deliver the events of the outbox to the receivers of the signal outbox_event.
+
+    SIGTERM and SIGINT end it after the event that it is at.
+    """
     orders, app, total = current_orders, _app(), 0
     if not outbox_event.receivers:
         raise click.ClickException(
@@ -93,13 +102,22 @@ def relay_events(*, once: bool) -> None:
     outbox = Outbox(orders.session, orders.models)
 
     def deliver(event: dict[str, Any]) -> None:
+        nonlocal total
         for receiver in outbox_event.receivers_for(app):
             receiver(app, event=event)
+        total += 1
 
-    while True:
-        delivered = relay(orders.session, _committed, outbox, deliver)
-        total += delivered
-        if not delivered:
+    with _requests_to_stop() as requests:
+        while not requests:
+            try:
+                found = deliver_next(orders.session, _committed, outbox, deliver)
+            except (TryAgain, DBAPIError) as error:
+                if once or not (isinstance(error, TryAgain) or is_away(error)):
+                    raise
+                click.echo("The database is away.", err=True)
+                found = False
+            if found:
+                continue
             if once:
                 break
             time.sleep(PAUSE)
@@ -124,3 +142,22 @@ def _committed(work: Callable[[], Result]) -> Result:
         mapper=orders.models.Order,
         attempts=orders.settings.retries,
     )
+
+
+@contextmanager
+def _requests_to_stop() -> Iterator[list[int]]:
+    """The signals that have asked the process to stop; the second of a kind stops it at once."""
+    received: list[int] = []
+
+    def receive(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    before = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

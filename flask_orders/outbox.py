@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from blinker import NamedSignal
 from flask_sqlalchemy.session import Session
@@ -22,12 +23,14 @@ from sqlalchemy.orm import aliased, scoped_session
 from .keys import new_key
 from .models import Models, table
 from .pricing import Currency
+from .transaction import roll_back
 
 log = logging.getLogger("flask_orders")
 
 SOURCE = "urn:flask-orders"
 
-# Seconds: for so long an event is the relay's that has claimed it; then another one may have it.
+# Seconds: for so long an event is the relay's that has claimed it; then another one may have it. By
+# the clocks of the relays' machines, which have to agree to a few seconds.
 CLAIM = 60
 LONGEST_PAUSE = 3600
 
@@ -39,6 +42,8 @@ class Claimed:
     """An event that a relay has claimed; `attempts` counts this one."""
 
     id: int
+    event_id: UUID
+    order_id: UUID
     attempts: int
     body: str
 
@@ -79,38 +84,49 @@ class Outbox:
         }
         self._session.execute(insert(table(self._model)), [row])
 
-    def claim(self, limit: int) -> list[Claimed]:
-        """Claim the first event of each order that has one due. The caller commits."""
+    def claim(self) -> Claimed | None:
+        """Claim, of the events that are the first of their order, the one that is due longest.
+
+        Only one: the time of others would run out while it is delivered. The caller commits.
+        """
         model, earlier = self._model, aliased(self._model)
         now = datetime.now(UTC)
         is_first = ~exists().where(earlier.order_id == model.order_id, earlier.id < model.id)
         found = self._session.execute(
-            select(model.id, model.attempts, model.body)
+            select(model.id, model.event_id, model.order_id, model.attempts + 1, model.body)
             .where(model.due <= now, is_first)
-            .order_by(model.id)
-            .limit(limit)
+            # Not by `id` as well: all that became due in that second would be sorted each time.
+            .order_by(model.due)
+            .limit(1)
             .with_for_update(skip_locked=True)
-        ).all()
-        rows = table(model)
+        ).one_or_none()
+        if found is None:
+            return None
+        event, rows = Claimed(*found), table(model)
         self._session.execute(
             update(rows)
-            .where(rows.c.id.in_([row.id for row in found]))
-            .values(due=now + timedelta(seconds=CLAIM), attempts=rows.c.attempts + 1)
+            .where(rows.c.id == event.id)
+            .values(due=now + timedelta(seconds=CLAIM), attempts=event.attempts)
         )
-        return [Claimed(row.id, row.attempts + 1, row.body) for row in found]
+        return event
 
     def delivered(self, event: Claimed) -> None:
         """Forget an event. The caller commits."""
         rows = table(self._model)
-        self._session.execute(delete(rows).where(rows.c.id == event.id))
+        # SQLite gives the id of a deleted row to another one.
+        this = [rows.c.id == event.id, rows.c.event_id == event.event_id]
+        self._session.execute(delete(rows).where(*this))
 
     def failed(self, event: Claimed) -> None:
         """Try again later, and no later event of the order before that. The caller commits."""
         rows = table(self._model)
-        pause = timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
-        self._session.execute(
-            update(rows).where(rows.c.id == event.id).values(due=datetime.now(UTC) + pause)
-        )
+        due = datetime.now(UTC) + timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
+        # A relay that was too slow leaves the event to the one that has claimed it since.
+        this = [rows.c.event_id == event.event_id, rows.c.attempts == event.attempts]
+        self._session.execute(update(rows).where(rows.c.id == event.id, *this).values(due=due))
+        # The later ones would be looked at, and passed by, at every claim.
+        later = [rows.c.order_id == event.order_id, rows.c.due < due]
+        self._session.execute(update(rows).where(*later).values(due=due))
 
 
 def _order(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,34 +140,34 @@ def _order(order: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def relay(
+def deliver_next(
     session: scoped_session[Session],
     transaction: Callable[[Callable[[], Any]], Any],
     outbox: Outbox,
     deliver: Deliver,
-    limit: int = 100,
-) -> int:
-    """Deliver one batch; how many events were delivered, and so may make room for others.
+) -> bool:
+    """Deliver the next event that is due; whether there was one.
 
     `transaction` runs a function in a transaction of its own, and commits it. An event is forgotten
     once `deliver` has returned, so one whose relay is killed is delivered again.
     """
-    count = 0
-    for event in transaction(partial(outbox.claim, limit)):
-        try:
-            deliver(json.loads(event.body))
-        except Exception as error:
-            session.rollback()
-            where = "".join(traceback.format_tb(error.__traceback__))
-            log.error(
-                "an event of the outbox was not delivered, attempt %d: %s at\n%s",
-                event.attempts,
-                type(error).__name__,
-                where,
-            )
-            transaction(partial(outbox.failed, event))
-        else:
-            session.rollback()
-            transaction(partial(outbox.delivered, event))
-            count += 1
-    return count
+    event: Claimed | None = transaction(outbox.claim)
+    if event is None:
+        return False
+    try:
+        deliver(json.loads(event.body))
+    except Exception as error:
+        outcome = outbox.failed
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error(
+            "event %s of the outbox was not delivered, attempt %d: %s at\n%s",
+            event.event_id,
+            event.attempts,
+            type(error).__name__,
+            where,
+        )
+    else:
+        outcome = outbox.delivered
+    roll_back(session)
+    transaction(partial(outcome, event))
+    return True

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pycountry
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, missing, post_load, validate
 
 from .addresses import BillingAddress
 from .pricing import AMOUNTS, Currency, PricedCart, PricedLine
@@ -70,17 +70,19 @@ class Country(Text):
 class ExpectedTotal(fields.Field[Decimal]):
     """An amount: digits, with a point before up to four decimals; a string, or a whole number."""
 
-    _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
+    PATTERN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Decimal:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or not self._AMOUNT.fullmatch(text):
+        if not isinstance(text, str) or not self.PATTERN.fullmatch(text):
             raise ValidationError('Give an amount as a string, such as "79.99".')
         return Decimal(text)
 
 
-class WholeNumber(fields.Field[int]):
+class WholeNumber(fields.Integer):
     """A number of at most nine digits, as a query has it."""
+
+    MOST = 10**9 - 1
 
     _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -99,12 +101,28 @@ class Amount(fields.Field[Decimal]):
         return Currency.of(order.currency).text(value)
 
 
-class Time(fields.Field[datetime]):
+class Time(fields.DateTime):
     """ISO 8601 in UTC, with Z."""
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
         utc: datetime = value.astimezone(UTC)
         return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Key(fields.Raw):
+    """A primary key, of whatever type the host's are."""
+
+
+class Part(fields.Nested):
+    """An object of its own in the answer, whose fields the outer object has itself.
+
+    It is null if the outer object's `attribute` is None.
+    """
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = missing) -> Any:
+        if self.attribute is None:
+            return obj
+        return None if super().get_value(obj, attr, accessor, default) is None else obj
 
 
 class BillingAddressSchema(Schema):
@@ -132,10 +150,24 @@ class CreateOrderSchema(Schema):
 class PageSchema(Schema):
     """The query of `GET /`; a limit above 100 is 100."""
 
-    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
-    limit = WholeNumber(load_default=20, validate=validate.Range(min=1))
-    offset = WholeNumber(load_default=0)
-    until = WholeNumber(load_default=None, validate=validate.Range(min=1))
+    status = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "Only orders with this status."},
+    )
+    limit = WholeNumber(
+        load_default=20,
+        validate=validate.Range(min=1),
+        metadata={"description": f"Orders on a page; more than {MOST_ON_A_PAGE} is the same."},
+    )
+    offset = WholeNumber(load_default=0, metadata={"description": "How many orders to pass over."})
+    until = WholeNumber(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Range(min=1),
+        metadata={"description": "As in `next` and `previous`: leaves out what was made later."},
+    )
 
     @post_load
     def _bound(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
@@ -145,78 +177,121 @@ class PageSchema(Schema):
 class PreviewQuerySchema(Schema):
     """The query of `GET /preview/`."""
 
-    expected_total = ExpectedTotal(load_default=None)
+    expected_total = ExpectedTotal(
+        load_default=None,
+        allow_none=False,
+        metadata={"description": "If the total is another, `changed` has both."},
+    )
 
 
 class ProductSchema(Schema):
-    """The product of an item, as it was; `id` is null if it has been deleted."""
+    """A product."""
 
-    id = fields.Raw(attribute="product_id")
+    id = Key()
     sku = fields.String()
     name = fields.String()
+
+
+class ItemProductSchema(ProductSchema):
+    """The product of an item, as it was; `id` is null if it has been deleted."""
+
+    id = Key(attribute="product_id", allow_none=True)
 
 
 class OfferSchema(Schema):
     """The offer of an item, as it was; `id` is null if it has been deleted."""
 
-    id = fields.Function(lambda item: getattr(item, "offer_id", None))
+    # A shop with prices of its own keeps no reference.
+    id = Key(attribute="offer_id", allow_none=True, dump_default=None)
     title = fields.String(attribute="offer_title")
 
 
 class OrderItemSchema(Schema):
     """A line of an order."""
 
-    id = fields.UUID()
-    product = fields.Function(lambda item: ProductSchema().dump(item))
+    id: fields.Field[Any] = fields.UUID()
+    product = Part(ItemProductSchema)
     unit_price = Amount()
     list_price = Amount()
     quantity = fields.Integer()
     discount_amount = Amount()
-    offer = fields.Function(
-        lambda item: None if item.offer_title is None else OfferSchema().dump(item)
-    )
+    offer = Part(OfferSchema, attribute="offer_title", allow_none=True)
     shipping = Amount()
     total_price = Amount()
     voucher_discount = Amount()
+
+
+class CustomerSchema(Schema):
+    """Whose order it is."""
+
+    id = Key(attribute="customer_id")
+
+
+class VoucherSchema(Schema):
+    """The voucher of an order, as it was."""
+
+    code = fields.String(attribute="voucher_code")
+
+
+class PreviewItemSchema(OrderItemSchema):
+    """A line of an order as it would be; `id` is the cart item's."""
+
+    id = Key()
+
+
+class UnavailableSchema(Schema):
+    """A line of the cart that can't be had."""
+
+    id = Key()
+    product = fields.Nested(ProductSchema, allow_none=True)
+    requested = fields.Integer()
+    available = fields.Integer()
+    reason = fields.String()
+
+
+class ChangedSchema(Schema):
+    """The total that was expected, and what it is."""
+
+    expected = Amount()
+    actual = Amount()
 
 
 class PreviewSchema(Schema):
     """An order as it would be, of what `preview` makes of a priced cart."""
 
     currency = fields.String()
-    customer = fields.Function(lambda order: {"id": order.customer_id})
-    items = fields.List(fields.Nested(OrderItemSchema))
+    customer = Part(CustomerSchema)
+    items = fields.List(fields.Nested(PreviewItemSchema))
     items_count = fields.Integer()
-    voucher = fields.Function(
-        lambda order: None if order.voucher_code is None else {"code": order.voucher_code}
-    )
+    voucher = Part(VoucherSchema, attribute="voucher_code", allow_none=True)
     subtotal = Amount()
     savings_on_items = Amount()
     discount_amount = Amount()
     amount_saved = Amount()
     shipping = Amount()
     total_amount = Amount()
-    unavailable = fields.List(fields.Dict())
-    voucher_refusal = fields.String()
-    changed = fields.Function(lambda order: order.changed)
+    unavailable = fields.List(fields.Nested(UnavailableSchema))
+    voucher_refusal = fields.String(allow_none=True)
+    changed = fields.Nested(ChangedSchema, allow_none=True)
 
 
 def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
     """A priced cart as `GET /preview/` answers it."""
-    text = cart.currency.text
-    changed = expected_total is not None and expected_total != cart.total_amount
+    is_as_expected = expected_total is None or expected_total == cart.total_amount
     order = SimpleNamespace(
         currency=cart.currency.code,
         customer_id=customer_id,
         voucher_code=None if cart.voucher is None else cart.voucher.code,
         unavailable=cart.unavailable,
         voucher_refusal=cart.voucher_refusal,
-        changed={"expected": text(expected_total), "actual": text(cart.total_amount)}
-        if changed and expected_total is not None
-        else None,
+        changed=None,
         **{name: getattr(cart, name) for name in AMOUNTS},
     )
     order.items = [_preview_item(order, line) for line in cart.lines]
+    if not is_as_expected:
+        order.changed = SimpleNamespace(
+            order=order, expected=expected_total, actual=cart.total_amount
+        )
     dumped: dict[str, Any] = PreviewSchema().dump(order)
     return dumped
 
@@ -240,18 +315,16 @@ class OrderSchema(Schema):
 
     id = fields.UUID()
     number = fields.String()
-    url = fields.Method("_url")
-    status = fields.String()
+    url = fields.Method("_url", metadata={"type": "string", "format": "uri-reference"})
+    status = fields.String(metadata={"enum": STATUSES})
     currency = fields.String()
-    customer = fields.Function(lambda order: {"id": order.customer_id})
+    customer = Part(CustomerSchema)
     created = Time()
     updated = Time()
-    billing_address = fields.Function(lambda order: OrderAddressSchema().dump(order))
+    billing_address = Part(OrderAddressSchema)
     items = fields.List(fields.Nested(OrderItemSchema))
     items_count = fields.Integer()
-    voucher = fields.Function(
-        lambda order: None if order.voucher_code is None else {"code": order.voucher_code}
-    )
+    voucher = Part(VoucherSchema, attribute="voucher_code", allow_none=True)
     subtotal = Amount()
     savings_on_items = Amount()
     discount_amount = Amount()

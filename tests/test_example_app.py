@@ -1,6 +1,7 @@
 """The example shop by its front door: the CLI of a fresh clone, its migrations, its endpoints."""
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -52,7 +52,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "JWT_SECRET_KEY"):
+    for name in ("DATABASE_URL", "JWT_SECRET_KEY", "PAYMENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -123,6 +123,11 @@ def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
         assert '"code": "empty_cart"' in demo.stdout
         for amount in (*FIRST_ORDER, *SECOND_ORDER):
             assert amount in demo.stdout
+        assert demo.stdout.count("204 NO CONTENT") == 3
+        assert re.findall(r"POT-IRON: (\d+) in stock", demo.stdout) == ["12", "10", "12"]
+        assert "1 orders cancelled." in demo.stdout
+        assert "Refund 18.00 CAD: payment sandbox-" in demo.stdout
+        assert "orders looked at, 0 problems." in demo.stdout
         assert max(map(len, demo.stdout.splitlines())) <= 80
         assert demo.stderr == ""
 
@@ -136,11 +141,28 @@ def test_demo_that_is_not_answered_as_expected_fails(clone: Path) -> None:
     assert "was answered 404, not 201" in demo.stderr
 
 
-def test_key_is_kept_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    keys = {create_app(str(tmp_path)).config["JWT_SECRET_KEY"] for _ in range(2)}
-    file = tmp_path / "jwt_key"
+def test_demo_ends_with_the_audit(clone: Path) -> None:
+    assert flask(clone, "demo").returncode == 0
+    with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection, connection:
+        connection.execute("UPDATE orders SET shipping = shipping + 10000, total_amount = 1")
+    demo = flask(clone, "demo")
+    assert demo.returncode == 1
+    assert "8 orders looked at" in demo.stdout
+    assert "Everything was answered as expected." not in demo.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"), [("JWT_SECRET_KEY", "jwt_key"), ("PAYMENT_SECRET", "payment_key")]
+)
+def test_key_is_kept_and_only_its_owner_may_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, name: str
+) -> None:
+    keys = {create_app(str(tmp_path)).config[setting] for _ in range(2)}
+    file = tmp_path / name
     assert keys == {file.read_text()}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    monkeypatch.setenv(setting, "given by the environment, and long enough")
+    assert create_app(str(tmp_path)).config[setting].startswith("given")
 
 
 def test_migrations_go_up_down_and_up_again(
@@ -166,7 +188,7 @@ def test_later_revision_alters_a_table_of_sqlite_without_losing_rows(clone: Path
         (clone / "example_app" / "migrations" / "versions" / "0002.py").write_text(LATER_REVISION)
         assert flask(clone, "db", "upgrade").returncode == 0
         connection.execute("SELECT colour FROM products")
-        assert connection.execute(count).fetchone() == before == (7,)
+        assert connection.execute(count).fetchone() == before == (9,)
 
 
 def test_first_request_finds_a_stocked_shop(client: FlaskClient) -> None:
@@ -181,6 +203,14 @@ def test_first_request_finds_a_stocked_shop(client: FlaskClient) -> None:
     }
     assert products["GIFT-CARD"]["stock"] is None
     assert "TEA-FIRST-FLUSH" not in products
+
+
+def test_index_leads_everywhere(client: FlaskClient, token: dict[str, str]) -> None:
+    links = client.get("/").get_json()
+    answers = {name: client.get(link, headers=token).status_code for name, link in links.items()}
+    only_post = {"register": 405, "sign_in": 405}
+    read = ("products", "cart", "orders", "preview", "openapi")
+    assert answers == {**only_post, **dict.fromkeys(read, 200)}
 
 
 def test_cart_is_filled_changed_and_emptied(client: FlaskClient, token: dict[str, str]) -> None:
@@ -245,17 +275,3 @@ def test_nobody_gets_in_without_being_who_they_say(
     answer = client.get(f"{API}/cart/", headers=token)
     assert answer.status_code == 401
     assert answer.get_json()["error"]
-
-
-def test_checkout_leads_to_the_sandbox_payment(client: FlaskClient, token: dict[str, str]) -> None:
-    client.post(f"{API}/cart/items/", json={"sku": "TASTING", "quantity": 1}, headers=token)
-    address = {"street_address": "123 Main St", "postal_code": 12345, "city": "Anytown"}
-    body = {"action": "checkout", "billing_address": {**address, "country": "Canada"}}
-    checkout = client.post(f"{API}/orders/", json=body, headers=token)
-    assert checkout.status_code == 303
-
-    payment = client.get(checkout.headers["Location"]).get_json()
-    assert payment["sandbox"] is True
-    assert (payment["amount"], payment["currency"]) == ("28.50", "CAD")
-    assert payment["status"] == "awaiting_payment"
-    assert client.get(f"/pay/{uuid4()}/").status_code == 404

@@ -1,8 +1,9 @@
 """The demo's output: requests, answers, carts and orders, for a terminal of 80 columns.
 
-Called by `demo.py`.
+Called by the steps of the demo.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,13 +32,23 @@ def print_exchange(
     console: Console, method: str, path: str, body: Any, answer: requests.Response
 ) -> None:
     """A request, and what it was answered."""
+    print_request(console, method, path, None if body is None else json.dumps(body))
+    print_answer(console, answer)
+    console.print_json(answer.text)
+
+
+def print_request(console: Console, method: str, path: str, body: str | None = None) -> None:
+    """A request; its body is JSON."""
     console.print(f"\n[bold cyan]{method} {escape(path)}")
     if body is not None:
-        console.print_json(data=body)
+        console.print_json(body)
+
+
+def print_answer(console: Console, answer: requests.Response) -> None:
+    """What a request was answered, without the body."""
     console.print(f"[bold yellow]{answer.status_code} {answer.reason}")
     if "Location" in answer.headers:
         console.print(f"Location: {escape(answer.headers['Location'])}")
-    console.print_json(answer.text)
 
 
 def print_cart(console: Console, cart: Mapping[str, Any]) -> None:
@@ -60,7 +71,23 @@ def print_order(console: Console, order: Mapping[str, Any]) -> None:
         )
     )
     console.print(_lines(order["items"]))
+    print_amounts(console, order)
+
+
+def print_amounts(console: Console, order: Mapping[str, Any]) -> None:
+    """Every amount of an order, or of what would be one."""
     console.print(Padding(_amounts(order), INDENT))
+
+
+def print_list(console: Console, orders: list[Mapping[str, Any]]) -> None:
+    """Orders, a line each."""
+    table = Table("Order", "Status", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("Total", justify="right")
+    for order in orders:
+        table.add_row(
+            order["number"], order["status"], f"{order['total_amount']} {order['currency']}"
+        )
+    console.print(table)
 
 
 def _lines(items: list[Mapping[str, Any]]) -> Table:

@@ -1,0 +1,374 @@
+"""GET /openapi.json: that it is valid, says all that there is, and that answers are as it says."""
+
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_jwt_extended import JWTManager
+from flask_sqlalchemy import SQLAlchemy
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import validate
+from sqlalchemy.engine import URL
+from werkzeug.test import TestResponse
+
+from flask_orders import OrdersError, orders_bp
+from flask_orders.errors import IdempotencyKeyInUse
+
+from . import servers
+from .hosts.drivers import DRIVERS
+from .shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .test_setup import make_app
+
+OPENAPI = f"{ORDERS}openapi.json"
+PREVIEW = f"{ORDERS}preview/"
+ORDER = f"{ORDERS}{{order_id}}/"
+
+SAVE = {"action": "save_order", "billing_address": ADDRESS}
+CHECKOUT = {**SAVE, "action": "checkout"}
+
+# In Python only.
+NO_ANSWERS = {"order_not_deliverable", "payment_mismatch"}
+
+
+class Contract:
+    """An app's document, and what it says of an answer; members that it leaves out are faults."""
+
+    def __init__(self, app: Flask) -> None:
+        self.document = body(app.test_client().get(OPENAPI))
+        self.seen: set[str] = set()
+        self._sealed = deepcopy(self.document)
+        for schema in self._sealed["components"]["schemas"].values():
+            schema["additionalProperties"] = False
+
+    def response(self, status: int, method: str, path: str) -> dict[str, Any]:
+        described: dict[str, Any] = self._sealed["paths"][path][method]["responses"][str(status)]
+        return described
+
+    def check(self, answer: TestResponse, method: str, path: str) -> None:
+        described = self.response(answer.status_code, method, path)
+        for name, header in described.get("headers", {}).items():
+            assert name in answer.headers or not header.get("required"), (name, answer.headers)
+        if "content" not in described:
+            assert answer.data == b""
+            return
+        ((kind, media),) = described["content"].items()
+        assert answer.mimetype == kind
+        found = body(answer)
+        schema = media["schema"]
+        self.validator(schema).validate(found)
+        if "properties" in schema:
+            assert found.keys() == schema["properties"].keys()
+        if "code" in found:
+            self.seen.add(found["code"])
+
+    def validator(self, schema: Mapping[str, Any]) -> Any:
+        whole = {**schema, "components": self._sealed["components"]}
+        return OAS31Validator(whole, format_checker=oas31_format_checker)
+
+    def allows(self, request: Any) -> bool:
+        components = self.document["components"]
+        body = {"$ref": "#/components/schemas/CreateOrder", "components": components}
+        return bool(OAS31Validator(body).is_valid(request))
+
+
+@pytest.fixture
+def contract(shop: Shop) -> Contract:
+    return Contract(shop.app)
+
+
+def away() -> TestResponse:
+    """The answer of a shop whose database is away."""
+    shop = make_shop(
+        URL.create("postgresql+psycopg", "nobody", None, "127.0.0.1", 9, "x"), create_tables=False
+    )
+    return shop.post(1, SAVE)
+
+
+def test_it_is_valid(contract: Contract) -> None:
+    assert contract.document["openapi"].startswith("3.1.")
+    validate(contract.document)
+
+
+def test_it_has_every_route(shop: Shop, contract: Contract) -> None:
+    routes = {
+        (rule.rule.replace("<order_id>", "{order_id}"), method.lower())
+        for rule in shop.app.url_map.iter_rules()
+        if rule.endpoint.startswith("orders.")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    described = {
+        (path, method) for path, item in contract.document["paths"].items() for method in item
+    }
+    assert described == routes
+
+
+def test_it_has_every_code(contract: Contract) -> None:
+    codes = [error.code for error in OrdersError.__subclasses__()]
+    schemas = contract.document["components"]["schemas"]
+    assert schemas["Problem"]["properties"]["code"]["enum"] == codes
+    described = set()
+    for item in contract.document["paths"].values():
+        for operation in item.values():
+            for response in operation["responses"].values():
+                problem = response.get("content", {}).get("application/problem+json")
+                if problem:
+                    described |= set(problem["schema"]["allOf"][1]["properties"]["code"]["enum"])
+    assert described == set(codes) - NO_ANSWERS
+
+
+def test_it_alone_needs_no_token(shop: Shop, contract: Contract) -> None:
+    client = shop.app.test_client()
+    for path, item in contract.document["paths"].items():
+        for method, operation in item.items():
+            answer = client.open(path.replace("{order_id}", str(UUID(int=1))), method=method)
+            is_public = operation["security"] == []
+            assert (answer.status_code != 401) == is_public == (path == OPENAPI)
+            assert str(answer.status_code) in operation["responses"]
+
+
+def test_the_successes_are_as_it_says(shop: Shop, contract: Contract) -> None:
+    customer, products = shop.customer(), [shop.product("9.99", shipping=1) for _ in range(2)]
+    shop.offer("10%", products[0])
+    shop.cart(customer, dict.fromkeys(products, 2), shop.voucher("V", "10%"))
+    contract.check(shop.get(customer, PREVIEW), "get", PREVIEW)
+
+    keyed = {**shop.token(customer), "Idempotency-Key": "k"}
+    for _ in range(2):
+        saved = shop.post(customer, SAVE, headers=keyed)
+        contract.check(saved, "post", ORDERS)
+    assert saved.headers["Idempotent-Replayed"] == "true"
+    url = saved.headers["Location"]
+    shop.fill(customer, {products[0]: 1})
+    contract.check(shop.post(customer, CHECKOUT), "post", ORDERS)
+
+    found = shop.get(customer, url)
+    contract.check(found, "get", ORDER)
+    unchanged = shop.get(customer, url, **{"If-None-Match": found.headers["ETag"]})
+    contract.check(unchanged, "get", ORDER)
+    for query in ("", "?limit=1", "?limit=1&offset=1", "?status=paid"):
+        contract.check(shop.get(customer, ORDERS + query), "get", ORDERS)
+    contract.check(shop.send(customer, f"{url}checkout/"), "post", f"{ORDER}checkout/")
+    contract.check(shop.send(customer, f"{url}cancel/"), "post", f"{ORDER}cancel/")
+
+    # An order of nothing has no payment.
+    shop.fill(customer, {shop.product("0.00"): 1})
+    contract.check(shop.post(customer, CHECKOUT), "post", ORDERS)
+    # What is gone leaves null behind.
+    with shop.session() as session:
+        session.execute(sa.delete(shop.models.Product))
+        session.execute(sa.delete(shop.models.Offer))
+    contract.check(shop.get(customer, url), "get", ORDER)
+    contract.check(shop.app.test_client().get(OPENAPI), "get", OPENAPI)
+
+
+def test_what_can_not_be_had_is_as_it_says(shop: Shop, contract: Contract) -> None:
+    customer, gone = shop.customer(), shop.product()
+    old = shop.voucher("OLD", "10%", active=False)
+    shop.cart(customer, {shop.product(): 1, shop.product(active=False): 1, gone: 1}, old)
+    with shop.session() as session:
+        session.delete(session.get_one(shop.models.Product, gone))
+    seen = shop.get(customer, f"{PREVIEW}?expected_total=1")
+    contract.check(seen, "get", PREVIEW)
+    assert body(seen)["changed"]
+    assert body(seen)["voucher_refusal"]
+    assert len(body(seen)["unavailable"]) == 2
+
+
+def test_every_refusal_is_as_it_says(
+    shop: Shop, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, product = shop.customer(), shop.product("10.00", stock=9)
+
+    def post(request: Any = SAVE, **options: Any) -> None:
+        contract.check(shop.post(customer, request, **options), "post", ORDERS)
+
+    def with_key() -> dict[str, str]:
+        return {**shop.token(customer), "Idempotency-Key": "k"}
+
+    post({**SAVE, "billing_address": {**ADDRESS, "country": "CA"}, "price": 1})
+    post()
+    shop.cart(customer, {product: 1})
+    post({"action": "save_order"})
+    post({**SAVE, "expected_total": "9.99"})
+    post(data=b"x" * 20_000, content_type="application/json")
+    post(data=b"x", content_type="text/plain")
+    with monkeypatch.context() as patch:
+        patch.setitem(shop.app.config, "ORDERS_PAYMENT_ENDPOINT", None)
+        post(CHECKOUT)
+    post(headers=with_key())
+    post(CHECKOUT, headers=with_key())
+    shop.fill(customer, {product: 99})
+    post()
+    other = shop.customer()
+    shop.cart(other, {product: 1}, shop.voucher("OLD", "10%", active=False))
+    contract.check(shop.post(other, SAVE), "post", ORDERS)
+
+    url = body(shop.get(customer, ORDERS))["results"][0]["url"]
+    with shop.service() as orders:
+        orders.mark_paid(UUID(url.split("/")[-2]), "ref-1", Decimal(10))
+    for call in ("checkout/", "cancel/"):
+        contract.check(shop.send(customer, url + call), "post", ORDER + call)
+        contract.check(shop.send(other, url + call), "post", ORDER + call)
+    contract.check(shop.get(other, url), "get", ORDER)
+    contract.check(shop.get(other, f"{ORDERS}?limit=0"), "get", ORDERS)
+    contract.check(shop.get(other, f"{PREVIEW}?expected_total=x"), "get", PREVIEW)
+    contract.check(away(), "post", ORDERS)
+    in_use = contract.response(409, "post", ORDERS)
+    schema = in_use["content"]["application/problem+json"]["schema"]
+    contract.validator(schema).validate(IdempotencyKeyInUse().problem())
+
+    codes = {error.code for error in OrdersError.__subclasses__()}
+    assert contract.seen == codes - NO_ANSWERS - {"idempotency_key_in_use"}
+
+
+@pytest.mark.parametrize("name", list(DRIVERS))
+def test_it_holds_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+    """Whatever its keys are, and whoever makes its prices."""
+    with servers.fresh_database(server_url) as url:
+        host = DRIVERS[name](url)
+        host.create_all()
+        contract = Contract(host.app)
+        validate(contract.document)
+        buyer = host.customer()
+        had, withdrawn = host.product(), host.product()
+        host.put(buyer, had)
+        contract.check(host.request("GET", PREVIEW, buyer), "get", PREVIEW)
+        contract.check(made := host.order(buyer), "post", ORDERS)
+        order = host.request("GET", made.headers["Location"], buyer)
+        contract.check(order, "get", ORDER)
+        contract.check(host.request("GET", ORDERS, buyer), "get", ORDERS)
+        host.put(buyer, withdrawn)
+        host.withdraw(withdrawn)
+        contract.check(host.request("GET", PREVIEW, buyer), "get", PREVIEW)
+        contract.check(host.order(buyer), "post", ORDERS)
+        assert contract.seen == {"item_unavailable"}
+        host.close()
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**SAVE, "billing_address": {**ADDRESS, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_allowed"),
+    [
+        (SAVE, True),
+        ({"action": "checkout"}, True),
+        ({"action": "checkout", "billing_address": None, "expected_total": None}, True),
+        ({**SAVE, "expected_total": "10.00"}, True),
+        ({**SAVE, "expected_total": 10}, True),
+        (changed(postal_code="K1A 0B1"), True),
+        (changed(state=""), True),
+        ({"action": "buy"}, False),
+        ({}, False),
+        ({**SAVE, "price": "1"}, False),
+        ({**SAVE, "expected_total": "1e3"}, False),
+        ({**SAVE, "expected_total": "10.00000"}, False),
+        ({**SAVE, "expected_total": -1}, False),
+        ({**SAVE, "expected_total": 9.99}, False),
+        (changed(postal_code=-1), False),
+        (changed(postal_code=1.5), False),
+        (changed(street_address=""), False),
+        (changed(city="x" * 256), False),
+        (changed(phone="1"), False),
+        ({**SAVE, "billing_address": {"city": "Anytown"}}, False),
+    ],
+)
+def test_it_allows_the_requests_that_are_taken(
+    shop: Shop, contract: Contract, request_: dict[str, Any], is_allowed: bool
+) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product("5.00"): 1})
+    shop.post(customer, SAVE)
+    shop.fill(customer, {shop.product("5.00"): 1})
+    assert (shop.post(customer, request_).status_code in (201, 303)) == is_allowed
+    assert contract.allows(request_) == is_allowed
+
+
+def test_an_answer_may_get_new_members(contract: Contract) -> None:
+    schemas = contract.document["components"]["schemas"]
+    closed = {name for name, schema in schemas.items() if "additionalProperties" in schema}
+    assert closed == {"BillingAddress", "CreateOrder"}
+
+
+def test_the_parameters_of_the_list(contract: Contract) -> None:
+    described = {
+        parameter["name"]: parameter["schema"]
+        for parameter in contract.document["paths"][ORDERS]["get"]["parameters"]
+    }
+    number = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+    statuses = ["awaiting_payment", "paid", "delivered", "cancelled"]
+    assert described == {
+        "status": {"type": "string", "enum": statuses},
+        "limit": {**number, "default": 20},
+        "offset": {**number, "default": 0, "minimum": 0},
+        "until": number,
+    }
+
+
+BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+COOKIE = {"type": "apiKey", "in": "cookie", "name": "access_token_cookie"}
+CSRF = {"type": "apiKey", "in": "header", "name": "X-CSRF-TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("config", "schemes", "to_read", "to_write"),
+    [
+        ({}, {"header": BEARER}, [{"header": []}], [{"header": []}]),
+        (
+            {"JWT_TOKEN_LOCATION": ["headers", "cookies"]},
+            {"header": BEARER, "cookie": COOKIE, "csrf": CSRF},
+            [{"header": []}, {"cookie": []}],
+            [{"header": []}, {"cookie": [], "csrf": []}],
+        ),
+        (
+            {"JWT_TOKEN_LOCATION": "cookies", "JWT_COOKIE_CSRF_PROTECT": False},
+            {"cookie": COOKIE},
+            [{"cookie": []}],
+            [{"cookie": []}],
+        ),
+        (
+            {"JWT_HEADER_NAME": "X-Token", "JWT_HEADER_TYPE": ""},
+            {"header": {"type": "apiKey", "in": "header", "name": "X-Token"}},
+            [{"header": []}],
+            [{"header": []}],
+        ),
+    ],
+)
+def test_a_token_is_sent_as_the_host_has_it(
+    config: dict[str, Any], schemes: Any, to_read: Any, to_write: Any
+) -> None:
+    app, _ = make_app("sqlite://", **config)
+    document = body(app.test_client().get(OPENAPI))
+    validate(document)
+    assert document["components"]["securitySchemes"] == schemes
+    assert document["paths"][ORDERS]["get"]["security"] == to_read
+    assert document["paths"][ORDERS]["post"]["security"] == to_write
+
+
+def test_the_paths_are_where_the_host_has_put_them() -> None:
+    app, db = Flask("elsewhere"), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
+    JWTManager(app)
+    db.init_app(app)
+    app.register_blueprint(orders_bp, url_prefix="/shop/orders")
+    get: Callable[..., TestResponse] = app.test_client().get
+    paths = body(get("/shop/orders/openapi.json"))["paths"]
+    assert {"/shop/orders/", "/shop/orders/{order_id}/cancel/"} <= paths.keys()
+    mounted = body(get("/shop/orders/openapi.json", base_url="http://localhost/eu"))["paths"]
+    assert mounted.keys() == {f"/eu{path}" for path in paths}
+
+
+def test_without_apispec_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, _ = make_app("sqlite://")
+    monkeypatch.setitem(sys.modules, "apispec", None)
+    assert app.test_client().get(OPENAPI).status_code == 500
+    assert 'pip install "flask_orders[openapi]"' in caplog.text

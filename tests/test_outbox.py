@@ -1,0 +1,713 @@
+"""The outbox: what is written into it, and what relays make of it, whatever happens to them.
+
+`flask --app "tests.test_outbox:relaying_app(...)" orders relay` is the process that is killed here.
+ORDERS_TEST_LONG kills thirty of them, and relays more events at once; otherwise it is two.
+"""
+
+import itertools
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from flask import Flask
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.engine import URL, make_url
+
+from flask_orders import BillingAddress, current_orders, outbox_event
+from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
+from flask_orders.testing import InjectedFault, at_once, fault
+from flask_orders.transaction import in_transaction
+
+from . import servers
+from .shops import ADDRESS, Shop, make_shop
+
+LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
+ROUNDS = 10 if LONG else 1
+KILLED_TOGETHER = 3 if LONG else 2
+ORDERS_AT_ONCE = 100 if LONG else 8
+MOST_STATEMENTS = 40
+
+# What must not be in an event.
+PERSONAL = [str(value) for value in ADDRESS.values() if value != "CA"] + ["@example.com"]
+
+Event = dict[str, Any]
+# What a receiver was given: an order, and what has happened to it.
+Heard = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def url(server_url: URL) -> Iterator[URL]:
+    with servers.fresh_database(server_url) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def module_shop(url: URL) -> Iterator[Shop]:
+    shop = make_shop(url, ORDERS_OUTBOX=True)
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def shop(module_shop: Shop) -> Shop:
+    """A shop with an outbox, and nothing in it."""
+    module_shop.clear()
+    return module_shop
+
+
+def test_it_is_off_by_default(database: URL) -> None:
+    shop = make_shop(database)
+    place(shop)
+    assert outbox(shop) == []
+    shop.close()
+
+
+def test_every_event_is_kept_as_a_cloud_event(shop: Shop) -> None:
+    delivered, cancelled = place(shop), place(shop)
+    pay(shop, delivered, "ref-1")
+    with shop.service() as orders:
+        orders.deliver(delivered)
+        orders.cancel(cancelled)
+    pay(shop, cancelled, "ref-2")
+
+    events = outbox(shop)
+    assert [(UUID(event["subject"]), event["type"]) for event in events] == [
+        (delivered, "flask-orders.order-placed"),
+        (cancelled, "flask-orders.order-placed"),
+        (delivered, "flask-orders.order-paid"),
+        (delivered, "flask-orders.order-delivered"),
+        (cancelled, "flask-orders.order-cancelled"),
+        (cancelled, "flask-orders.payment-unexpected"),
+    ]
+    for event, row in zip(events, shop.rows("order_outbox"), strict=True):
+        assert_is_cloud_event(event)
+        assert event["id"] == str(row["event_id"])
+        assert event["type"] == row["type"]
+        assert not [value for value in PERSONAL if value in row["body"]]
+    order = next(row for row in shop.rows("orders") if row["id"] == cancelled)
+    assert events[-1]["data"] == {
+        "order": {
+            "id": str(cancelled),
+            "number": order["number"],
+            "status": "cancelled",
+            "currency": "USD",
+            "total_amount": "10.00",
+            "customer": {"id": order["customer_id"]},
+        },
+        "payment": {"reference": "ref-2", "amount": "10.00"},
+    }
+
+
+def test_an_order_of_nothing_is_placed_and_paid(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product("0.00"): 1})
+    shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+    told = [(kind_of(event), event["data"]["order"]["status"]) for event in outbox(shop)]
+    assert told == [("order-placed", "awaiting_payment"), ("order-paid", "paid")]
+
+
+def test_a_conversion_that_fails_leaves_no_event(shop: Shop) -> None:
+    for at in range(1, MOST_STATEMENTS):
+        shop.clear()
+        customer = shop.customer()
+        shop.cart(customer, {shop.product(): 1})
+        with fault(shop.engine, at) as sent:
+            answer = shop.post(customer)
+        if len(sent) < at:
+            assert at > 10, sent
+            return
+        assert answer.status_code in (201, 500)
+        assert len(outbox(shop)) == len(shop.rows("orders")) == (answer.status_code == 201), at
+    raise AssertionError("a request sends more statements than this test can count")
+
+
+def test_what_the_host_rolls_back_leaves_no_event(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with shop.app.app_context():
+        session = shop.db.session
+        address = BillingAddress("123 Main St", "12345", "Anytown", "", "CA")
+        current_orders.convert(customer, billing_address=address)
+        session.rollback()
+        assert outbox(shop) == []
+        made = current_orders.convert(customer, billing_address=address)
+        with session.begin_nested() as savepoint:
+            current_orders.cancel(made.id)
+            savepoint.rollback()
+        session.commit()
+    assert [kind_of(event) for event in outbox(shop)] == ["order-placed"]
+
+
+def test_a_relay_delivers_in_order_and_forgets(shop: Shop) -> None:
+    order_ids = live(shop, 3)
+    with heard() as told:
+        assert relay(shop) == "9 events delivered.\n"
+        assert relay(shop) == "0 events delivered.\n"
+    assert_complete(told, order_ids)
+    assert len(told) == 9
+    assert outbox(shop) == []
+
+
+def test_what_is_delivered_is_what_was_kept(shop: Shop) -> None:
+    live(shop, 1)
+    kept, delivered = outbox(shop), []
+
+    def receive(app: Flask, event: Event) -> None:
+        assert app is shop.app
+        delivered.append(event)
+
+    with outbox_event.connected_to(receive):
+        relay(shop)
+    assert delivered == kept
+
+
+def test_without_receivers_it_says_what_to_do(shop: Shop) -> None:
+    live(shop, 1)
+    result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
+    assert result.exit_code == 1
+    assert "connect a function to flask_orders.outbox_event" in result.output
+    assert len(outbox(shop)) == 3
+
+
+def test_a_receiver_that_raises_is_given_the_event_again(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing, other = live(shop, 1)[0], live(shop, 1)[0]
+    tries: list[datetime] = []
+
+    def refuse(event: Event) -> None:
+        if event["subject"] == str(failing) and len(tries) < 5:
+            tries.append(datetime.now(UTC))
+            raise RuntimeError(" ".join(PERSONAL))
+
+    with caplog.at_level(logging.DEBUG), frozen() as clock, heard(refuse) as told:
+        assert relay(shop) == "3 events delivered.\n"
+        # The later events of that order have waited.
+        assert told == [(str(other), kind) for kind in KINDS]
+        for pause in (2, 4, 8, 16):
+            clock.shift(pause - 1)
+            assert relay(shop) == "0 events delivered.\n"
+            clock.shift(1)
+            assert relay(shop) == "0 events delivered.\n"
+        clock.shift(32)
+        assert relay(shop) == "3 events delivered.\n"
+
+    pauses = [(later - one).total_seconds() for one, later in itertools.pairwise(tries)]
+    assert pauses == [2, 4, 8, 16]
+    assert told[3:] == [(str(failing), kind) for kind in KINDS]
+    assert outbox(shop) == []
+    assert caplog.text.count("was not delivered") == 5
+    assert "attempt 5: RuntimeError" in caplog.text
+    assert not [value for value in PERSONAL if value in caplog.text]
+
+
+def test_no_pause_is_longer_than_an_hour(shop: Shop) -> None:
+    place(shop)
+    with frozen() as clock, heard(fail):
+        update_outbox(shop, attempts=10_000)
+        relay(shop)
+        (row,) = shop.rows("order_outbox")
+        assert row["due"] == datetime.now(UTC) + timedelta(seconds=LONGEST_PAUSE)
+        clock.shift(LONGEST_PAUSE)
+        relay(shop)
+        assert shop.rows("order_outbox")[0]["attempts"] == 10_002
+
+
+def test_events_that_fail_do_not_hold_others_up(shop: Shop) -> None:
+    """However many they are: what was tried least lately comes first."""
+    failing = {str(key) for key in live(shop, 5)}
+    last = live(shop, 1)
+
+    def refuse(event: Event) -> None:
+        if event["subject"] in failing:
+            raise RuntimeError
+
+    with heard(refuse) as told:
+        assert relay(shop) == "3 events delivered.\n"
+    assert_complete(told, last)
+
+
+def test_later_events_of_a_failing_order_are_not_looked_at_meanwhile(shop: Shop) -> None:
+    live(shop, 1)
+    with frozen(), heard(fail):
+        relay(shop)
+        assert {row["due"] for row in shop.rows("order_outbox")} == {
+            datetime.now(UTC) + timedelta(seconds=2)
+        }
+
+
+def test_a_receiver_that_commits(shop: Shop) -> None:
+    live(shop, 2)
+    with heard(lambda event: write(shop, event, commit=True)):
+        assert relay(shop) == "6 events delivered.\n"
+    assert len(written(shop)) == 6
+
+
+def test_a_receiver_that_forgets_to_commit(shop: Shop) -> None:
+    live(shop, 2)
+    with heard(lambda event: write(shop, event, commit=False)):
+        assert relay(shop) == "6 events delivered.\n"
+    assert written(shop) == []
+    assert outbox(shop) == []
+
+
+def test_what_a_receiver_that_raises_has_written_is_rolled_back(shop: Shop) -> None:
+    place(shop)
+
+    def write_and_fail(event: Event) -> None:
+        write(shop, event, commit=False)
+        raise RuntimeError
+
+    with heard(write_and_fail):
+        assert relay(shop) == "0 events delivered.\n"
+    assert written(shop) == []
+    assert len(outbox(shop)) == 1
+
+
+def test_an_event_waits_for_its_relay_unclaimed(shop: Shop) -> None:
+    """A slow receiver does not use up the time of the events behind."""
+    order_ids = [place(shop) for _ in range(4)]
+    others: Heard = []
+
+    with frozen() as clock:
+
+        def be_slow(_event: Event) -> None:
+            clock.shift(CLAIM * 2 / 3)
+            if len(told) == 1:
+                relay_from(shop, lambda event: others.append(told_of(event)))
+
+        with heard(be_slow) as told:
+            relay(shop)
+
+    assert Counter(told + others) == Counter((str(key), "order-placed") for key in order_ids)
+    assert len(others) == 2
+
+
+def test_a_relay_that_was_too_slow_forgets_nothing_but_its_event(shop: Shop) -> None:
+    """On SQLite the next event may have the id of the one that somebody else has delivered."""
+    slow, others = place(shop), list[tuple[str, str]]()
+    made: list[UUID] = []
+
+    def be_slow(_event: Event) -> None:
+        if not made:
+            update_outbox(shop, due=datetime.now(UTC))
+            relay_from(shop, lambda event: others.append(told_of(event)))
+            made.append(place(shop))
+
+    with heard(be_slow) as told:
+        relay(shop)
+    assert others == [(str(slow), "order-placed")]
+    assert told == [(str(slow), "order-placed"), (str(made[0]), "order-placed")]
+
+
+def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: Shop) -> None:
+    place(shop)
+
+    with frozen() as clock:
+
+        def be_slow_and_fail(_event: Event) -> None:
+            clock.shift(CLAIM)
+            with shop.app.app_context():
+                assert committed(Outbox(shop.db.session, shop.models).claim) is not None
+            raise RuntimeError
+
+        with heard(be_slow_and_fail):
+            relay(shop)
+        (row,) = shop.rows("order_outbox")
+        assert row["due"] == datetime.now(UTC) + timedelta(seconds=CLAIM)
+
+
+def test_several_relays_at_once(shop: Shop) -> None:
+    """Four of them, while orders are placed and paid."""
+    told: Heard = []
+    orders: list[UUID] = []
+    working = threading.Event()
+    working.set()
+
+    def be_customers() -> None:
+        try:
+            for _ in range(ORDERS_AT_ONCE):
+                orders.extend(live(shop, 1))
+        finally:
+            working.clear()
+
+    def relay_meanwhile() -> None:
+        while working.is_set():
+            relay_from(shop, lambda event: told.append(told_of(event)))
+            time.sleep(0.001)
+        relay_from(shop, lambda event: told.append(told_of(event)))
+
+    at_once(be_customers, *[relay_meanwhile] * 4)
+    assert_complete(told, orders)
+    assert len(told) == 3 * ORDERS_AT_ONCE
+    assert outbox(shop) == []
+
+
+def test_several_processes_at_once(shop: Shop, url: URL, tmp_path: Path) -> None:
+    """And when there is nothing left to do, they end as soon as they are asked to."""
+    orders = live(shop, ORDERS_AT_ONCE)
+    with ExitStack() as stack:
+        relays = [stack.enter_context(relaying(url, tmp_path)) for _ in range(3)]
+        while len({pid for pid, *_ in notes(tmp_path)}) < len(relays):
+            orders += live(shop, 1)
+        wait_until(lambda: outbox(shop) == [], relays)
+        for process in relays:
+            process.send_signal(signal.SIGINT)
+        outputs = [process.communicate(timeout=10)[0] for process in relays]
+    assert [process.returncode for process in relays] == [0, 0, 0]
+    told = received(tmp_path)
+    assert_complete(told, orders)
+    assert len(told) == 3 * len(orders)
+    assert sum(int(output.split()[0]) for output in outputs) == len(told)
+
+
+def test_a_killed_relay_loses_nothing(
+    shop: Shop, url: URL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders: list[UUID] = []
+    working = threading.Event()
+    working.set()
+
+    def be_customers() -> None:
+        while working.is_set():
+            orders.extend(live(shop, 1))
+            time.sleep(0.02)
+
+    def kill_relays() -> None:
+        try:
+            with relaying(url, tmp_path):
+                for _ in range(ROUNDS):
+                    kill_some()
+        finally:
+            working.clear()
+
+    def kill_some() -> None:
+        with ExitStack() as stack:
+            for victim in [
+                stack.enter_context(relaying(url, tmp_path)) for _ in range(KILLED_TOGETHER)
+            ]:
+                wait_until_received_by(victim, tmp_path)
+                time.sleep(random.uniform(0.0, 0.2))
+                victim.kill()
+
+    at_once(be_customers, kill_relays)
+    left = len(outbox(shop))
+    # As if the time of what the killed ones had claimed were up.
+    update_outbox(shop, due=datetime.now(UTC))
+    with relaying(url, tmp_path, "--once") as last:
+        assert last.wait(60) == 0
+
+    told = received(tmp_path)
+    assert_complete(told, orders)
+    doubled, kills = len(told) - len(set(told)), ROUNDS * KILLED_TOGETHER + 1
+    assert doubled <= kills
+    assert outbox(shop) == []
+    with capsys.disabled():
+        name = shop.engine.dialect.name
+        print(f"\n{name}: {kills} kills, {len(told)} deliveries, {doubled} doubled, {left} left")
+
+
+def test_a_relay_that_is_asked_to_stop_finishes_its_event(
+    shop: Shop, url: URL, tmp_path: Path
+) -> None:
+    live(shop, 1)
+    with relaying(url, tmp_path, pause=0.3) as process:
+        wait_until_received_by(process, tmp_path)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    assert (process.returncode, output) == (0, "1 events delivered.\n")
+    assert len(received(tmp_path)) == 1
+    # Nobody has to wait for the time of a claim to be up.
+    assert [(kind_of_row(row), row["attempts"]) for row in shop.rows("order_outbox")] == [
+        ("order-paid", 0),
+        ("order-delivered", 0),
+    ]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["exception", "cut"])
+def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bool) -> None:
+    if cut and shop.engine.dialect.name == "sqlite":
+        pytest.skip("a file can't be cut off")
+    for at in range(1, MOST_STATEMENTS):
+        shop.clear()
+        order = place(shop)
+        pay(shop, order, "ref-1")
+        with heard() as told:
+            with fault(shop.engine, at, cut=cut) as sent:
+                result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
+            if cut:
+                assert result.exit_code == 0, (at, result.output)
+            elif len(sent) >= at:
+                assert isinstance(result.exception, InjectedFault), at
+            update_outbox(shop, due=datetime.now(UTC))
+            relay(shop)
+        assert_complete(told, [order], KINDS[:2])
+        assert len(told) <= 3, at
+        assert outbox(shop) == []
+        if len(sent) < at:
+            return
+    raise AssertionError("a relay sends more statements than this test can count")
+
+
+def test_a_relay_waits_for_a_database_that_is_away(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("a file is not away")
+    orders = [place(shop), place(shop)]
+
+    def lose_the_database_first(_event: Event) -> None:
+        if not told:
+            stack.enter_context(unreachable(shop.engine, times=1))
+        else:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with ExitStack() as stack, heard(lose_the_database_first) as told:
+        result = shop.app.test_cli_runner().invoke(args=["orders", "relay"])
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("The database is away.") == 1
+    assert_complete(told, orders, kinds=("order-placed",))
+    # Nobody could note that the first one was delivered.
+    assert [UUID(event["subject"]) for event in outbox(shop)] == orders[:1]
+
+
+KINDS = ("order-placed", "order-paid", "order-delivered")
+
+
+def place(shop: Shop) -> UUID:
+    """Make an order of 10.00; its key."""
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    return UUID(shop.post(customer).headers["Location"].split("/")[-2])
+
+
+def pay(shop: Shop, order_id: UUID, reference: str) -> None:
+    with shop.service() as orders:
+        orders.mark_paid(order_id, reference, Decimal("10.00"))
+
+
+def live(shop: Shop, count: int) -> list[UUID]:
+    """Make orders and let them take every step, three events each; their keys."""
+    made = [place(shop) for _ in range(count)]
+    for order_id in made:
+        pay(shop, order_id, f"ref-{order_id}")
+        with shop.service() as orders:
+            orders.deliver(order_id)
+    return made
+
+
+def outbox(shop: Shop) -> list[Event]:
+    return [json.loads(row["body"]) for row in shop.rows("order_outbox")]
+
+
+def update_outbox(shop: Shop, **values: Any) -> None:
+    with shop.session() as session:
+        session.execute(sa.update(shop.models.OutboxEvent).values(values))
+
+
+def kind_of(event: Event) -> str:
+    return str(event["type"]).removeprefix("flask-orders.")
+
+
+def kind_of_row(row: dict[str, Any]) -> str:
+    return kind_of(json.loads(row["body"]))
+
+
+def told_of(event: Event) -> tuple[str, str]:
+    return event["subject"], kind_of(event)
+
+
+@contextmanager
+def heard(do: Callable[[Event], None] | None = None) -> Iterator[Heard]:
+    """What is delivered meanwhile, to a receiver that does something first."""
+    told: Heard = []
+
+    def receive(_app: Flask, event: Event) -> None:
+        if do is not None:
+            do(event)
+        told.append(told_of(event))
+
+    with outbox_event.connected_to(receive):
+        yield told
+
+
+def fail(_event: Event) -> None:
+    raise RuntimeError
+
+
+def relay(shop: Shop) -> str:
+    """`flask orders relay --once`; what it says."""
+    result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+def relay_from(shop: Shop, deliver: Callable[[Event], None]) -> None:
+    """The same, from any thread, and to one receiver."""
+    with shop.app.app_context():
+        session = shop.db.session
+        while deliver_next(session, committed, Outbox(session, shop.models), deliver):
+            pass
+
+
+def committed(work: Callable[[], Any]) -> Any:
+    orders = current_orders
+    return in_transaction(
+        orders.session,
+        lambda: None,
+        lambda _first, _latest: work(),
+        mapper=orders.models.Order,
+        attempts=orders.settings.retries,
+    )
+
+
+def write(shop: Shop, event: Event, *, commit: bool) -> None:
+    """Write a row through the host's session, as a receiver may."""
+    assert shop.models.Customer is not None
+    shop.db.session.add(shop.models.Customer(email=event["id"]))
+    shop.db.session.flush()
+    if commit:
+        shop.db.session.commit()
+
+
+def written(shop: Shop) -> list[str]:
+    emails = [row["email"] for row in shop.rows("customers")]
+    return [email for email in emails if "@" not in email]
+
+
+@contextmanager
+def frozen() -> Iterator[time_machine.Traveller]:
+    """Time stands still until it is moved, at a whole second, which is what databases keep."""
+    now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    with time_machine.travel(now, tick=False) as clock:
+        yield clock
+
+
+@contextmanager
+def unreachable(engine: sa.Engine, times: int) -> Iterator[None]:
+    """Cut all connections, and send the next ones to where nobody listens."""
+    left = [engine.dialect.name] * times
+
+    def misdirect(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
+        if left:
+            is_mariadb = left.pop() != "postgresql"
+            parameters |= {"port": 1} if is_mariadb else {"host": "127.0.0.1", "port": 1}
+
+    engine.dispose()
+    sqlalchemy_event.listen(engine, "do_connect", misdirect)
+    try:
+        yield
+    finally:
+        sqlalchemy_event.remove(engine, "do_connect", misdirect)
+
+
+def assert_complete(told: Heard, orders: list[UUID], kinds: tuple[str, ...] = KINDS) -> None:
+    """Nothing is missing, and what each order was first told of is in order."""
+    first: dict[str, list[str]] = {str(key): [] for key in orders}
+    for order_id, kind in told:
+        if kind not in first[order_id]:
+            first[order_id].append(kind)
+    assert {order_id: tuple(found) for order_id, found in first.items()} == dict.fromkeys(
+        first, kinds
+    )
+
+
+def assert_is_cloud_event(event: Event) -> None:
+    """CloudEvents 1.0.2, sections 3.1 and 3.2 of the specification, and its JSON format."""
+    assert event.keys() == {
+        *("specversion", "id", "source", "type"),
+        *("subject", "time", "datacontenttype", "data"),
+    }
+    texts = {name: value for name, value in event.items() if name != "data"}
+    assert all(isinstance(value, str) and value for value in texts.values())
+    assert event["specversion"] == "1.0"
+    assert UUID(event["id"])
+    assert event["source"].startswith("urn:")
+    assert event["datacontenttype"] == "application/json"
+    moment = datetime.strptime(event["time"], "%Y-%m-%dT%H:%M:%S%z")
+    assert abs(moment - datetime.now(UTC)) < timedelta(minutes=1)
+    assert isinstance(event["data"], dict)
+
+
+@dataclass
+class Notes:
+    """A receiver in a process of its own, which leaves a line for each event in a file."""
+
+    path: str
+    pause: float
+    file: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def __call__(self, _app: Flask, event: Event) -> None:
+        order_id, kind = told_of(event)
+        os.write(self.file, f"{os.getpid()} {order_id} {kind}\n".encode())
+        time.sleep(self.pause)
+
+
+def relaying_app(url: str, path: str, pause: float) -> Flask:
+    """The app of a relay that is a process; called by the `flask` command."""
+    shop = make_shop(make_url(url), create_tables=False)
+    outbox_event.connect(Notes(path, pause), weak=False)
+    return shop.app
+
+
+@contextmanager
+def relaying(
+    url: URL, folder: Path, *options: str, pause: float = 0.005
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that relays, and is killed in the end."""
+    arguments = (url.render_as_string(hide_password=False), str(folder / "notes"), pause)
+    app = f"{__name__}:relaying_app{arguments!r}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", app, "orders", "relay", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def notes(folder: Path) -> list[list[str]]:
+    path = folder / "notes"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def received(folder: Path) -> Heard:
+    return [(order_id, kind) for _, order_id, kind in notes(folder)]
+
+
+def wait_until_received_by(process: subprocess.Popen[str], folder: Path) -> None:
+    wait_until(lambda: any(int(pid) == process.pid for pid, *_ in notes(folder)), [process])
+
+
+def wait_until(is_true: Callable[[], bool], relays: list[subprocess.Popen[str]]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in relays] == [None] * len(relays)
+        time.sleep(0.01)
