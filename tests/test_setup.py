@@ -273,6 +273,14 @@ def test_every_public_name_is_in_the_readme() -> None:
     assert [name for name in flask_orders.__all__ if not re.search(rf"\b{name}\b", readme)] == []
 
 
+def test_every_attack_has_a_test_that_is_there() -> None:
+    root = PACKAGE.parent
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "ATTACKS.md").read_text())
+    assert len(named) >= 40
+    for file, name in named:
+        assert f"def {name}(" in (root / "tests" / file).read_text(), f"{file}::{name}"
+
+
 def test_an_app_without_a_jwt_manager_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
     app, db = Flask("no-jwt"), SQLAlchemy()
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
