@@ -20,6 +20,7 @@ from example_app import create_app
 from example_app.models import Cart, Customer, Order, Product, db
 from example_app.signatures import HEADER, sign
 from flask_orders import isolation, sqlite
+from flask_orders.testing import fault
 
 from .servers import fresh_database
 from .shops import ADDRESS
@@ -28,6 +29,14 @@ API = "/api/v1/i"
 CALLBACK = "/payments/callback/"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 TOTAL = "17.10"
+
+# By what a transaction begins that is going to change an order.
+OF_A_STEP = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SET LOCAL lock_timeout",
+    "mysql": "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+}
+
 NAME = "A <b>small</b> book of 'tea' & more"
 
 
@@ -136,7 +145,7 @@ def test_callback_that_is_not_of_now_is_refused(checkout: Checkout, age: int) ->
         lambda right: "nonsense \xff",
         lambda right: right.upper(),
         lambda right: right[:-1],
-        lambda right: right.replace("t=1", "t=2"),
+        lambda right: f"t={int(time.time()) + 1},{right.split(',')[1]}",
         lambda right: right + "\u0660",
         lambda right: right.split(",")[0],
         lambda right: sign(b"{}", "another key", time.time()),
@@ -274,6 +283,14 @@ def test_button_does_what_it_says(
     assert f"answered {answers}" in text_of(page)
     assert f"status is now {outcome[0].replace('_', ' ')}" in text_of(page)
     assert checkout.outcome() == outcome
+
+
+def test_callback_of_a_button_is_a_transaction_of_its_own(app: Flask, checkout: Checkout) -> None:
+    with app.app_context():
+        engine = db.engine
+    with fault(engine, at=0) as sent:
+        assert checkout.client.post(checkout.page, data={"way": "once"}).status_code == 303
+    assert any(OF_A_STEP[engine.dialect.name] in statement for statement in sent), sent
 
 
 def test_order_that_is_paid_again_is_to_be_refunded_once(checkout: Checkout) -> None:
