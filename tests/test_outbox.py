@@ -28,7 +28,6 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 from flask import Flask
-from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import URL, make_url
 
 from flask_orders import BillingAddress, current_orders, outbox_event
@@ -604,24 +603,6 @@ def frozen() -> "Iterator[time_machine.Traveller]":
     now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
     with time_machine.travel(now, tick=False) as clock:
         yield clock
-
-
-@contextmanager
-def unreachable(engine: sa.Engine, times: int) -> Iterator[None]:
-    """Cut all connections, and send the next ones to where nobody listens."""
-    left = [engine.dialect.name] * times
-
-    def misdirect(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
-        if left:
-            is_mariadb = left.pop() != "postgresql"
-            parameters |= {"port": 1} if is_mariadb else {"host": "127.0.0.1", "port": 1}
-
-    engine.dispose()
-    sqlalchemy_event.listen(engine, "do_connect", misdirect)
-    try:
-        yield
-    finally:
-        sqlalchemy_event.remove(engine, "do_connect", misdirect)
 
 
 def assert_complete(told: Heard, orders: list[UUID], kinds: tuple[str, ...] = KINDS) -> None:
