@@ -1,0 +1,56 @@
+"""`python -m benchmarks`: measures what an order costs, and prints it, ratios first.
+
+Everything runs on a PostgreSQL of its own, which is removed afterwards.
+"""
+
+import time
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from sqlalchemy.engine import URL
+
+from tests.servers import server
+
+from . import growth, items, load, oscar, profiled
+from .report import QUICK, Part, Sizes, summary
+
+PARTS: dict[str, Callable[[URL, Sizes], Part]] = {
+    "items": items.measure,
+    "oscar": oscar.compare,
+    "gunicorn": load.measure,
+    "growth": growth.measure,
+    "profile": profiled.measure,
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--quick", is_flag=True, help="Small sizes: to see that it works.")
+def main(names: tuple[str, ...], *, quick: bool) -> None:
+    """Measure what an order costs: all of it, or the parts that are named.
+
+    \b
+    items     by the number of items, beside a bare Flask view and hand-written SQL
+    oscar     beside django-oscar, which is installed at first use; draws benchmarks/cost.svg
+    gunicorn  under load: two workers, eight clients; everybody wants one voucher, one product
+    growth    with ten and with a million orders in the tables; EXPLAIN
+    profile   where the time goes
+    """
+    errors = Console(stderr=True)
+    console = Console(width=None if errors.is_terminal else 110)
+    parts = []
+    with server("postgresql") as url:
+        for name in names or PARTS:
+            started = time.monotonic()
+            with errors.status(f"{name} ..."):
+                parts.append(PARTS[name](url, QUICK if quick else Sizes()))
+            errors.print(f"{name}: {time.monotonic() - started:.0f} s")
+    ratios = [ratio for part in parts for ratio in part.ratios]
+    for table in (summary(ratios), *(table for part in parts for table in part.tables)):
+        console.print(table)
+        console.print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""A bare Flask view that sends the library's statements through SQLAlchemy Core; a yardstick.
+
+No JWT, no marshmallow, no ORM, no retries, no second look at anything. One transaction, without
+savepoints, which only whoever catches an error inside it needs.
+"""
+
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import Flask, request
+from sqlalchemy import case, delete, exists, func, insert, or_, select, update
+
+from .arithmetic import Line, priced
+from .contenders import Contender
+from .stage import Purchase, Stage, columns_of, reflected
+
+
+def bare(stage: Stage) -> Contender:
+    """POST the purchase to the view."""
+    engine = sa.create_engine(stage.url)
+    client = _app(engine).test_client()
+
+    def place(purchase: Purchase) -> tuple[float, UUID]:
+        body = {"customer_id": purchase.customer_id, "address": purchase.address}
+        started = perf_counter()
+        answer = client.post("/orders/", json=body)
+        seconds = perf_counter() - started
+        if answer.status_code != 201:
+            raise RuntimeError(answer.text)
+        return seconds, UUID(answer.json["id"]) if answer.json else UUID(int=0)
+
+    return place
+
+
+def _app(engine: sa.Engine) -> Flask:
+    app = Flask("bare")
+    view = _View(reflected(engine))
+
+    @app.post("/orders/")
+    def create_order() -> tuple[dict[str, Any], int]:
+        body = request.get_json()
+        with engine.begin() as connection:
+            order_id = view.place(connection, body["customer_id"], body["address"])
+            return {"id": order_id}, 201
+
+    return app
+
+
+class _View:
+    """The statements, in the library's order."""
+
+    def __init__(self, tables: dict[str, sa.Table]) -> None:
+        self._customers, self._orders = tables["customers"].c, tables["orders"]
+        self._carts, self._cart_items = tables["carts"], tables["cart_items"]
+        self._products, self._items = tables["products"], tables["order_items"]
+        self._vouchers, self._redemptions = tables["vouchers"], tables["voucher_redemptions"]
+        self._offers, self._links = tables["offers"], tables["offer_products"]
+        self._addresses = tables["order_addresses"]
+
+    def place(self, connection: sa.Connection, customer_id: int, address: dict[str, Any]) -> UUID:
+        connection.execute(select(*self._customers).where(self._customers.id == customer_id)).one()
+        last = connection.execute(self._last_sequence(customer_id)).scalar_one()
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        cart = connection.execute(self._cart(customer_id)).one()
+        lines = self._lines(connection, cart.id)
+        products = list(lines)
+        voucher = connection.execute(self._voucher(cart.voucher_id, customer_id)).one()
+        offers = connection.execute(self._offers_for(products, customer_id)).all()
+        order, items = priced(list(lines.values()), offers, voucher.discount_value)
+        address_id, columns = self._address(connection, customer_id, address)
+        self._take_stock(connection, lines)
+        self._use_up(connection, voucher)
+        row = {
+            **order,
+            "sequence": last + 1,
+            "customer_id": customer_id,
+            "billing_address_id": address_id,
+            **{f"billing_{name}": text for name, text in columns.items()},
+            "voucher_id": voucher.id,
+            "voucher_code": voucher.code,
+        }
+        connection.execute(insert(self._orders), [row])
+        connection.execute(insert(self._items), items)
+        self._empty(connection, cart.id, [line.item_id for line in lines.values()])
+        key: UUID = order["id"]
+        return key
+
+    def _last_sequence(self, customer_id: int) -> sa.Select[Any]:
+        orders = self._orders.c
+        last = select(func.coalesce(func.max(orders.sequence), 0)).where(
+            orders.customer_id == customer_id
+        )
+        return select(last.scalar_subquery()).where(self._customers.id == customer_id)
+
+    def _cart(self, customer_id: int) -> sa.Select[Any]:
+        carts = self._carts.c
+        query = select(carts.id, carts.voucher_id).where(carts.customer_id == customer_id)
+        return query.with_for_update()
+
+    def _lines(self, connection: sa.Connection, cart_id: int) -> dict[int, Line]:
+        items, products = self._cart_items.c, self._products.c
+        found = connection.execute(
+            select(items.product_id, items.id, items.quantity)
+            .where(items.cart_id == cart_id)
+            .order_by(items.id)
+            .with_for_update()
+        ).all()
+        wanted = {row.product_id: row for row in found}
+        locked = connection.execute(
+            select(products.id, products.sku, products.name, products.price, products.shipping)
+            .where(products.id.in_(sorted(wanted)))
+            .order_by(products.id)
+            .with_for_update(key_share=True)
+        )
+        known = {row.id: row for row in locked}
+        return {
+            key: Line(row.id, key, row.quantity, *known[key][1:]) for key, row in wanted.items()
+        }
+
+    def _voucher(self, voucher_id: int, customer_id: int) -> sa.Select[Any]:
+        redemptions = self._redemptions.c
+        used = exists().where(
+            redemptions.voucher_id == self._vouchers.c.id, redemptions.customer_id == customer_id
+        )
+        return select(self._vouchers, used).where(self._vouchers.c.id == voucher_id)
+
+    def _offers_for(self, products: list[int], customer_id: int) -> sa.Select[Any]:
+        offers, links = self._offers.c, self._links.c
+        has_ordered = exists().where(self._orders.c.customer_id == customer_id)
+        return (
+            select(offers.id, offers.title, offers.discount_value, links.product_id)
+            .select_from(self._offers.outerjoin(self._links, links.offer_id == offers.id))
+            .where(
+                offers.active,
+                or_(~offers.first_order_only, ~has_ordered),
+                or_(links.product_id.is_(None), links.product_id.in_(products)),
+            )
+            .order_by(offers.id)
+        )
+
+    def _address(
+        self, connection: sa.Connection, customer_id: int, asked: dict[str, Any]
+    ) -> tuple[int, dict[str, str]]:
+        address, fingerprint = columns_of(asked)
+        rows = self._addresses.c
+        found = connection.execute(
+            select(rows.id).where(rows.customer_id == customer_id, rows.fingerprint == fingerprint)
+        ).scalar_one_or_none()
+        if found is None:
+            row = {"customer_id": customer_id, "fingerprint": fingerprint, **address}
+            new = insert(self._addresses).values(row).returning(rows.id)
+            found = connection.execute(new).scalar_one()
+        return found, address
+
+    def _take_stock(self, connection: sa.Connection, lines: dict[int, Line]) -> None:
+        products = self._products.c
+        taken = case({key: line.quantity for key, line in lines.items()}, value=products.id)
+        changed = connection.execute(
+            update(self._products)
+            .where(products.id.in_(list(lines)), products.stock >= taken)
+            .values(stock=products.stock - taken)
+        )
+        if changed.rowcount != len(lines):
+            raise RuntimeError("out of stock")
+
+    def _use_up(self, connection: sa.Connection, voucher: Any) -> None:
+        vouchers = self._vouchers.c
+        same = [
+            vouchers[name].is_not_distinct_from(getattr(voucher, name))
+            for name in (
+                "discount_type",
+                "discount_value",
+                "usage",
+                "usage_limit",
+                "minimum_order_value",
+                "valid_from",
+                "valid_to",
+                "active",
+            )
+        ]
+        changed = connection.execute(
+            update(self._vouchers)
+            .where(vouchers.id == voucher.id, *same)
+            .values(times_used=vouchers.times_used + 1)
+        )
+        if changed.rowcount != 1:
+            raise RuntimeError("the voucher was changed")
+
+    def _empty(self, connection: sa.Connection, cart_id: int, items: list[int]) -> None:
+        rows = self._cart_items
+        deleted = connection.execute(delete(rows).where(rows.c.id.in_(items)))
+        if deleted.rowcount != len(items):
+            raise RuntimeError("the cart was changed")
+        connection.execute(
+            update(self._carts).where(self._carts.c.id == cart_id).values(voucher_id=None)
+        )

@@ -1,0 +1,78 @@
+"""Who is measured, in turns in one run; called by the parts."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from .stage import Purchase, Stage
+
+# Places the order; the seconds that took, and the order's key.
+Contender = Callable[[Purchase], tuple[float, UUID]]
+
+# Before anything counts: psycopg prepares a statement when it is sent for the sixth time, and
+# PostgreSQL settles on a plan when it has run five times more.
+WARM_UP = 12
+
+
+WHAT_WAS_MADE = (
+    "SELECT status, items_count, subtotal, savings_on_items, discount_amount, amount_saved,"
+    " shipping, total_amount, billing_country FROM orders WHERE id = %s",
+    "SELECT position, product_id, sku, name, quantity, list_price, unit_price, discount_amount,"
+    " total_price, shipping, voucher_discount, offer_id, offer_title, stock_taken"
+    " FROM order_items WHERE order_id = %s ORDER BY product_id",
+)
+
+
+class Spread(NamedTuple):
+    """Milliseconds."""
+
+    median: float
+    p90: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Spread":
+        ms = sorted(1000 * one for one in seconds)
+        return cls(statistics.median(ms), ms[int(len(ms) * 0.9)])
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} ({self.p90:.1f})"
+
+
+def in_turns(
+    calls: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = WARM_UP
+) -> dict[str, Spread]:
+    """Every call once in each round, each round beginning with another; what they took."""
+    taken = defaultdict[str, list[float]](list)
+    names = list(calls)
+    for i in range(-warm_up, rounds):
+        first = i % len(names)
+        for name in names[first:] + names[:first]:
+            seconds = calls[name]()
+            if i >= 0:
+                taken[name].append(seconds)
+    return {name: Spread.of(taken[name]) for name in names}
+
+
+def bought(stage: Stage, place: Contender, items: int) -> float:
+    """The seconds for an order of any products, the filling of the cart not included."""
+    return place(stage.purchase(stage.products(items)))[0]
+
+
+def check_agreement(stage: Stage, contenders: Mapping[str, Contender], items: int) -> None:
+    """Refuse to compare what does not do the same: equal carts must become equal orders.
+
+    Raises:
+        RuntimeError: the orders of two contenders differ.
+    """
+    products, made = stage.products(items), {}
+    for name, place in contenders.items():
+        _, order_id = place(stage.purchase(products))
+        made[name] = [
+            stage.connection.execute(query, (order_id,)).fetchall() for query in WHAT_WAS_MADE
+        ]
+    first = next(iter(made.values()))
+    different = [name for name, rows in made.items() if rows != first]
+    if different:
+        raise RuntimeError(f"other orders than the first one's: {different}; {made}")

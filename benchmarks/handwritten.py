@@ -1,0 +1,124 @@
+"""Ten statements, written by hand for PostgreSQL and sent by psycopg; the other yardstick.
+
+What is left of an order when nothing but the database is there: no HTTP, no framework, no mapping.
+"""
+
+from time import perf_counter
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection, sql
+
+from .arithmetic import Line, priced
+from .contenders import Contender
+from .stage import Purchase, Stage, columns_of
+
+CUSTOMER = """
+SELECT id, (SELECT coalesce(max(sequence), 0) FROM orders WHERE customer_id = %(customer_id)s)
+FROM customers WHERE id = %(customer_id)s
+"""
+
+CART = """
+SELECT carts.id, carts.voucher_id, item.id, item.product_id, item.quantity
+FROM carts JOIN cart_items AS item ON item.cart_id = carts.id
+WHERE carts.customer_id = %(customer_id)s ORDER BY item.id FOR UPDATE
+"""
+
+PRODUCTS = """
+SELECT id, sku, name, price, shipping FROM products
+WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
+
+OFFERS = """
+SELECT offers.id, title, discount_value, product_id
+FROM offers LEFT JOIN offer_products AS link ON link.offer_id = offers.id
+WHERE active AND (product_id IS NULL OR product_id = ANY(%s))
+    AND (NOT first_order_only OR NOT EXISTS (SELECT FROM orders WHERE customer_id = %s))
+"""
+
+ADDRESS = """
+INSERT INTO order_addresses
+    (customer_id, street_address, postal_code, city, state, country, fingerprint)
+VALUES (%(customer_id)s, %(street_address)s, %(postal_code)s, %(city)s, %(state)s, %(country)s,
+    %(fingerprint)s)
+ON CONFLICT (customer_id, fingerprint) DO UPDATE SET fingerprint = excluded.fingerprint
+RETURNING id
+"""
+
+STOCK = """
+UPDATE products SET stock = stock - line.quantity
+FROM unnest(%s::bigint[], %s::int[]) AS line (id, quantity)
+WHERE products.id = line.id AND stock >= line.quantity
+"""
+
+VOUCHER = """
+UPDATE vouchers SET times_used = times_used + 1
+WHERE id = %s AND active AND (usage_limit IS NULL OR times_used < usage_limit)
+RETURNING code, discount_value
+"""
+
+CLEARED = """
+WITH emptied AS (DELETE FROM cart_items WHERE id = ANY(%s))
+UPDATE carts SET voucher_id = NULL WHERE id = %s
+"""
+
+
+def handwritten(stage: Stage) -> Contender:
+    """Place the purchase on a connection that is open."""
+    connection: Connection[Any] = psycopg.connect(stage.dsn)
+
+    def place(purchase: Purchase) -> tuple[float, UUID]:
+        started = perf_counter()
+        with connection.transaction():
+            order_id = _place(connection, purchase)
+        return perf_counter() - started, order_id
+
+    return place
+
+
+def _place(connection: Connection[Any], purchase: Purchase) -> UUID:
+    customer = {"customer_id": purchase.customer_id}
+    (_, last) = _row(connection, CUSTOMER, customer)
+    found = connection.execute(CART, customer).fetchall()
+    cart_id, voucher_id = found[0][:2]
+    wanted = [row[3] for row in found]
+    known = {row[0]: row[1:] for row in connection.execute(PRODUCTS, (wanted,))}
+    lines = [Line(item, key, units, *known[key]) for _, _, item, key, units in found]
+    offers = connection.execute(OFFERS, (wanted, purchase.customer_id)).fetchall()
+    address, fingerprint = columns_of(purchase.address)
+    (address_id,) = _row(connection, ADDRESS, {**customer, **address, "fingerprint": fingerprint})
+    taken = connection.execute(STOCK, (wanted, [line.quantity for line in lines]))
+    if taken.rowcount != len(lines):
+        raise RuntimeError("out of stock")
+    code, percent = _row(connection, VOUCHER, (voucher_id,))
+    order, items = priced(lines, offers, percent)
+    row = {
+        **order,
+        **customer,
+        "sequence": last + 1,
+        "billing_address_id": address_id,
+        **{f"billing_{name}": text for name, text in address.items()},
+        "voucher_id": voucher_id,
+        "voucher_code": code,
+    }
+    connection.execute(_insert("orders", row), row)
+    connection.cursor().executemany(_insert("order_items", items[0]), items)
+    connection.execute(CLEARED, ([line.item_id for line in lines], cart_id))
+    key: UUID = order["id"]
+    return key
+
+
+def _row(connection: Connection[Any], query: LiteralString, parameters: Any) -> Any:
+    row = connection.execute(query, parameters).fetchone()
+    if row is None:
+        raise RuntimeError(f"nothing found: {query}")
+    return row
+
+
+def _insert(table: str, row: dict[str, Any]) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join(map(sql.Placeholder, row)),
+    )

@@ -1,0 +1,103 @@
+"""An order by its number of items, beside the yardsticks; and the other calls of the endpoint."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from rich.table import Table
+from sqlalchemy.engine import URL
+
+from .bare import bare
+from .calls import Calls
+from .contenders import Contender, Spread, bought, check_agreement, in_turns
+from .handwritten import handwritten
+from .report import Part, Ratio, Sizes, new_table, per_size
+from .stage import Stage, staged
+from .watch import Wire, at_cursor, on_the_wire
+
+ITEMS = (1, 5, 50, 200)
+
+YARDSTICK = "bare view, SQLAlchemy Core"
+
+
+def measure(server: URL, sizes: Sizes) -> Part:
+    """Ours, the bare view and hand-written SQL, in turns."""
+    with staged(server, sizes.history) as stage:
+        calls = Calls(stage)
+        placed: dict[str, Contender] = {
+            "ours": calls.place,
+            YARDSTICK: bare(stage),
+            "hand-written SQL": handwritten(stage),
+        }
+        check_agreement(stage, placed, 50)
+        spreads: dict[tuple[str, int], Spread] = {}
+        for items in ITEMS:
+            runs = {name: partial(bought, stage, place, items) for name, place in placed.items()}
+            found = in_turns(runs, sizes.rounds, sizes.warm_up)
+            spreads |= {(name, items): spread for name, spread in found.items()}
+        others = in_turns(_others(calls), sizes.rounds, sizes.warm_up)
+        counted = {f"POST, {items} items": partial(calls.post, items) for items in ITEMS}
+        statements = _statements(stage, {**counted, **_others(calls)})
+    table = per_size("An order with a voucher and a new address, ms: median (p90)", spreads)
+    ours, bare_view = (
+        {items: spreads[name, items].median for items in ITEMS} for name in ("ours", YARDSTICK)
+    )
+    counts = [statements[name].statements for name in counted]
+    ratios = [
+        Ratio("ours / bare view, 5 items", ours[5] / bare_view[5], at_most=1.5),
+        Ratio("ours, 200 items / 5 items", ours[200] / ours[5], at_most=5),
+        Ratio("statements of a POST, user lookup not counted", max(counts) - 1, at_most=14),
+        Ratio("statements, 200 items / 1 item", counts[-1] / counts[0], at_most=1),
+    ]
+    return Part(ratios, [table, _others_table(others), _statements_table(statements)])
+
+
+class _Count(NamedTuple):
+    statements: int
+    compiled_anew: int
+    wire: Wire
+
+
+def _others(calls: Calls) -> dict[str, Callable[[], float]]:
+    return {
+        "POST, 5 items": partial(calls.post, 5),
+        "POST, 5 items, known address": partial(calls.post_to_known_address, 5),
+        "POST, 5 items, Idempotency-Key": partial(calls.post_with_key, 5),
+        "POST, refused: the cart is empty": calls.refused,
+        "GET an order of 5 items": calls.get,
+        "GET the list": calls.get_list,
+    }
+
+
+def _statements(stage: Stage, calls: Mapping[str, Callable[[], float]]) -> dict[str, _Count]:
+    """What one call of each sends; without BEGIN, COMMIT and savepoints at the cursor."""
+    counts = {}
+    for name, call in calls.items():
+        with on_the_wire(stage.shop.engine) as wire, at_cursor(stage.shop.engine) as sent:
+            call()
+        counted = [one for one in sent if not one.is_bound]
+        anew = sum(one.is_compiled_anew for one in sent)
+        counts[name] = _Count(len(counted), anew, wire[0])
+    return counts
+
+
+def _others_table(spreads: Mapping[str, Spread]) -> Table:
+    table = new_table("The calls of the endpoint, ms", "", "median", "p90")
+    for name, spread in spreads.items():
+        table.add_row(name, f"{spread.median:.1f}", f"{spread.p90:.1f}")
+    return table
+
+
+def _statements_table(counts: Mapping[str, _Count]) -> Table:
+    table = new_table(
+        "What a call sends, the user lookup included",
+        "",
+        "statements at the cursor",
+        "compiled anew",
+        "the server runs, all in all",
+        "round trips",
+    )
+    for name, count in counts.items():
+        figures = (count.statements, count.compiled_anew, *count.wire)
+        table.add_row(name, *map(str, figures))
+    return table

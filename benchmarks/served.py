@@ -1,0 +1,11 @@
+"""The shop for gunicorn, on the database that is named in the environment; started by `load.py`."""
+
+import os
+
+from sqlalchemy.engine import make_url
+
+from tests.shops import make_shop
+
+from .stage import DATABASE
+
+app = make_shop(make_url(os.environ[DATABASE]), create_tables=False).app

@@ -1,0 +1,117 @@
+"""A shop with a history, on a database of its own, and carts to be ordered; used by every part.
+
+Measured on empty tables, figures drift: PostgreSQL then checks foreign keys by plans that it made
+while a sequential scan was the best.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import Connection
+from sqlalchemy.engine import URL
+
+from flask_orders import BillingAddress
+from tests.servers import fresh_database
+from tests.shops import ADDRESS, Shop, make_shop
+
+from .history import BUYERS, PRODUCTS, VOUCHERS, load
+
+# The environment variable that names a stage's database to `served.py`.
+DATABASE = "ORDERS_BENCHMARK_DATABASE"
+
+# The body of an order's request asks for this address, with a street of its own.
+ASKED = {**ADDRESS, "state": "ON"}
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A cart that is ready to be ordered."""
+
+    customer_id: int
+    address: dict[str, Any]
+    headers: dict[str, str]
+
+
+def columns_of(asked: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """An address that was asked for as its columns, and by what it is found again."""
+    columns = {**asked, "postal_code": str(asked["postal_code"]), "country": "CA"}
+    return columns, BillingAddress(**columns).fingerprint
+
+
+class Stage:
+    """The shop, its rows, and a connection that is nobody's else."""
+
+    def __init__(self, url: URL, orders: int) -> None:
+        self.url = url
+        self.dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.shop: Shop = make_shop(url)
+        self.connection: Connection[Any] = psycopg.connect(self.dsn, autocommit=True)
+        self.connection.execute("SET synchronous_commit = off")
+        load(self.connection, orders)
+        self._last_customer = 0
+        # Every run buys the same.
+        self._random = random.Random(1)
+
+    def products(self, count: int) -> list[int]:
+        """Any products but the first, which is left for those who all want the same."""
+        return self._random.sample(range(2, PRODUCTS + 1), count)
+
+    def purchase(self, products: Sequence[int], voucher_id: int | None = None) -> Purchase:
+        """The next customer's cart, filled, with the customer's own voucher or the given one."""
+        self._last_customer = self._last_customer % BUYERS + 1
+        customer_id = self._last_customer
+        with self.connection.transaction():
+            self.connection.execute(
+                "INSERT INTO cart_items (cart_id, product_id, quantity)"
+                " SELECT %s, product, 1 + product %% 3 FROM unnest(%s::bigint[]) AS product",
+                (customer_id, products),
+            )
+            self.connection.execute(
+                "UPDATE carts SET voucher_id = %s WHERE id = %s",
+                (voucher_id or 2 + customer_id % (VOUCHERS - 1), customer_id),
+            )
+        address = {**ASKED, "street_address": f"{self._random.randrange(10**9)} Main St"}
+        return Purchase(customer_id, address, self.shop.token(customer_id))
+
+    def remember(self, purchase: Purchase) -> None:
+        """Put the address into the customer's address book."""
+        columns, fingerprint = columns_of(purchase.address)
+        self.connection.execute(
+            "INSERT INTO order_addresses"
+            " (customer_id, fingerprint, street_address, postal_code, city, state, country)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (purchase.customer_id, fingerprint, *columns.values()),
+        )
+
+    def settle(self) -> None:
+        """Leave the server nothing to do in the background."""
+        self.connection.execute("VACUUM ANALYZE")
+        self.connection.execute("CHECKPOINT")
+
+    def close(self) -> None:
+        self.connection.close()
+        self.shop.close()
+
+
+@contextmanager
+def staged(server: URL, orders: int) -> Iterator[Stage]:
+    """A stage with that many orders in its tables, dropped afterwards."""
+    with fresh_database(server) as url:
+        stage = Stage(url, orders)
+        try:
+            stage.settle()
+            yield stage
+        finally:
+            stage.close()
+
+
+def reflected(engine: sa.Engine) -> dict[str, sa.Table]:
+    """The shop's tables by their names, as somebody would have them who knows nothing of ours."""
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    return dict(metadata.tables)

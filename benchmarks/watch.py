@@ -1,0 +1,116 @@
+"""What is sent to the database: at the cursor, on the wire, and by which plan it is answered.
+
+Called by the parts.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from psycopg import Connection
+from psycopg.pq import Trace
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import CacheStats
+
+BOUNDS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
+class Sent(NamedTuple):
+    """A statement at the cursor; a batch of rows is one."""
+
+    statement: str
+    parameters: Any
+    is_batch: bool
+    is_compiled_anew: bool
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it only bounds a transaction."""
+        return self.statement.startswith(BOUNDS)
+
+
+@contextmanager
+def at_cursor(engine: sa.Engine) -> Iterator[list[Sent]]:
+    """The statements that are sent meanwhile."""
+    sent: list[Sent] = []
+
+    def note(
+        _connection: Any,
+        _cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: Any,
+        executemany: bool,  # noqa: FBT001 - SQLAlchemy's event passes it so
+    ) -> None:
+        anew = context is not None and context.cache_hit is CacheStats.CACHE_MISS
+        sent.append(Sent(statement, parameters, executemany, anew))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+class Wire(NamedTuple):
+    """What the server sees: a batch of rows is many statements, and is waited for once."""
+
+    executed: int
+    round_trips: int
+
+
+@contextmanager
+def on_the_wire(engine: sa.Engine) -> Iterator[list[Wire]]:
+    """What the server has seen meanwhile, read off libpq's own trace; filled at the end."""
+    seen: list[Wire] = []
+    with tempfile.TemporaryFile() as file:
+
+        def trace(connection: Connection[Any], *_rest: Any) -> None:
+            connection.pgconn.trace(file.fileno())
+            connection.pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
+
+        def untrace(connection: Connection[Any] | None, *_rest: Any) -> None:
+            if connection is not None:
+                connection.pgconn.untrace()
+
+        event.listen(engine, "checkout", trace)
+        event.listen(engine, "checkin", untrace)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "checkout", trace)
+            event.remove(engine, "checkin", untrace)
+        file.seek(0)
+        messages = [line.split()[2] for line in file if line.startswith(b"F\t")]
+    executed = messages.count(b"Execute") + messages.count(b"Query")
+    seen.append(Wire(executed, messages.count(b"Sync") + messages.count(b"Query")))
+
+
+def sequential_scans(engine: sa.Engine, sent: list[Sent]) -> set[str]:
+    """The tables that PostgreSQL would read from end to end for these statements."""
+    found: set[str] = set()
+    with engine.connect() as connection:
+        for one in sent:
+            if not one.is_batch and one.statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                explain = "EXPLAIN (FORMAT JSON) " + one.statement
+                plan = connection.exec_driver_sql(explain, one.parameters).scalar_one()
+                found.update(_scanned(plan[0]["Plan"]))
+    return found
+
+
+def _scanned(plan: Mapping[str, Any]) -> Iterator[str]:
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for inner in plan.get("Plans", ()):
+        yield from _scanned(inner)
+
+
+def scans_so_far(connection: Connection[Any]) -> dict[str, int]:
+    """How often each table has been read from end to end, foreign keys' checks included.
+
+    A session's figures count when it is closed.
+    """
+    rows = connection.execute("SELECT relname, seq_scan FROM pg_stat_user_tables").fetchall()
+    return dict(rows)
