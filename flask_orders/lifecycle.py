@@ -81,10 +81,6 @@ class Payment:
     amount: Decimal
     currency: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """What an event says of it."""
-        return {"reference": self.reference, "amount": f"{self.amount:f}"}
-
 
 class Lifecycle:
     """The steps of the orders of one app."""
@@ -308,7 +304,7 @@ class Lifecycle:
     ) -> None:
         outbox = self._outbox()
         if outbox is not None:
-            outbox.write(signal, order, None if payment is None else payment.as_json())
+            outbox.write(signal, order, None if payment is None else _as_json(payment, order))
         self._announce(signal, order["id"], None if payment is None else payment.reference)
 
     def _announce(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
@@ -324,6 +320,12 @@ class Lifecycle:
             return {"order": order}
         paid = select(payment).where(payment.reference == reference)
         return {"order": order, "payment": self._session.execute(paid).scalar_one()}
+
+
+def _as_json(payment: Payment, order: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event says of a payment."""
+    text = Currency.of(order["currency"]).text
+    return {"reference": payment.reference, "amount": text(payment.amount)}
 
 
 def _check(payment: Payment, order: Row[Any]) -> None:

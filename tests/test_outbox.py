@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -493,6 +494,32 @@ def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bo
     raise AssertionError("a relay sends more statements than this test can count")
 
 
+def test_a_relay_waits_for_a_database_that_is_away(shop: Shop) -> None:
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("a file is not away")
+    orders = [place(shop), place(shop)]
+    stop = partial(os.kill, os.getpid(), signal.SIGTERM)
+    at_last = threading.Timer(20, stop)
+
+    def lose_the_database_first(_event: Event) -> None:
+        if not told:
+            stack.enter_context(unreachable_once(shop.engine))
+        else:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            stop()
+
+    with ExitStack() as stack, heard(lose_the_database_first) as told:
+        at_last.start()
+        stack.callback(at_last.cancel)
+        result = shop.app.test_cli_runner().invoke(args=["orders", "relay"])
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("The database is away.") == 1
+    assert_complete(told, orders, kinds=("order-placed",))
+    # Nobody could note that the first one was delivered.
+    assert [UUID(event["subject"]) for event in outbox(shop)] == orders[:1]
+
+
 KINDS = ("order-placed", "order-paid", "order-delivered")
 
 
@@ -603,6 +630,25 @@ def frozen() -> "Iterator[time_machine.Traveller]":
     now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
     with time_machine.travel(now, tick=False) as clock:
         yield clock
+
+
+@contextmanager
+def unreachable_once(engine: sa.Engine) -> Iterator[None]:
+    """Cut all connections, and send the next one to where nobody listens."""
+    nowhere: list[dict[str, Any]] = [{"host": "127.0.0.1", "port": 1}]
+
+    def misdirect(
+        dialect: sa.Dialect, _record: Any, arguments: Any, parameters: dict[str, Any]
+    ) -> Any:
+        # SQLAlchemy 2.0 hands out the same parameters each time.
+        return dialect.connect(*arguments, **parameters | nowhere.pop()) if nowhere else None
+
+    engine.dispose()
+    sa.event.listen(engine, "do_connect", misdirect)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "do_connect", misdirect)
 
 
 def assert_complete(told: Heard, orders: list[UUID], kinds: tuple[str, ...] = KINDS) -> None:
