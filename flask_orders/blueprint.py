@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
+from .address_book import SavedAddress
 from .cli import COMMANDS
 from .errors import (
     ConfigurationError,
@@ -54,7 +55,7 @@ from .service import (
     EXTENSION_KEY,
     OrderService,
     Placed,
-    SavedAddress,
+    Standing,
     Submission,
     current_orders,
 )
@@ -236,7 +237,7 @@ def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
 class _Known(NamedTuple):
     """What is read before an attempt at an order begins."""
 
-    last_sequence: int
+    standing: Standing
     used_key: Found | None
     placed: Placed | None
 
@@ -263,8 +264,9 @@ class _Request:
         placed = self._orders.placed(self._submission.id) if self._is_retry else None
         self._is_retry = True
         used_key = None if self._keyed is None else self._keys.find(self._keyed)
-        last = self._orders.last_sequence(self._submission.customer_id)
-        return _Known(_refuse_unknown_customer() if last is None else last, used_key, placed)
+        submission = self._submission
+        standing = self._orders.standing(submission.customer_id, submission.billing_address)
+        return _Known(standing or _refuse_unknown_customer(), used_key, placed)
 
     def attempt(self, first: _Known, latest: _Known) -> tuple[Answer, bool]:
         """The answer, and whether it is an earlier request's."""
@@ -276,7 +278,7 @@ class _Request:
             return latest.used_key.answer, True
         foreseen = Placed(submission.id, payable=True)
         self._claim_key(latest.used_key, foreseen)
-        placed = self._orders.place(submission, first.last_sequence, latest.last_sequence)
+        placed = self._orders.place(submission, first.standing.last_sequence, latest.standing)
         answer = self._success(placed)
         if self._keyed is not None and placed != foreseen:
             self._keys.replace(self._keyed, answer)
@@ -357,7 +359,7 @@ def _page(found: FoundPage, wanted: dict[str, Any]) -> dict[str, Any]:
 def _known_customer_id() -> Any:
     """The customer's key; a customer who is gone gets the host's 401."""
     customer_id = _customer_id()
-    if current_orders.last_sequence(customer_id) is None:
+    if current_orders.standing(customer_id) is None:
         _refuse_unknown_customer()
     return customer_id
 

@@ -7,11 +7,11 @@ host with prices of its own brings another `Pricing` instead.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Row, delete, exists, insert, or_, select, update
+from sqlalchemy import Select, delete, exists, insert, or_, select, true, update
 from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, VoucherNotApplicable
@@ -58,10 +58,7 @@ class Promotions:
     def price(
         self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        # The voucher first: that it has not changed since is checked when it is used up, so what
-        # was read of it still holds at the moment when the offers are read.
-        terms = None if voucher is None else self._read_voucher(voucher, customer_id)
-        offers = self._read_offers([item.product_id for item in items], customer_id)
+        offers, terms = self._read(items, customer_id, voucher)
         cart, refusal = price_cart(items, offers, terms, self._currency(), now)
         if refusal is not None:
             raise VoucherNotApplicable(refusal)
@@ -110,7 +107,23 @@ class Promotions:
             )
         )
 
-    def _read_voucher(self, reference: Any, customer_id: Any) -> Voucher:
+    def _read(
+        self, items: Sequence[CartLine], customer_id: Any, voucher: Any
+    ) -> tuple[list[Offer], Voucher | None]:
+        """The offers and the voucher as they are at one moment, by one statement."""
+        offers = self._offers_for([item.product_id for item in items], customer_id)
+        if voucher is None:
+            return _offers(self._session.execute(offers)), None
+        terms, offer = self._voucher(voucher, customer_id).subquery(), offers.subquery()
+        query = select(terms, offer).outerjoin_from(terms, offer, true()).order_by(offer.c.id)
+        rows = self._session.execute(query).all()
+        if not rows:
+            raise VoucherNotApplicable("not_found")
+        found = Voucher(**dict(zip(terms.c.keys(), rows[0], strict=False)))
+        joined = [row[len(terms.c) :] for row in rows]
+        return _offers(row for row in joined if row[0] is not None), found
+
+    def _voucher(self, reference: Any, customer_id: Any) -> Select[Any]:
         """By its key, or, if the host's carts hold that, by its code."""
         model, redemption = self._models.Voucher, self._models.VoucherRedemption
         used_by_customer = exists().where(
@@ -118,24 +131,19 @@ class Promotions:
         )
         by_code = isinstance(reference, str)
         is_it = model.code == voucher_code(reference) if by_code else model.id == reference
-        terms = [getattr(model, name) for name in TERMS]
-        row = self._session.execute(
-            select(
-                model.id,
-                model.code,
-                model.times_used,
-                used_by_customer.label("used_by_customer"),
-                *terms,
-            ).where(is_it)
-        ).one_or_none()
-        if row is None:
-            raise VoucherNotApplicable("not_found")
-        return Voucher(**row._mapping)
+        return select(
+            model.id,
+            model.code,
+            model.times_used,
+            used_by_customer.label("used_by_customer"),
+            *(getattr(model, name) for name in TERMS),
+        ).where(is_it)
 
-    def _read_offers(self, product_ids: Sequence[Any], customer_id: Any) -> list[Offer]:
+    def _offers_for(self, product_ids: Sequence[Any], customer_id: Any) -> Select[Any]:
+        """Rows of an `Offer`'s fields, the last of them one product or none."""
         model, links = self._models.Offer, self._models.offer_products
         has_ordered = exists().where(self._order.customer_id == customer_id)
-        rows = self._session.execute(
+        return (
             select(
                 model.id,
                 model.title,
@@ -153,24 +161,12 @@ class Promotions:
             )
             .order_by(model.id)
         )
-        return _offers(rows)
 
 
-def _offers(rows: Iterable[Row[Any]]) -> list[Offer]:
+def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:
     """One offer for the rows that join it to its products; joined to none it is for all."""
     offers = []
-    for offer_id, joined in groupby(rows, key=attrgetter("id")):
-        first, *rest = joined
-        products = frozenset(row.product_id for row in (first, *rest))
-        offers.append(
-            Offer(
-                id=offer_id,
-                title=first.title,
-                discount_type=first.discount_type,
-                discount_value=first.discount_value,
-                valid_from=first.valid_from,
-                valid_to=first.valid_to,
-                products=None if None in products else products,
-            )
-        )
+    for fields, joined in groupby(rows, key=itemgetter(slice(-1))):
+        products = frozenset(row[-1] for row in joined)
+        offers.append(Offer(*(*fields, None if None in products else products)))
     return offers

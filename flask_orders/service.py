@@ -13,16 +13,15 @@ from uuid import UUID
 
 from flask import current_app
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Table, and_, func, insert, literal, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Table, func, insert, select
 from sqlalchemy.orm import scoped_session, selectinload
 from werkzeug.local import LocalProxy
 
+from .address_book import AddressBook, SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
 from .carts import Carts
 from .errors import (
-    BillingAddressRequired,
     ConfigurationError,
     EmptyCart,
     InvalidRequest,
@@ -49,9 +48,6 @@ EXTENSION_KEY = "orders"
 TOO_MUCH = Decimal(10) ** 14
 MOST_UNITS = 2**31 - 1
 
-# A host's own way to a customer's saved address; None if the customer has none.
-SavedAddress = Callable[[Any], BillingAddress | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -62,6 +58,20 @@ class Submission:
     billing_address: BillingAddress | None = None
     expected_total: Decimal | None = None
     checkout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an order begins with: the customer's last order number, and the address's row if any.
+
+    Either may be outdated when it is used; the database's constraints notice.
+    """
+
+    last_sequence: int
+    address_id: int | None = None
+
+
+NEW_CUSTOMER = Standing(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class OrderService:
         self.has_own_pricing = pricing is not None
         self._settings = settings
         self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
-        self._saved_address = saved_address or self._address_used_last
+        self._addresses = AddressBook(session, models, saved_address)
         self._carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
         self.lifecycle = Lifecycle(session, models, self._carts, self._pricing, self._outbox)
 
@@ -130,8 +140,8 @@ class OrderService:
         """
         self._begin()
         submission = Submission(new_key(), customer_id, billing_address, expected_total)
-        last = self.last_sequence(customer_id) or 0
-        placed = self.place(submission, last, last)
+        standing = self.standing(customer_id, billing_address) or NEW_CUSTOMER
+        placed = self.place(submission, standing.last_sequence, standing)
         # The statements above pass by what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, placed.order_id)
@@ -254,18 +264,20 @@ class OrderService:
             priced = self._pricing.price(lines, customer_id, None, now)
         return replace(priced, unavailable=tuple(unavailable), voucher_refusal=refusal)
 
-    def last_sequence(self, customer_id: Any) -> int | None:
-        """How many orders the customer has made; None if there is no such customer."""
+    def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
+        """What an order of the customer's begins with; None if there is no such customer."""
         order, customer = self.models.Order, self.models.Customer
-        last = (
-            select(func.coalesce(func.max(order.sequence), 0))
-            .where(order.customer_id == customer_id)
-            .scalar_subquery()
+        last = select(func.coalesce(func.max(order.sequence), 0)).where(
+            order.customer_id == customer_id
         )
-        query = select(last)
+        parts = [last.scalar_subquery()]
+        if address is not None:
+            parts.append(self._addresses.row_of(customer_id, address).scalar_subquery())
+        query = select(*parts)
         if customer is not None:
             query = query.where(primary_key(customer) == customer_id)
-        return self.session.execute(query).scalar_one_or_none()
+        found = self.session.execute(query).one_or_none()
+        return None if found is None else Standing(*found)
 
     def placed(self, order_id: UUID) -> Placed | None:
         """The order with that key, if there is one by now."""
@@ -294,13 +306,13 @@ class OrderService:
             raise OrderNotFound
         return found
 
-    def place(self, submission: Submission, since: int, last: int) -> Placed:
+    def place(self, submission: Submission, since: int, standing: Standing) -> Placed:
         """Convert the cart, in a savepoint.
 
         Args:
             submission: what is asked for.
             since: the customer's last order number when the request came in.
-            last: the same, when this attempt at it began.
+            standing: the customer's, when this attempt at it began.
 
         Returns:
             The submission's own order, or, if the cart is empty because an order was made of it
@@ -320,11 +332,15 @@ class OrderService:
             now = datetime.now(UTC)
             priced = self._pricing.price(lines, submission.customer_id, cart.voucher, now)
             self._check_total(priced, submission.expected_total)
-            address_id, address = self._assign_address(submission)
+            address_id, address = self._addresses.assign(
+                submission.customer_id, submission.billing_address, standing.address_id
+            )
             self._carts.take_stock(lines)
             if priced.voucher is not None:
                 self._pricing.redeem(priced.voucher, submission)
-            order = self._insert(submission, last + 1, priced, address_id, address, now)
+            order = self._insert(
+                submission, standing.last_sequence + 1, priced, address_id, address, now
+            )
             self._carts.empty(cart)
             self.lifecycle.placed(order)
             payable = priced.total_amount > 0
@@ -374,43 +390,6 @@ class OrderService:
         if expected is not None and priced.total_amount > expected:
             text = priced.currency.text
             raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))
-
-    def _assign_address(self, submission: Submission) -> tuple[int, BillingAddress]:
-        customer_id = submission.customer_id
-        address = submission.billing_address or self._saved_address(customer_id)
-        if address is None:
-            raise BillingAddressRequired
-        return self._find_or_make_address(customer_id, address), address
-
-    def _address_used_last(self, customer_id: Any) -> BillingAddress | None:
-        """The customer's address that was used last, or else was entered last."""
-        address, order = self.models.Address, self.models.Order
-        used = and_(order.billing_address_id == address.id, order.customer_id == customer_id)
-        saved = self.session.execute(
-            select(address)
-            .outerjoin(order, used)
-            .where(address.customer_id == customer_id)
-            .order_by(func.coalesce(order.sequence, literal(0)).desc(), address.id.desc())
-            .limit(1)
-        ).scalar_one_or_none()
-        return None if saved is None else saved.as_value()
-
-    def _find_or_make_address(self, customer_id: Any, given: BillingAddress) -> int:
-        rows = table(self.models.Address)
-        equal = select(rows.c.id).where(
-            rows.c.customer_id == customer_id, rows.c.fingerprint == given.fingerprint
-        )
-        found = self.session.execute(equal).scalar_one_or_none()
-        if found is not None:
-            return int(found)
-        row = {**asdict(given), "fingerprint": given.fingerprint}
-        try:
-            with self.session.begin_nested():
-                made = self.session.execute(insert(rows).values(customer_id=customer_id, **row))
-                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
-        except IntegrityError:
-            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
-            return int(self.session.execute(equal.with_for_update()).scalar_one())
 
     def _insert(
         self,

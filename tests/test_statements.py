@@ -14,6 +14,7 @@ from .hosts.drivers import DRIVERS
 from .shops import ADDRESS, Shop
 
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+MOST = 14
 
 
 @contextmanager
@@ -46,7 +47,16 @@ def sent_for(shop: Shop, lines: int) -> list[str]:
 def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(shop: Shop) -> None:
     shop.offer("5%")
     sent = {lines: sent_for(shop, lines) for lines in (1, 5, 50, 200)}
-    assert len({len(statements) for statements in sent.values()}) == 1, sent[200]
+    assert len({len(statements) for statements in sent.values()}) == 1, "\n".join(sent[5])
+    assert len(sent[5]) <= MOST, "\n".join(sent[5])
+
+
+def test_a_refusal_sends_fewer(shop: Shop) -> None:
+    customer, product = shop.customer(), shop.product(stock=1)
+    shop.cart(customer, {product: 2})
+    with counted(shop.engine) as statements:
+        assert shop.post(customer).status_code == 409
+    assert len(statements[1:]) < MOST / 2, "\n".join(statements)
 
 
 def test_what_a_decision_rests_on_is_read_under_lock_and_in_one_order(shop: Shop) -> None:

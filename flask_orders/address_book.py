@@ -1,0 +1,91 @@
+"""A customer's addresses: the saved one, and the row of the one that an order is billed to.
+
+Called by the service, inside the conversion's transaction; `row_of` also before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy import Select, and_, func, insert, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import scoped_session
+
+from .addresses import BillingAddress
+from .errors import BillingAddressRequired
+from .models import Models, table
+
+# A host's own way to a customer's saved address; None if the customer has none.
+SavedAddress = Callable[[Any], BillingAddress | None]
+
+
+class AddressBook:
+    """The customers' addresses; the saved one is the host's affair if it brings `saved_address`."""
+
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        saved_address: SavedAddress | None,
+    ) -> None:
+        self._session = session
+        self._models = models
+        self._saved_address = saved_address
+
+    def row_of(self, customer_id: Any, address: BillingAddress) -> Select[Any]:
+        """The query for the key of the customer's equal address."""
+        rows = table(self._models.Address).c
+        return select(rows.id).where(
+            rows.customer_id == customer_id, rows.fingerprint == address.fingerprint
+        )
+
+    def assign(
+        self, customer_id: Any, given: BillingAddress | None, known_id: int | None
+    ) -> tuple[int, BillingAddress]:
+        """The address to bill, and the key of its row, which is made if there is none.
+
+        Args:
+            customer_id: whose it is.
+            given: left out, it is the saved one.
+            known_id: what `row_of` has found of the given one.
+
+        Raises:
+            BillingAddressRequired: none is given, and none is saved.
+        """
+        if given is not None:
+            return known_id or self._make(customer_id, given), given
+        if self._saved_address is None:
+            return self._used_last(customer_id)
+        saved = self._saved_address(customer_id)
+        if saved is None:
+            raise BillingAddressRequired
+        found = self._session.execute(self.row_of(customer_id, saved)).scalar_one_or_none()
+        return found or self._make(customer_id, saved), saved
+
+    def _used_last(self, customer_id: Any) -> tuple[int, BillingAddress]:
+        """The customer's address that was used last, or else was entered last."""
+        address, order = self._models.Address, self._models.Order
+        used = and_(order.billing_address_id == address.id, order.customer_id == customer_id)
+        saved = self._session.execute(
+            select(address)
+            .outerjoin(order, used)
+            .where(address.customer_id == customer_id)
+            .order_by(func.coalesce(order.sequence, literal(0)).desc(), address.id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+        if saved is None:
+            raise BillingAddressRequired
+        return saved.id, saved.as_value()
+
+    def _make(self, customer_id: Any, address: BillingAddress) -> int:
+        rows = table(self._models.Address)
+        row = {**asdict(address), "fingerprint": address.fingerprint, "customer_id": customer_id}
+        try:
+            with self._session.begin_nested():
+                made = self._session.execute(insert(rows).values(row))
+                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
+        except IntegrityError:
+            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
+            found = self._session.execute(self.row_of(customer_id, address).with_for_update())
+            return int(found.scalar_one())
