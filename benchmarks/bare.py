@@ -61,15 +61,19 @@ class _View:
 
     def place(self, connection: sa.Connection, customer_id: int, address: dict[str, Any]) -> UUID:
         connection.execute(select(*self._customers).where(self._customers.id == customer_id)).one()
-        last = connection.execute(self._last_sequence(customer_id)).scalar_one()
+        columns, fingerprint = columns_of(address)
+        last, address_id = connection.execute(self._standing(customer_id, fingerprint)).one()
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         cart = connection.execute(self._cart(customer_id)).one()
         lines = self._lines(connection, cart.id)
-        products = list(lines)
-        voucher = connection.execute(self._voucher(cart.voucher_id, customer_id)).one()
-        offers = connection.execute(self._offers_for(products, customer_id)).all()
+        found = connection.execute(self._promotions(cart.voucher_id, list(lines), customer_id))
+        voucher, *_ = rows = found.all()
+        offers = [row[-4:] for row in rows if row.offer_id is not None]
         order, items = priced(list(lines.values()), offers, voucher.discount_value)
-        address_id, columns = self._address(connection, customer_id, address)
+        if address_id is None:
+            row = {"customer_id": customer_id, "fingerprint": fingerprint, **columns}
+            new = insert(self._addresses).values(row).returning(self._addresses.c.id)
+            address_id = connection.execute(new).scalar_one()
         self._take_stock(connection, lines)
         self._use_up(connection, voucher)
         row = {
@@ -87,12 +91,17 @@ class _View:
         key: UUID = order["id"]
         return key
 
-    def _last_sequence(self, customer_id: int) -> sa.Select[Any]:
-        orders = self._orders.c
+    def _standing(self, customer_id: int, fingerprint: str) -> sa.Select[Any]:
+        orders, rows = self._orders.c, self._addresses.c
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(
             orders.customer_id == customer_id
         )
-        return select(last.scalar_subquery()).where(self._customers.id == customer_id)
+        address = select(rows.id).where(
+            rows.customer_id == customer_id, rows.fingerprint == fingerprint
+        )
+        return select(last.scalar_subquery(), address.scalar_subquery()).where(
+            self._customers.id == customer_id
+        )
 
     def _cart(self, customer_id: int) -> sa.Select[Any]:
         carts = self._carts.c
@@ -119,40 +128,37 @@ class _View:
             key: Line(row.id, key, row.quantity, *known[key][1:]) for key, row in wanted.items()
         }
 
-    def _voucher(self, voucher_id: int, customer_id: int) -> sa.Select[Any]:
-        redemptions = self._redemptions.c
+    def _promotions(self, voucher_id: int, products: list[int], customer_id: int) -> sa.Select[Any]:
+        """In each row the voucher, whether the customer has used it, and an offer's columns."""
+        redemptions, offers, links = self._redemptions.c, self._offers.c, self._links.c
         used = exists().where(
             redemptions.voucher_id == self._vouchers.c.id, redemptions.customer_id == customer_id
         )
-        return select(self._vouchers, used).where(self._vouchers.c.id == voucher_id)
-
-    def _offers_for(self, products: list[int], customer_id: int) -> sa.Select[Any]:
-        offers, links = self._offers.c, self._links.c
         has_ordered = exists().where(self._orders.c.customer_id == customer_id)
-        return (
-            select(offers.id, offers.title, offers.discount_value, links.product_id)
-            .select_from(self._offers.outerjoin(self._links, links.offer_id == offers.id))
-            .where(
-                offers.active,
-                or_(~offers.first_order_only, ~has_ordered),
-                or_(links.product_id.is_(None), links.product_id.in_(products)),
-            )
-            .order_by(offers.id)
+        is_wanted = (offers.active, or_(~offers.first_order_only, ~has_ordered))
+        fields = (
+            offers.discount_type,
+            offers.valid_from,
+            offers.valid_to,
+            offers.id.label("offer_id"),
+            offers.title,
+            offers.discount_value,
         )
-
-    def _address(
-        self, connection: sa.Connection, customer_id: int, asked: dict[str, Any]
-    ) -> tuple[int, dict[str, str]]:
-        address, fingerprint = columns_of(asked)
-        rows = self._addresses.c
-        found = connection.execute(
-            select(rows.id).where(rows.customer_id == customer_id, rows.fingerprint == fingerprint)
-        ).scalar_one_or_none()
-        if found is None:
-            row = {"customer_id": customer_id, "fingerprint": fingerprint, **address}
-            new = insert(self._addresses).values(row).returning(rows.id)
-            found = connection.execute(new).scalar_one()
-        return found, address
+        for_these = (
+            select(*fields, links.product_id)
+            .join(self._links, links.offer_id == offers.id)
+            .where(links.product_id.in_(products), *is_wanted)
+        )
+        for_all = select(*fields, sa.null()).where(
+            ~exists().where(links.offer_id == offers.id), *is_wanted
+        )
+        offer = sa.union_all(for_these, for_all).subquery()
+        voucher = select(self._vouchers, used.label("is_used")).where(
+            self._vouchers.c.id == voucher_id
+        )
+        terms = voucher.subquery()
+        joined = select(terms, offer).outerjoin_from(terms, offer, sa.true())
+        return joined.order_by(offer.c.offer_id)
 
     def _take_stock(self, connection: sa.Connection, lines: dict[int, Line]) -> None:
         products = self._products.c

@@ -3,6 +3,8 @@
 The whole of Flask is included: the test client, the JWT, the user lookup, marshmallow.
 """
 
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -11,9 +13,17 @@ from tests.shops import ORDERS
 
 from .stage import Purchase, Stage
 
+# A call whose cart is filled and whose order is there; the seconds it took.
+Ready = Callable[[], float]
+
+
+def prepared(prepare: Callable[[], Ready]) -> Callable[[], float]:
+    """Make a call ready and send it, of which only the sending counts."""
+    return lambda: prepare()()
+
 
 class Calls:
-    """Each call returns the seconds it took; what it needs is made ready before."""
+    """Each method but `place` makes a call ready."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -30,48 +40,51 @@ class Calls:
         seconds, answer = self._send("POST", ORDERS, purchase, 303, json=request, key=key)
         return seconds, UUID(answer.json["order"].rstrip("/").rpartition("/")[2])
 
-    def post(self, items: int) -> float:
+    def post(self, items: int) -> Ready:
         """Order any products, with a voucher and to a new address."""
-        return self.place(self.purchase(items))[0]
+        purchase = self.purchase(items)
+        return lambda: self.place(purchase)[0]
 
-    def post_to_known_address(self, items: int) -> float:
+    def post_to_known_address(self, items: int) -> Ready:
         """As `post`, to an address that the customer has used before."""
         purchase = self.purchase(items)
         self._stage.remember(purchase)
-        return self.place(purchase)[0]
+        return lambda: self.place(purchase)[0]
 
-    def post_with_key(self, items: int) -> float:
+    def post_with_key(self, items: int) -> Ready:
         """As `post`, with an Idempotency-Key."""
         self._keys += 1
-        return self.place(self.purchase(items), f"key-{self._keys}")[0]
+        purchase, key = self.purchase(items), f"key-{self._keys}"
+        return lambda: self.place(purchase, key)[0]
 
-    def post_to_saved_address(self) -> float:
+    def post_to_saved_address(self) -> Ready:
         """Order five products, to the address that was used last."""
         purchase = self.purchase(5)
         self._stage.remember(purchase)
-        request = {"action": "save_order"}
-        return self._send("POST", ORDERS, purchase, 201, json=request)[0]
+        return self._ready("POST", ORDERS, purchase, 201, json={"action": "save_order"})
 
-    def refused(self) -> float:
+    def refused(self) -> Ready:
         """Order a cart that was ordered just now: it is empty."""
         purchase, _ = self._ordered()
-        return self._send("POST", ORDERS, purchase, 400, json={"action": "save_order"})[0]
+        return self._ready("POST", ORDERS, purchase, 400, json={"action": "save_order"})
 
-    def get(self) -> float:
+    def get(self) -> Ready:
         """Read an order of five products."""
         purchase, url = self._ordered()
-        return self._send("GET", url, purchase, 200)[0]
+        return self._ready("GET", url, purchase, 200)
 
-    def get_list(self) -> float:
+    def get_list(self) -> Ready:
         """Read a page of orders."""
-        return self._send("GET", ORDERS, self._ordered()[0], 200)[0]
+        purchase, _ = self._ordered()
+        return self._ready("GET", ORDERS, purchase, 200)
 
-    def get_preview(self) -> float:
-        """See what a cart of five products would cost, and order it."""
-        purchase = self.purchase(5)
-        seconds, _ = self._send("GET", ORDERS + "preview/", purchase, 200)
-        self.place(purchase)
-        return seconds
+    def get_preview(self) -> Ready:
+        """See what a cart of three products would cost."""
+        return self._ready("GET", ORDERS + "preview/", self._stage.onlooker(), 200)
+
+    def _ready(self, method: str, url: str, who: Purchase, expected: int, **options: Any) -> Ready:
+        send = partial(self._send, method, url, who, expected, **options)
+        return lambda: send()[0]
 
     def _ordered(self) -> tuple[Purchase, str]:
         """A purchase that was made just now, and its order's address."""

@@ -7,7 +7,7 @@ from functools import partial
 from rich.table import Table
 from sqlalchemy.engine import URL
 
-from .calls import Calls
+from .calls import Calls, Ready, prepared
 from .contenders import in_turns
 from .report import Part, Ratio, Sizes, new_table
 from .stage import Stage, staged
@@ -21,8 +21,8 @@ def measure(server: URL, sizes: Sizes) -> Part:
     with ExitStack() as stack:
         few, many = (stack.enter_context(staged(server, n)) for n in (FEW, sizes.many))
         calls = _calls(Calls(many))
-        runs = {f"{name}, {FEW}": call for name, call in _calls(Calls(few)).items()}
-        runs |= {f"{name}, {sizes.many}": call for name, call in calls.items()}
+        runs = {f"{name}, {FEW}": prepared(one) for name, one in _calls(Calls(few)).items()}
+        runs |= {f"{name}, {sizes.many}": prepared(one) for name, one in calls.items()}
         before = _scans(many)
         spreads = in_turns(runs, sizes.rounds, sizes.warm_up)
         after = _scans(many)
@@ -42,7 +42,7 @@ def measure(server: URL, sizes: Sizes) -> Part:
     return Part(ratios, [table, _scans_table(planned, done, rows)])
 
 
-def _calls(calls: Calls) -> dict[str, Callable[[], float]]:
+def _calls(calls: Calls) -> dict[str, Callable[[], Ready]]:
     return {
         "POST, 5 items": partial(calls.post, 5),
         "POST, 5 items, Idempotency-Key": partial(calls.post_with_key, 5),
@@ -60,10 +60,11 @@ def _scans(stage: Stage) -> dict[str, int]:
     return scans_so_far(stage.connection)
 
 
-def _planned_scans(stage: Stage, calls: Mapping[str, Callable[[], float]]) -> dict[str, str]:
+def _planned_scans(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[str, str]:
     """The tables that a statement of these calls would read from end to end, and the call."""
     found: dict[str, str] = {}
-    for name, call in calls.items():
+    for name, prepare in calls.items():
+        call = prepare()
         with at_cursor(stage.shop.engine) as sent:
             call()
         found |= dict.fromkeys(sequential_scans(stage.shop.engine, sent) - found.keys(), name)

@@ -8,7 +8,7 @@ from rich.table import Table
 from sqlalchemy.engine import URL
 
 from .bare import bare
-from .calls import Calls
+from .calls import Calls, Ready, prepared
 from .contenders import Contender, Spread, bought, check_agreement, in_turns
 from .handwritten import handwritten
 from .report import Part, Ratio, Sizes, new_table, per_size
@@ -35,7 +35,8 @@ def measure(server: URL, sizes: Sizes) -> Part:
             runs = {name: partial(bought, stage, place, items) for name, place in placed.items()}
             found = in_turns(runs, sizes.rounds, sizes.warm_up)
             spreads |= {(name, items): spread for name, spread in found.items()}
-        others = in_turns(_others(calls), sizes.rounds, sizes.warm_up)
+        sent = {name: prepared(call) for name, call in _others(calls).items()}
+        others = in_turns(sent, sizes.rounds, sizes.warm_up)
         counted = {f"POST, {items} items": partial(calls.post, items) for items in ITEMS}
         statements = _statements(stage, {**counted, **_others(calls)})
     table = per_size("An order with a voucher and a new address, ms: median (p90)", spreads)
@@ -58,7 +59,7 @@ class _Count(NamedTuple):
     wire: Wire
 
 
-def _others(calls: Calls) -> dict[str, Callable[[], float]]:
+def _others(calls: Calls) -> dict[str, Callable[[], Ready]]:
     return {
         "POST, 5 items": partial(calls.post, 5),
         "POST, 5 items, known address": partial(calls.post_to_known_address, 5),
@@ -66,13 +67,15 @@ def _others(calls: Calls) -> dict[str, Callable[[], float]]:
         "POST, refused: the cart is empty": calls.refused,
         "GET an order of 5 items": calls.get,
         "GET the list": calls.get_list,
+        "GET the preview of 3 items": calls.get_preview,
     }
 
 
-def _statements(stage: Stage, calls: Mapping[str, Callable[[], float]]) -> dict[str, _Count]:
+def _statements(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[str, _Count]:
     """What one call of each sends; without BEGIN, COMMIT and savepoints at the cursor."""
     counts = {}
-    for name, call in calls.items():
+    for name, prepare in calls.items():
+        call = prepare()
         with on_the_wire(stage.shop.engine) as wire, at_cursor(stage.shop.engine) as sent:
             call()
         counted = [one for one in sent if not one.is_bound]

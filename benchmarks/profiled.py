@@ -76,7 +76,7 @@ def measure(server: URL, sizes: Sizes) -> Part:
 def _profile(stage: Stage, items: int, sizes: Sizes) -> Profile:
     calls = Calls(stage)
     for _ in range(sizes.warm_up):
-        calls.post(items)
+        calls.post(items)()
     wall, cpu = _times(calls, items, sizes.rounds, nullcontext())
     profiler = Profiler(interval=0.0001, async_mode="disabled")
     profiled_wall, profiled_cpu = _times(calls, items, sizes.rounds, profiler)

@@ -19,7 +19,7 @@ from flask_orders import BillingAddress
 from tests.servers import fresh_database
 from tests.shops import ADDRESS, Shop, make_shop
 
-from .history import BUYERS, PRODUCTS, VOUCHERS, load
+from .history import BUYERS, CUSTOMERS, PRODUCTS, VOUCHERS, load
 
 # The environment variable that names a stage's database to `served.py`.
 DATABASE = "ORDERS_BENCHMARK_DATABASE"
@@ -77,6 +77,11 @@ class Stage:
             )
         address = {**ASKED, "street_address": f"{self._random.randrange(10**9)} Main St"}
         return Purchase(customer_id, address, self.shop.token(customer_id))
+
+    def onlooker(self) -> Purchase:
+        """A customer whose cart is full, and stays so."""
+        customer_id = self._random.randrange(BUYERS + 1, CUSTOMERS + 1)
+        return Purchase(customer_id, ASKED, self.shop.token(customer_id))
 
     def remember(self, purchase: Purchase) -> None:
         """Put the address into the customer's address book."""

@@ -150,10 +150,8 @@ def create_order() -> Response:
         expected_total=body["expected_total"],
         checkout=body["action"] == "checkout",
     )
-    # Where the payment is, is found out before anything is written.
     success = _checked_out if submission.checkout else _saved
-    success(Placed(submission.id, payable=True))
-    return _place(submission, success, _keyed(submission.customer_id, document))
+    return _place(_Request(submission, success, _keyed(submission.customer_id, document)))
 
 
 @orders_bp.get("/", strict_slashes=False)
@@ -254,6 +252,9 @@ class _Request:
         self._submission = submission
         self._success = success
         self._keyed = keyed
+        # Made before anything is written: there may be nowhere to pay.
+        self._foreseen = Placed(submission.id, payable=True)
+        self._foreseen_answer = success(self._foreseen)
         self._orders = current_orders
         hours = self._orders.settings.idempotency_hours
         self._keys = IdempotencyKeys(self._orders.session, self._orders.models, hours)
@@ -273,33 +274,32 @@ class _Request:
         submission = self._submission
         if latest.placed is not None:
             self._orders.lifecycle.placed_before(submission.id)
-            return self._success(latest.placed), False
+            return self._answer(latest.placed), False
         if latest.used_key is not None and latest.used_key.answer is not None:
             return latest.used_key.answer, True
-        foreseen = Placed(submission.id, payable=True)
-        self._claim_key(latest.used_key, foreseen)
+        self._claim_key(latest.used_key)
         placed = self._orders.place(submission, first.standing.last_sequence, latest.standing)
-        answer = self._success(placed)
-        if self._keyed is not None and placed != foreseen:
+        answer = self._answer(placed)
+        if self._keyed is not None and placed != self._foreseen:
             self._keys.replace(self._keyed, answer)
         return answer, False
 
-    def _claim_key(self, used_key: Found | None, foreseen: Placed) -> None:
+    def _answer(self, placed: Placed) -> Answer:
+        return self._foreseen_answer if placed == self._foreseen else self._success(placed)
+
+    def _claim_key(self, used_key: Found | None) -> None:
         if self._keyed is None:
             return
         try:
-            self._keys.claim(self._keyed, self._success(foreseen), used_key)
+            self._keys.claim(self._keyed, self._foreseen_answer, used_key)
         except OperationalError as error:
             if is_lock_timeout(error):
                 raise IdempotencyKeyInUse from None
             raise
 
 
-def _place(
-    submission: Submission, success: Callable[[Placed], Answer], keyed: KeyedRequest | None
-) -> Response:
+def _place(asked: _Request) -> Response:
     """Convert the cart in one transaction."""
-    asked = _Request(submission, success, keyed)
     answer, is_replayed = _in_transaction(asked.read, asked.attempt)
     replayed = {"Idempotent-Replayed": "true"} if is_replayed else {}
     headers = {"Location": answer.location, **replayed}

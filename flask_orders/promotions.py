@@ -6,16 +6,32 @@ host with prices of its own brings another `Pricing` instead.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, delete, exists, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, VoucherNotApplicable
 from .models import Models, row_count, table, voucher_code
+from .models.promotions import PromotionModels
 from .pricing import (
     AppliedVoucher,
     CartLine,
@@ -39,6 +55,10 @@ TERMS = (
     "valid_to",
     "active",
 )
+
+# What is read of each; `used_by_customer` is no column.
+OFFER = ("id", "title", "discount_type", "discount_value", "valid_from", "valid_to")
+VOUCHER = ("id", "code", "times_used", *TERMS, "used_by_customer")
 
 
 class Promotions:
@@ -111,56 +131,67 @@ class Promotions:
         self, items: Sequence[CartLine], customer_id: Any, voucher: Any
     ) -> tuple[list[Offer], Voucher | None]:
         """The offers and the voucher as they are at one moment, by one statement."""
-        offers = self._offers_for([item.product_id for item in items], customer_id)
+        cart = {"customer": customer_id, "products": [item.product_id for item in items]}
         if voucher is None:
-            return _offers(self._session.execute(offers)), None
-        terms, offer = self._voucher(voucher, customer_id).subquery(), offers.subquery()
-        query = select(terms, offer).outerjoin_from(terms, offer, true()).order_by(offer.c.id)
-        rows = self._session.execute(query).all()
+            return _offers(self._session.execute(self._queries.offers, cart)), None
+        if isinstance(voucher, str):
+            query, reference = self._queries.by_code, voucher_code(voucher)
+        else:
+            query, reference = self._queries.by_key, voucher
+        rows = self._session.execute(query, {**cart, "voucher": reference}).all()
         if not rows:
             raise VoucherNotApplicable("not_found")
-        found = Voucher(**dict(zip(terms.c.keys(), rows[0], strict=False)))
-        joined = [row[len(terms.c) :] for row in rows]
+        found = Voucher(**dict(zip(VOUCHER, rows[0], strict=False)))
+        joined = [row[len(VOUCHER) :] for row in rows]
         return _offers(row for row in joined if row[0] is not None), found
 
-    def _voucher(self, reference: Any, customer_id: Any) -> Select[Any]:
-        """By its key, or, if the host's carts hold that, by its code."""
-        model, redemption = self._models.Voucher, self._models.VoucherRedemption
-        used_by_customer = exists().where(
-            redemption.voucher_id == model.id, redemption.customer_id == customer_id
-        )
-        by_code = isinstance(reference, str)
-        is_it = model.code == voucher_code(reference) if by_code else model.id == reference
-        return select(
-            model.id,
-            model.code,
-            model.times_used,
-            used_by_customer.label("used_by_customer"),
-            *(getattr(model, name) for name in TERMS),
-        ).where(is_it)
+    @cached_property
+    def _queries(self) -> "_Queries":
+        return _Queries(self._models, table(self._order))
 
-    def _offers_for(self, product_ids: Sequence[Any], customer_id: Any) -> Select[Any]:
-        """Rows of an `Offer`'s fields, the last of them one product or none."""
-        model, links = self._models.Offer, self._models.offer_products
-        has_ordered = exists().where(self._order.customer_id == customer_id)
-        return (
-            select(
-                model.id,
-                model.title,
-                model.discount_type,
-                model.discount_value,
-                model.valid_from,
-                model.valid_to,
-                links.c.product_id,
-            )
-            .outerjoin(links, links.c.offer_id == model.id)
-            .where(
-                model.active,
-                or_(~model.first_order_only, ~has_ordered),
-                or_(links.c.product_id.is_(None), links.c.product_id.in_(product_ids)),
-            )
-            .order_by(model.id)
+
+class _Queries:
+    """What is read of a cart's offers and voucher, made once: that takes longer than to send it.
+
+    The parameters are `customer`, `products` and, but for `offers`, `voucher`: its key, or, if the
+    host's carts hold that, its code. A row of `offers` has the fields of an `Offer`, the last of
+    them one product or none; in the others those of the voucher, `VOUCHER`, come before.
+    """
+
+    def __init__(self, models: PromotionModels, orders: Table) -> None:
+        self._models = models
+        self._has_ordered = exists().where(orders.c.customer_id == bindparam("customer"))
+        vouchers = table(models.Voucher).c
+        self.offers = self._offers()
+        self.by_key = self._with_voucher(vouchers.id == bindparam("voucher"))
+        self.by_code = self._with_voucher(vouchers.code == bindparam("voucher"))
+
+    def _offers(self) -> Select[Any]:
+        offers, links = table(self._models.Offer).c, self._models.offer_products
+        is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
+        is_linked = links.c.offer_id == offers.id
+        products = bindparam("products", type_=links.c.product_id.type, expanding=True)
+        fields = [offers[name] for name in OFFER]
+        # Each by an index of its own; joined by an OR, both tables would be read from end to end.
+        of_products = select(*fields, links.c.product_id).where(
+            is_linked, links.c.product_id.in_(products), *is_wanted
         )
+        of_all = select(*fields, null()).where(~exists().where(is_linked), *is_wanted)
+        both = union_all(of_products, of_all).subquery()
+        return select(both).order_by(both.c.id)
+
+    def _with_voucher(self, is_it: ColumnElement[bool]) -> Select[Any]:
+        vouchers, redemptions = (
+            table(self._models.Voucher).c,
+            table(self._models.VoucherRedemption).c,
+        )
+        is_used = exists().where(
+            redemptions.voucher_id == vouchers.id, redemptions.customer_id == bindparam("customer")
+        )
+        fields = [vouchers[name] for name in VOUCHER[:-1]]
+        voucher = select(*fields, is_used.label(VOUCHER[-1])).where(is_it).subquery()
+        offer = self.offers.subquery()
+        return select(voucher, offer).outerjoin_from(voucher, offer, true()).order_by(offer.c.id)
 
 
 def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:

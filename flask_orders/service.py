@@ -266,9 +266,9 @@ class OrderService:
 
     def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
         """What an order of the customer's begins with; None if there is no such customer."""
-        order, customer = self.models.Order, self.models.Customer
-        last = select(func.coalesce(func.max(order.sequence), 0)).where(
-            order.customer_id == customer_id
+        orders, customer = table(self.models.Order).c, self.models.Customer
+        last = select(func.coalesce(func.max(orders.sequence), 0)).where(
+            orders.customer_id == customer_id
         )
         parts = [last.scalar_subquery()]
         if address is not None:

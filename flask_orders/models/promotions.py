@@ -7,7 +7,7 @@ columns that point to them.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint
 from sqlalchemy.orm import relationship
 
 from .builder import Builder, add, constrain, index, not_negative, reference, relate
@@ -64,6 +64,8 @@ def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[A
 
 def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Table:
     constrain(offer, not_negative("offer", "discount_value"))
+    # By it the few are found that are on, among all that have ever been.
+    Index(None, table(offer).c.active)
     links = Table(
         f"{builder.prefix}offer_products",
         builder.db.metadata,

@@ -45,6 +45,7 @@ def upgrade():
         sa.CheckConstraint("discount_value >= 0", name=op.f("ck_offer_not_negative")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_offers")),
     )
+    op.create_index(op.f("ix_offers_active"), "offers", ["active"])
     op.create_table(
         "products",
         sa.Column("id", key, nullable=False),
