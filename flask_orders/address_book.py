@@ -1,14 +1,15 @@
 """A customer's addresses: the saved one, and the row of the one that an order is billed to.
 
-Called by the service, inside the conversion's transaction; `row_of` also before it.
+Called by the service, inside the conversion's transaction; `equal` is sent before it.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, and_, func, insert, literal, select
+from sqlalchemy import Select, and_, bindparam, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session
 
@@ -33,11 +34,13 @@ class AddressBook:
         self._models = models
         self._saved_address = saved_address
 
-    def row_of(self, customer_id: Any, address: BillingAddress) -> Select[Any]:
-        """The query for the key of the customer's equal address."""
+    @cached_property
+    def equal(self) -> Select[Any]:
+        """The query for the key of the `customer`'s address of a `fingerprint`."""
         rows = table(self._models.Address).c
         return select(rows.id).where(
-            rows.customer_id == customer_id, rows.fingerprint == address.fingerprint
+            rows.customer_id == bindparam("customer"),
+            rows.fingerprint == bindparam("fingerprint"),
         )
 
     def assign(
@@ -48,7 +51,7 @@ class AddressBook:
         Args:
             customer_id: whose it is.
             given: left out, it is the saved one.
-            known_id: what `row_of` has found of the given one.
+            known_id: what `equal` has found of the given one.
 
         Raises:
             BillingAddressRequired: none is given, and none is saved.
@@ -60,7 +63,7 @@ class AddressBook:
         saved = self._saved_address(customer_id)
         if saved is None:
             raise BillingAddressRequired
-        found = self._session.execute(self.row_of(customer_id, saved)).scalar_one_or_none()
+        found = self._session.execute(self.equal, _whose(customer_id, saved)).scalar_one_or_none()
         return found or self._make(customer_id, saved), saved
 
     def _used_last(self, customer_id: Any) -> tuple[int, BillingAddress]:
@@ -87,5 +90,9 @@ class AddressBook:
                 return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
         except IntegrityError:
             # Another request was faster; in REPEATABLE READ only a locking read sees its row.
-            found = self._session.execute(self.row_of(customer_id, address).with_for_update())
-            return int(found.scalar_one())
+            locking, whose = self.equal.with_for_update(), _whose(customer_id, address)
+            return int(self._session.execute(locking, whose).scalar_one())
+
+
+def _whose(customer_id: Any, address: BillingAddress) -> dict[str, Any]:
+    return {"customer": customer_id, "fingerprint": address.fingerprint}

@@ -8,10 +8,23 @@ host's classes are called, the number of statements does not depend on the numbe
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import case, delete, inspect, select, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Integer,
+    Update,
+    bindparam,
+    case,
+    delete,
+    inspect,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, selectinload
 
 from .errors import ConfigurationError, Conflict, InvalidRequest
@@ -20,6 +33,9 @@ from .pricing import CartLine
 
 # Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
 MOST_KEYS = 5000
+
+# Of parameters, beside columns of whatever names.
+PREFIX = "flask_orders_"
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
@@ -50,6 +66,18 @@ class Carts:
         self._models = models
         self._priced_by_product = priced_by_product
 
+    @cached_property
+    def _locking(self) -> "_Reads":
+        return _Reads(self._models, lock=True)
+
+    @cached_property
+    def _looking(self) -> "_Reads":
+        return _Reads(self._models, lock=False)
+
+    @cached_property
+    def _changes(self) -> "_Changes":
+        return _Changes(self._models)
+
     def read(self, customer_id: Any, max_lines: int, *, lock: bool = True) -> FoundCart | None:
         """The customer's cart, locked, then its items, locked by key; None if there is no cart.
 
@@ -57,14 +85,8 @@ class Carts:
             InvalidRequest: there are more than `max_lines` items.
             ConfigurationError: the customer has several carts.
         """
-        columns = self._models.columns
-        voucher = columns.cart_voucher
-        query = (
-            select(columns.cart_key, *(() if voucher is None else (voucher,)))
-            .where(self._models.Cart.customer_id == customer_id)
-            .order_by(columns.cart_key)
-        )
-        rows = self._session.execute(query.with_for_update() if lock else query).all()
+        reads = self._locking if lock else self._looking
+        rows = self._session.execute(reads.cart, {"customer": customer_id}).all()
         if len(rows) > 1:
             raise ConfigurationError(
                 f"A customer has {len(rows)} carts: {self._models.Cart.__name__}.customer_id must "
@@ -72,22 +94,11 @@ class Carts:
             )
         if not rows:
             return None
-        key = rows[0][0]
-        items = self._read_items(key, max_lines, lock=lock)
-        return FoundCart(key, None if voucher is None else rows[0][1], items)
-
-    def _read_items(self, cart_key: Any, max_lines: int, *, lock: bool) -> tuple[FoundItem, ...]:
-        columns = self._models.columns
-        query = (
-            select(columns.item_key, columns.item_product, columns.item_quantity)
-            .where(columns.item_cart == cart_key)
-            .order_by(columns.item_key)
-            .limit(max_lines + 1)
-        )
-        rows = self._session.execute(query.with_for_update() if lock else query).all()
-        if len(rows) > max_lines:
+        key, voucher = rows[0]
+        found = self._session.execute(reads.items, {"cart": key, "most": max_lines + 1}).all()
+        if len(found) > max_lines:
             raise InvalidRequest(f"A cart can be ordered with {max_lines} lines at most.")
-        return tuple(FoundItem(*row) for row in rows)
+        return FoundCart(key, voucher, tuple(FoundItem(*row) for row in found))
 
     def lines(
         self, items: Sequence[FoundItem], *, lock: bool = True
@@ -96,7 +107,9 @@ class Carts:
 
         The products are locked in the order of their keys, so that no two conversions deadlock.
         """
-        products = self._products({item.product_id for item in items} - {None}, lock=lock)
+        reads = self._locking if lock else self._looking
+        keys = sorted({item.product_id for item in items} - {None})
+        products = {row[0]: row[1] for row in self._session.execute(reads.products, {"keys": keys})}
         lines = [
             CartLine(item.key, item.product_id, products.get(item.product_id), item.quantity)
             for item in items
@@ -108,21 +121,6 @@ class Carts:
             [line for line, refusal in found if refusal is None],
             [line.unavailable(*refusal) for line, refusal in found if refusal is not None],
         )
-
-    def _products(self, keys: set[Any], *, lock: bool) -> dict[Any, Any]:
-        product, key = self._models.Product, self._models.columns.product_key
-        # An object that the session knows already is stale unless it is populated anew. A host's
-        # eager joins can't be locked: what it wants at hand comes by a statement of its own. Only
-        # NO KEY: putting the product into a cart needs no wait.
-        query = (
-            select(key, product)
-            .where(key.in_(sorted(keys)))
-            .order_by(key)
-            .options(lazyload("*"), *_at_hand(product))
-            .execution_options(populate_existing=True)
-        )
-        rows = self._session.execute(query.with_for_update(key_share=True) if lock else query)
-        return {row[0]: row[1] for row in rows}
 
     def _refusal(self, line: CartLine, wanted: int) -> tuple[str, int] | None:
         """Why a line can't be had, and how many units are left; or None."""
@@ -145,17 +143,12 @@ class Carts:
         Raises:
             Conflict: the stock is no longer what it was under the lock.
         """
-        stock, key = self._models.columns.product_stock, self._models.columns.product_key
+        stock = self._models.columns.product_stock
         units = _units(line for line in lines if line.product.stock is not None)
         if stock is None or not units:
             return
-        taken = case(dict(units), value=key)
-        changed = self._session.execute(
-            update(table(self._models.Product))
-            .where(key.in_(list(units)), stock >= taken)
-            .values({stock: stock - taken})
-        )
-        if row_count(changed) != len(units):
+        taken = self._session.execute(self._changes.taking(stock, len(units)), _numbered(units))
+        if row_count(taken) != len(units):
             raise Conflict
 
     def give_back(self, units: Mapping[Any, int]) -> None:
@@ -182,19 +175,91 @@ class Carts:
         Raises:
             Conflict: an item is not there any more.
         """
-        columns = self._models.columns
         keys = [item.key for item in cart.items]
-        deleted = self._session.execute(
-            delete(table(self._models.CartItem)).where(columns.item_key.in_(keys))
-        )
+        deleted = self._session.execute(self._changes.deleting, {"keys": keys})
         if row_count(deleted) != len(keys):
             raise Conflict
-        if columns.cart_voucher is not None and cart.voucher is not None:
-            self._session.execute(
-                update(table(self._models.Cart))
-                .where(columns.cart_key == cart.key)
-                .values({columns.cart_voucher: None})
+        if cart.voucher is not None:
+            self._session.execute(self._changes.taking_voucher_off, {PREFIX + "cart": cart.key})
+
+
+class _Reads:
+    """What is read of a cart, made once: to make a statement may take longer than to send it."""
+
+    def __init__(self, models: Models, *, lock: bool) -> None:
+        columns, product = models.columns, models.Product
+        voucher = null() if columns.cart_voucher is None else columns.cart_voucher
+        self.cart = (
+            select(columns.cart_key, voucher)
+            .where(columns.cart_customer == bindparam("customer"))
+            .order_by(columns.cart_key)
+        )
+        self.items = (
+            select(columns.item_key, columns.item_product, columns.item_quantity)
+            .where(columns.item_cart == bindparam("cart"))
+            .order_by(columns.item_key)
+            .limit(bindparam("most", type_=Integer))
+        )
+        # An object that the session knows already is stale unless it is populated anew. A host's
+        # eager joins can't be locked: what it wants at hand comes by a statement of its own.
+        key = columns.product_key
+        self.products = (
+            select(key, product)
+            .where(key.in_(_keys(key)))
+            .order_by(key)
+            .options(lazyload("*"), *_at_hand(product))
+            .execution_options(populate_existing=True)
+        )
+        if lock:
+            self.cart = self.cart.with_for_update()
+            self.items = self.items.with_for_update()
+            # Only NO KEY: putting the product into a cart needs no wait.
+            self.products = self.products.with_for_update(key_share=True)
+
+
+class _Changes:
+    """What is changed of the host's rows, made once.
+
+    An UPDATE takes a parameter with a column's name for a new value: hence the prefix.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._products, self._product_key = table(models.Product), models.columns.product_key
+        self._taking: dict[int, Update] = {}
+        item_key, cart_key = models.columns.item_key, models.columns.cart_key
+        voucher = models.columns.cart_voucher
+        self.deleting = delete(table(models.CartItem)).where(item_key.in_(_keys(item_key)))
+        self.taking_voucher_off = (
+            update(table(models.Cart))
+            .where(cart_key == bindparam(f"{PREFIX}cart"))
+            .values({} if voucher is None else {voucher: None})
+        )
+
+    def taking(self, stock: Column[Any], products: int) -> Update:
+        """The guarded UPDATE of the stock of so many products, whose units are `_numbered`."""
+        if products not in self._taking:
+            key = self._product_key
+            keys = [bindparam(f"{PREFIX}key_{i}", type_=key.type) for i in range(products)]
+            units = [bindparam(f"{PREFIX}units_{i}", type_=Integer) for i in range(products)]
+            taken = case(*zip(keys, units, strict=True), value=key)
+            self._taking[products] = (
+                update(self._products)
+                .where(key.in_(keys), stock >= taken)
+                .values({stock: stock - taken})
             )
+        return self._taking[products]
+
+
+def _keys(column: Column[Any]) -> BindParameter[Any]:
+    return bindparam("keys", type_=column.type, expanding=True)
+
+
+def _numbered(units: Mapping[Any, int]) -> dict[str, Any]:
+    parameters = {}
+    for i, (key, count) in enumerate(units.items()):
+        parameters[f"{PREFIX}key_{i}"] = key
+        parameters[f"{PREFIX}units_{i}"] = count
+    return parameters
 
 
 def _at_hand(product: type[Any]) -> list[Any]:

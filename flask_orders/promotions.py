@@ -14,8 +14,10 @@ from typing import Any
 from flask_sqlalchemy.session import Session
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Table,
+    Update,
     bindparam,
     delete,
     exists,
@@ -85,14 +87,8 @@ class Promotions:
         return cart
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
-        rows = table(self._models.Voucher)
-        guards = [rows.c[name].is_not_distinct_from(getattr(voucher, name)) for name in TERMS]
-        if voucher.limit is not None:
-            guards.append(rows.c.times_used < voucher.limit)
-        used = rows.c.times_used + 1
-        changed = self._session.execute(
-            update(rows).where(rows.c.id == voucher.id, *guards).values(times_used=used)
-        )
+        was = {f"was_{name}": getattr(voucher, name) for name in (*TERMS, "limit")}
+        changed = self._session.execute(self._queries.using, {**was, "was_id": voucher.id})
         if row_count(changed) != 1:
             raise Conflict
         if voucher.usage == "once_per_customer":
@@ -151,11 +147,11 @@ class Promotions:
 
 
 class _Queries:
-    """What is read of a cart's offers and voucher, made once: that takes longer than to send it.
+    """What is read and changed, made once: to make a statement may take longer than to send it.
 
-    The parameters are `customer`, `products` and, but for `offers`, `voucher`: its key, or, if the
-    host's carts hold that, its code. A row of `offers` has the fields of an `Offer`, the last of
-    them one product or none; in the others those of the voucher, `VOUCHER`, come before.
+    What is read has the parameters `customer`, `products` and, but for `offers`, `voucher`: its
+    key, or, if the host's carts hold that, its code. A row of `offers` has an `Offer`'s fields,
+    the last of them one product or none; in the others the voucher's, `VOUCHER`, come before.
     """
 
     def __init__(self, models: PromotionModels, orders: Table) -> None:
@@ -165,6 +161,7 @@ class _Queries:
         self.offers = self._offers()
         self.by_key = self._with_voucher(vouchers.id == bindparam("voucher"))
         self.by_code = self._with_voucher(vouchers.code == bindparam("voucher"))
+        self.using = self._use()
 
     def _offers(self) -> Select[Any]:
         offers, links = table(self._models.Offer).c, self._models.offer_products
@@ -192,6 +189,18 @@ class _Queries:
         voucher = select(*fields, is_used.label(VOUCHER[-1])).where(is_it).subquery()
         offer = self.offers.subquery()
         return select(voucher, offer).outerjoin_from(voucher, offer, true()).order_by(offer.c.id)
+
+    def _use(self) -> Update:
+        """The guarded UPDATE of a voucher's count; its parameters are `was_id`, `was_limit`, ..."""
+        rows = table(self._models.Voucher)
+        limit = bindparam("was_limit", type_=Integer)
+        guards = [rows.c[name].is_not_distinct_from(bindparam(f"was_{name}")) for name in TERMS]
+        return (
+            update(rows)
+            .where(rows.c.id == bindparam("was_id"), *guards)
+            .where(or_(limit.is_(None), rows.c.times_used < limit))
+            .values(times_used=rows.c.times_used + 1)
+        )
 
 
 def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from flask import current_app
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Select, Table, bindparam, func, insert, select
 from sqlalchemy.orm import scoped_session, selectinload
 from werkzeug.local import LocalProxy
 
@@ -266,18 +267,22 @@ class OrderService:
 
     def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
         """What an order of the customer's begins with; None if there is no such customer."""
+        fingerprint = None if address is None else address.fingerprint
+        asked = {"customer": customer_id, "fingerprint": fingerprint}
+        found = self.session.execute(self._standing, asked).one_or_none()
+        return None if found is None else Standing(*found)
+
+    @cached_property
+    def _standing(self) -> Select[Any]:
+        # Made once: to make it takes longer than to send it.
         orders, customer = table(self.models.Order).c, self.models.Customer
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(
-            orders.customer_id == customer_id
+            orders.customer_id == bindparam("customer")
         )
-        parts = [last.scalar_subquery()]
-        if address is not None:
-            parts.append(self._addresses.row_of(customer_id, address).scalar_subquery())
-        query = select(*parts)
-        if customer is not None:
-            query = query.where(primary_key(customer) == customer_id)
-        found = self.session.execute(query).one_or_none()
-        return None if found is None else Standing(*found)
+        query = select(last.scalar_subquery(), self._addresses.equal.scalar_subquery())
+        if customer is None:
+            return query
+        return query.where(primary_key(customer) == bindparam("customer"))
 
     def placed(self, order_id: UUID) -> Placed | None:
         """The order with that key, if there is one by now."""

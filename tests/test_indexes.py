@@ -201,11 +201,11 @@ def test_every_foreign_key_has_an_index(filled_shop: Shop) -> None:
     """So whoever deletes a product or a customer does not read all orders."""
     for table in filled_shop.db.metadata.sorted_tables:
         indexes = [list(index.columns) for index in table.indexes]
-        indexes += [list(one.columns) for one in table.constraints if is_index(one)]
+        indexes += [
+            list(one.columns)
+            for one in table.constraints
+            if isinstance(one, sa.UniqueConstraint | sa.PrimaryKeyConstraint)
+        ]
         for key in table.foreign_key_constraints:
             columns = list(key.columns)
             assert any(index[: len(columns)] == columns for index in indexes), f"{table}: {key}"
-
-
-def is_index(constraint: sa.Constraint) -> bool:
-    return isinstance(constraint, sa.UniqueConstraint | sa.PrimaryKeyConstraint)

@@ -50,10 +50,7 @@ def primary_key(cls: type[Any]) -> Column[Any]:
 
 
 def column(cls: type[Any], name: str) -> Column[Any] | None:
-    """The column behind an attribute: its own, its synonym's, or its relationship's foreign key.
-
-    None if the class says that it has none (`stock = None`).
-    """
+    """The column behind an attribute: its own, its synonym's, or its relationship's foreign key."""
     mapper: Mapper[Any] = inspect(cls)
     prop = mapper.attrs.get(name)
     while isinstance(prop, SynonymProperty):
@@ -65,6 +62,11 @@ def column(cls: type[Any], name: str) -> Column[Any] | None:
         if isinstance(foreign_key, Column):
             return foreign_key
     return None
+
+
+def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
+    """As `column`, for an attribute that a class may say that it has not (`stock = None`)."""
+    return None if getattr(cls, name) is None else required_column(cls, name)
 
 
 def required_column(cls: type[Any], name: str) -> Column[Any]:
@@ -163,15 +165,19 @@ class HostColumns:
 
     @cached_property
     def product_stock(self) -> Column[Any] | None:
-        return column(self._product, "stock")
+        return optional_column(self._product, "stock")
 
     @cached_property
     def cart_key(self) -> Column[Any]:
         return primary_key(self._cart)
 
     @cached_property
+    def cart_customer(self) -> Column[Any]:
+        return required_column(self._cart, "customer_id")
+
+    @cached_property
     def cart_voucher(self) -> Column[Any] | None:
-        return column(self._cart, "voucher")
+        return optional_column(self._cart, "voucher")
 
     @cached_property
     def item_key(self) -> Column[Any]:
