@@ -5,11 +5,13 @@ builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, n
 amount is a Decimal in the shop's currency, rounded half-up to its quantum once per line.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
+from heapq import merge
 from typing import Any, Literal, Protocol, Self
 from uuid import UUID
 
@@ -397,6 +399,19 @@ def best_price(
     return best
 
 
+def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
+    """The offers by the product that they are for, in their order: a line meets few of them."""
+    for_all: list[tuple[int, Offer]] = []
+    for_one = defaultdict[Any, list[tuple[int, Offer]]](list)
+    for numbered in enumerate(offers):
+        products = numbered[1].products
+        if products is None:
+            for_all.append(numbered)
+        for product_id in products or ():
+            for_one[product_id].append(numbered)
+    return lambda product_id: [offer for _, offer in merge(for_all, for_one.get(product_id, ()))]
+
+
 def price_cart(
     items: Iterable[CartLine],
     offers: Sequence[Offer],
@@ -405,7 +420,8 @@ def price_cart(
     now: datetime,
 ) -> tuple[PricedCart, str | None]:
     """Price a cart; beside it, why its voucher was left out, or None."""
-    lines = [best_price(line, offers, currency, now) for line in items]
+    offers_of = by_product(offers)
+    lines = [best_price(line, offers_of(line.product_id), currency, now) for line in items]
     cart = PricedCart.of(lines, currency)
     if voucher is None:
         return cart, None

@@ -106,6 +106,26 @@ def test_the_lowest_price_wins(item: CartLine, on: list[Offer], currency: Curren
     assert best.unit_price == min([currency.round(item.list_price), *alone])
 
 
+@given(
+    st.lists(prices, min_size=1, max_size=8),
+    st.lists(st.tuples(discounts, st.none() | st.frozensets(st.integers(0, 7))), max_size=6),
+    currencies,
+)
+def test_each_line_has_the_first_of_the_best_of_its_own_offers(
+    each: list[Decimal], on: list[tuple[Any, frozenset[int] | None]], currency: Currency
+) -> None:
+    items = [
+        CartLine(i, i, SimpleNamespace(price=price, shipping=None), 1)
+        for i, price in enumerate(each)
+    ]
+    found = [
+        Offer(i, f"offer {i}", kind, value, products=products)
+        for i, ((kind, value), products) in enumerate(on)
+    ]
+    cart, _ = price_cart(items, found, None, currency, NOW)
+    assert list(cart.lines) == [best_price(item, found, currency, NOW) for item in items]
+
+
 @pytest.mark.parametrize(
     ("currency", "price", "percentage", "unit_price"),
     [
