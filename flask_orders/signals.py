@@ -2,12 +2,13 @@
 
 Announced by the service, inside whichever transaction it works in, the blueprint's or a host's own;
 sent when that is committed, and never if it, or the savepoint around, is rolled back. Each is sent
-with the Flask app as its sender.
+with the Flask app as its sender, while `db.session` is a session of the receivers' own.
 """
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,10 @@ from blinker import NamedSignal, Namespace
 from flask import Flask, current_app
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+
+from .transaction import roll_back
 
 log = logging.getLogger("flask_orders")
 
@@ -43,6 +47,7 @@ Content = Callable[[], dict[str, Any]]
 
 @dataclass(slots=True)
 class _Announcement:
+    session: scoped_session[HostSession]
     transaction: SessionTransaction
     signal: NamedSignal
     content: Content
@@ -58,7 +63,7 @@ def announce(session: scoped_session[HostSession], signal: NamedSignal, content:
     transaction = session().get_nested_transaction() or session().get_transaction()
     if transaction is not None:
         waiting = session.info.setdefault(_WAITING, [])
-        waiting.append(_Announcement(transaction, signal, content))
+        waiting.append(_Announcement(session, transaction, signal, content))
 
 
 def watch_commits(session: scoped_session[HostSession]) -> None:
@@ -79,7 +84,7 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
         waiting = [one for one in waiting if one.transaction is not transaction]
     if transaction.parent is None:
         if committed and waiting:
-            _send_all(session, waiting)
+            _send_all(waiting)
         return
     for one in waiting:
         if one.transaction is transaction:
@@ -87,20 +92,40 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
     session.info[_WAITING] = waiting
 
 
-def _send_all(session: Session, announcements: list[_Announcement]) -> None:
+def _send_all(announcements: list[_Announcement]) -> None:
     for one in announcements:
+        with _session_of_its_own(one.session):
+            try:
+                content = one.content()
+            except Exception as error:
+                name, what = one.signal.name, type(error).__name__
+                log.error("what %s is about could not be read for its receivers: %s", name, what)
+            else:
+                _send(one.session, one.signal, content)
+
+
+@contextmanager
+def _session_of_its_own(session: scoped_session[HostSession]) -> Iterator[None]:
+    """Put another session in the place of the one that has just committed.
+
+    Inside `with db.session.begin():` that one does nothing more; what its caller holds must not
+    expire; and a connection that breaks here must not make a COMMIT of success look lost.
+    """
+    committed = session()
+    session.registry.set(session.session_factory())
+    try:
+        yield
+    finally:
         try:
-            content = one.content()
-        except Exception as error:
-            name, what = one.signal.name, type(error).__name__
-            log.error("what %s is about could not be read for its receivers: %s", name, what)
-        else:
-            _send(session, one.signal, content)
-        # A receiver commits what it writes; what is left open would keep a connection waiting.
-        session.rollback()
+            session.close()
+        except DBAPIError:
+            session().invalidate()
+        session.registry.set(committed)
 
 
-def _send(session: Session, signal: NamedSignal, content: dict[str, Any]) -> None:
+def _send(
+    session: scoped_session[HostSession], signal: NamedSignal, content: dict[str, Any]
+) -> None:
     """Tell every receiver; one that fails is logged, and harms nobody: the order stands.
 
     An exception's text is not logged, since a database's may quote the customer's address; where
@@ -115,4 +140,4 @@ def _send(session: Session, signal: NamedSignal, content: dict[str, Any]) -> Non
             log.error(
                 "a receiver of %s failed: %s at\n%s", signal.name, type(error).__name__, where
             )
-            session.rollback()
+            roll_back(session)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from blinker import NamedSignal
+from flask import Flask
 from sqlalchemy.engine import URL
 
 import flask_orders
@@ -382,3 +383,63 @@ def test_signals_wait_for_the_host_s_commit(shop: Shop, customer: int) -> None:
         session.commit()
     assert told == [("order_placed", "cancelled"), ("order_cancelled", "cancelled")]
     assert status(shop) == "cancelled"
+
+
+HOME = flask_orders.BillingAddress("123 Main St", "12345", "Anytown", "", "CA")
+
+
+def test_signals_of_a_transaction_that_is_a_with_block(shop: Shop, customer: int) -> None:
+    shop.cart(customer, {shop.product("10.00"): 1})
+    with shop.app.app_context(), heard() as told:
+        session, orders = shop.db.session, flask_orders.current_orders
+        with session.begin():
+            order_id = orders.convert(customer, billing_address=HOME).id
+            orders.mark_paid(order_id, "ref-1", Decimal(10))
+        with session.begin():
+            orders.deliver(order_id)
+    assert told == [
+        ("order_placed", "paid"),
+        ("order_paid", "paid"),
+        ("order_delivered", "delivered"),
+    ]
+
+
+def test_the_receivers_have_a_session_of_their_own(shop: Shop, customer: int) -> None:
+    """What one of them writes or leaves open is not in the host's, and nothing there expires."""
+    shop.cart(customer, {shop.product("10.00"): 1})
+    customers = shop.models.Customer
+    assert customers is not None
+    seen = []
+
+    def receive(_app: Flask, order: Any) -> None:
+        seen.append(shop.db.session())
+        shop.db.session.add(customers(email="receiver@example.com"))
+        shop.db.session.commit()
+        shop.db.session.add(customers(email="left@example.com"))
+
+    with shop.app.app_context(), flask_orders.order_placed.connected_to(receive):
+        session = shop.db.session()
+        session.expire_on_commit = False
+        order = flask_orders.current_orders.convert(customer, billing_address=HOME)
+        session.commit()
+        assert seen != [session]
+        assert shop.db.session() is session
+        assert not session.in_transaction()
+        assert not sa.inspect(order).expired
+    assert "receiver@example.com" in (emails := [row["email"] for row in shop.rows("customers")])
+    assert "left@example.com" not in emails
+
+
+def test_a_connection_that_breaks_under_a_receiver(shop: Shop, customer: int) -> None:
+    shop.cart(customer, {shop.product("10.00"): 1})
+    told = []
+
+    def receive(_app: Flask, order: Any) -> None:
+        told.append(order.id)
+        if len(told) == 1:
+            driver: Any = shop.db.session.connection().connection.dbapi_connection
+            driver.close()
+
+    with flask_orders.order_placed.connected_to(receive):
+        assert shop.post(customer).status_code == 201
+    assert told == [row["id"] for row in shop.rows("orders")]

@@ -209,7 +209,7 @@ def test_requests_go_down_one_stair_and_never_up() -> None:
         "idempotency": {"errors", "models"},
         "errors": set(),
         "keys": set(),
-        "signals": set(),
+        "signals": {"transaction"},
         "status": set(),
         "addresses": set(),
         "isolation": set(),
