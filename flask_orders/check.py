@@ -14,10 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
+from .errors import ConfigurationError
 from .isolation import MYSQL_DIALECTS
 from .service import OrderService
 
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
+
+COLUMNS = ("product_stock", "cart_voucher", "item_cart", "item_product", "item_quantity")
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
 
@@ -26,6 +29,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Everything that is wrong, each with its cure."""
     yield from _payment(app, orders.settings.payment_endpoint)
     yield from _jwt(app)
+    yield from _classes(orders)
     yield from _pricing(orders)
     engine = db.engine
     if not engine.hide_parameters:
@@ -76,8 +80,20 @@ def _jwt(app: Flask) -> Iterator[str]:
         )
 
 
+def _classes(orders: OrderService) -> Iterator[str]:
+    """The columns that an order locks and changes: they are looked for when the first comes."""
+    for name in COLUMNS:
+        try:
+            getattr(orders.models.columns, name)
+        except ConfigurationError as error:
+            yield str(error).rstrip(".")
+
+
 def _pricing(orders: OrderService) -> Iterator[str]:
-    voucher = orders.models.columns.cart_voucher
+    try:
+        voucher = orders.models.columns.cart_voucher
+    except ConfigurationError:
+        return
     if orders.has_own_pricing or voucher is None:
         return
     ours = orders.models.Voucher.__tablename__

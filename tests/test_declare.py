@@ -1,6 +1,7 @@
 """`declare_models`: what a host may give it, and what it is told if that can't work."""
 
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +11,13 @@ from flask import Flask
 from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import (
     DeclarativeBase,
     DeclarativeBaseNoMeta,
     Mapped,
     MappedAsDataclass,
+    column_property,
     configure_mappers,
     mapped_column,
     relationship,
@@ -319,3 +322,79 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
         db.session.remove()
         db.engine.dispose()
     assert [line["reason"] for line in raised.value.extensions["lines"]] == [reason]
+
+
+def units_left(product: Any) -> Any:
+    return product.on_hand - product.reserved
+
+
+@pytest.mark.parametrize(
+    ("make_stock", "is_refused"),
+    [
+        (lambda: property(units_left), True),
+        (lambda: hybrid_property(units_left), True),
+        (lambda: column_property(sa.literal_column("on_hand - reserved", sa.Integer)), True),
+        (lambda: None, False),
+    ],
+)
+def test_stock_that_is_no_column_is_refused_and_not_oversold(
+    database: URL, make_stock: Callable[[], Any], is_refused: bool
+) -> None:
+    db = new_db()
+
+    class Product(db.Model):
+        __tablename__ = "product"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        on_hand: Mapped[int]
+        reserved: Mapped[int]
+        sku = name = "P"
+        price = 1
+        shipping = None
+        active = True
+        stock = make_stock()
+
+    models = declare_models(db, product=Product)
+    app = make_app(db, database)
+    with app.app_context():
+        db.create_all()
+        item = models.CartItem(product=Product(id=1, on_hand=1, reserved=0), quantity=1)
+        db.session.add(models.Cart(customer_id="ann", items=[item]))
+        db.session.commit()
+        if is_refused:
+            with pytest.raises(ConfigurationError, match=r"Product.stock is no column.*synonym"):
+                current_orders.convert("ann", billing_address=HOME)
+        else:
+            current_orders.convert("ann", billing_address=HOME)
+        db.session.rollback()
+        found = app.test_cli_runner().invoke(args=["orders", "check"]).output
+        assert ("Product.stock is no column" in found) == is_refused, found
+        db.session.remove()
+        db.drop_all()
+        db.engine.dispose()
+
+
+def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
+    db = new_db()
+
+    class Cart(db.Model):
+        __tablename__ = "cart"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        customer_id: Mapped[str] = mapped_column(sa.String(20))
+
+        @property
+        def voucher(self) -> str:
+            return "TEN"
+
+    models = declare_models(db, cart=Cart)
+    app = make_app(db)
+    with app.app_context():
+        db.create_all()
+        product = models.Product(sku="P", name="P", price=Decimal(1))
+        db.session.add(
+            Cart(customer_id="ann", items=[models.CartItem(product=product, quantity=1)])
+        )
+        db.session.commit()
+        with pytest.raises(ConfigurationError, match=r"Cart.voucher is no column.*voucher = None"):
+            current_orders.convert("ann", billing_address=HOME)
+        found = app.test_cli_runner().invoke(args=["orders", "check"]).output
+        assert "Cart.voucher is no column" in found

@@ -202,7 +202,7 @@ def test_requests_go_down_one_stair_and_never_up() -> None:
     allowed = {
         "address_book": {"addresses", "errors", "models"},
         "audit": {"models", "pricing", "status"},
-        "check": {"isolation", "service"},
+        "check": {"errors", "isolation", "service"},
         "cli": {
             *("check", "errors", "idempotency", "outbox", "service", "signals", "transaction"),
         },

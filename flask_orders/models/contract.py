@@ -80,6 +80,21 @@ def required_column(cls: type[Any], name: str) -> Column[Any]:
     return found
 
 
+def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
+    """As `column`; None only if the class says that it has none: what is no column is not guarded.
+
+    Raises:
+        ConfigurationError: it is a property, a hybrid, or an expression.
+    """
+    found = column(cls, name)
+    if found is None and getattr(cls, name) is not None:
+        raise ConfigurationError(
+            f"{cls.__name__}.{name} is no column that an order could lock and change: "
+            f"{_cure(name)}."
+        )
+    return found
+
+
 # What stands in for an attribute that a shop has no use for.
 WITHOUT = {
     "shipping": "shipping = None if shipping is free",
