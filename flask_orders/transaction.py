@@ -7,6 +7,7 @@ here, by the driver's own codes.
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -78,6 +79,7 @@ def in_transaction(
     """
     _refuse_pending_changes(session)
     reads: list[Known] = []
+    where = ""
     deadline = time.monotonic() + DEADLINE
     for pause in _pauses(attempts):
         if time.monotonic() > deadline:
@@ -95,9 +97,12 @@ def in_transaction(
             if not is_conflict(error):
                 raise
             log.info("conflict: %s", _name(error))
+            where = f"{_name(error)} at\n{''.join(traceback.format_tb(error.__traceback__))}"
             time.sleep(pause)
         else:
             return result
+    # A constraint of the host's own that is always violated looks like a race that is never won.
+    log.error("gave up after %d attempts; the last conflict: %s", len(reads), where)
     raise TryAgain
 
 

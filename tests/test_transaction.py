@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.engine import URL
 
 from flask_orders import order_placed
 from flask_orders.idempotency import KeyedRequest
 
-from .shops import ADDRESS, ORDERS, Shop, body
+from .shops import ADDRESS, ORDERS, Shop, body, make_shop
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 KEY = {"Idempotency-Key": "abc"}
@@ -122,3 +123,32 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
     assert shop.everything() == before
     again = shop.post(customer, SAVE, headers={**shop.token(customer), **KEY})
     assert again.status_code == 201
+
+
+def test_a_constraint_that_is_always_violated_is_named_in_the_log(
+    database: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a host's table that points to the cart's items, and does not cascade."""
+    shop = make_shop(database, create_tables=False)
+    engravings = sa.Table(
+        "engravings",
+        shop.db.metadata,
+        sa.Column("item_id", sa.ForeignKey(shop.models.CartItem.id), primary_key=True),
+        sa.Column("text", sa.String(20)),
+    )
+    with shop.app.app_context():
+        shop.db.create_all()
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with shop.session() as session:
+        (item,) = session.scalars(sa.select(shop.models.CartItem.id))
+        session.execute(sa.insert(engravings).values(item_id=item, text="For Ann"))
+    before = shop.everything()
+    answer = shop.post(customer, SAVE)
+    assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
+    assert shop.everything() == before
+    (told,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert told.startswith("gave up after 8 attempts; the last conflict: IntegrityError ")
+    assert "in empty" in told
+    assert "For Ann" not in told
+    shop.close()
