@@ -36,13 +36,13 @@ FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
 DEADLINE = 10.0
 
-# PostgreSQL: serialization failure, deadlock, lock timeout; unique and foreign key violation, by
-# which a race is noticed that no lock could prevent.
-SQLSTATES = frozenset({"40001", "40P01", "55P03", "23505", "23503"})
+# PostgreSQL: serialization failure, deadlock, lock timeout, the host's own statement_timeout during
+# a wait; unique and foreign key violation, by which a race is noticed that no lock could prevent.
+SQLSTATES = frozenset({"40001", "40P01", "55P03", "57014", "23505", "23503"})
 # InnoDB: lock wait timeout, deadlock or Galera certification, a savepoint that went with the
-# rolled-back transaction, changed since the snapshot was taken; duplicate key, missing or deleted
-# parent row.
-MYSQL_CODES = frozenset({1205, 1213, 1305, 1020, 1062, 1452, 1451})
+# rolled-back transaction, changed since the snapshot was taken, the host's own max_statement_time;
+# duplicate key, missing or deleted parent row.
+MYSQL_CODES = frozenset({1205, 1213, 1305, 1020, 1969, 1062, 1452, 1451})
 SQLITE_NAMES = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",

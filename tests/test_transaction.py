@@ -152,3 +152,22 @@ def test_a_constraint_that_is_always_violated_is_named_in_the_log(
     assert "in empty" in told
     assert "For Ann" not in told
     shop.close()
+
+
+def test_a_time_limit_of_the_host_s_that_ends_a_wait_for_a_lock(database: URL) -> None:
+    limits = {
+        "postgresql": {"options": "-c statement_timeout=200"},
+        "mysql": {"init_command": "SET SESSION max_statement_time=0.2"},
+    }
+    limit = limits.get(database.get_backend_name())
+    if limit is None:
+        pytest.skip("SQLite has no time limit for a statement")
+    shop = make_shop(database, SQLALCHEMY_ENGINE_OPTIONS={"connect_args": limit}, ORDERS_RETRIES=2)
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with shop.session() as others:
+        others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
+        answer = shop.post(customer, SAVE)
+    assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
+    assert shop.post(customer, SAVE).status_code == 201
+    shop.close()
