@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
@@ -290,3 +290,36 @@ def test_an_app_without_a_jwt_manager_is_told_so(caplog: pytest.LogCaptureFixtur
     app.register_blueprint(orders_bp)
     assert app.test_client().post(ORDERS, json={}).status_code == 500
     assert "the app needs JWTManager(app)" in caplog.text
+
+
+def test_under_another_name_and_inside_another_blueprint() -> None:
+    """A host may keep `orders` for its own blueprint, or put ours into that of its API."""
+    app, db = Flask("names"), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
+    JWTManager(app)
+    db.init_app(app)
+    api = Blueprint("api", __name__, url_prefix="/api/v2")
+    api.register_blueprint(orders_bp, url_prefix="/orders")
+    app.register_blueprint(api)
+    app.register_blueprint(orders_bp, url_prefix="/shop/orders", name="shop_orders")
+    with app.app_context():
+        db.create_all()
+        headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
+        models, client = current_orders.models, app.test_client()
+        product = models.Product(sku="A", name="A", price=3)
+        cart = models.Cart(customer_id="ann")
+        for prefix in ("/api/v2/orders/", "/shop/orders/"):
+            cart.items = [models.CartItem(product=product, quantity=1)]
+            db.session.add(cart)
+            db.session.commit()
+            request = {"action": "save_order", "billing_address": ADDRESS}
+            made = client.post(prefix, json=request, headers=headers)
+            assert made.status_code == 201, made.text
+            order = body(client.get(made.headers["Location"], headers=headers))
+            assert order["url"] == made.headers["Location"]
+            assert order["url"].startswith(prefix)
+            assert client.get(f"{prefix}?limit=1", headers=headers).status_code == 200
+            assert f"{prefix}preview/" in body(client.get(f"{prefix}openapi.json"))["paths"]
+            assert client.get(prefix).status_code == 401
+        db.session.remove()
+        db.engine.dispose()
