@@ -116,9 +116,15 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     Settings.of(app.config)
     models = declared_models(db)
     with app.app_context():
-        for engine in db.engines.values():
-            use_real_transactions(engine)
-            prepare_engine(engine)
+        engine = db.engines.get(None)
+    if engine is None:
+        raise ConfigurationError(
+            "Orders are in the app's default database: set SQLALCHEMY_DATABASE_URI, or the key "
+            "None of SQLALCHEMY_BINDS."
+        )
+    # The host's other databases may be read-only, or somebody else's.
+    use_real_transactions(engine)
+    prepare_engine(engine)
     watch_changes(db.session)
     watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(

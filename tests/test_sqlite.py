@@ -13,7 +13,7 @@ from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, text
 
-from flask_orders import current_orders, orders_bp
+from flask_orders import ConfigurationError, current_orders, orders_bp
 
 
 def make_app(path: Path, *, with_orders: bool = True) -> tuple[Flask, SQLAlchemy]:
@@ -82,6 +82,40 @@ def test_a_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> N
         assert db.session.execute(text(f"PRAGMA {pragma}")).scalar() == value
         db.session.remove()
         db.engine.dispose()
+
+
+def test_the_host_s_other_databases_are_left_alone(tmp_path: Path) -> None:
+    """One of them may be read-only, and one be written by a program that wants it as it is."""
+    for name in ("old", "maps"):
+        sqlite3.connect(tmp_path / name).execute(
+            "CREATE TABLE rows (id INTEGER)"
+        ).connection.close()
+    app, db = Flask("binds"), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'db'}",
+        SQLALCHEMY_BINDS={
+            "old": f"sqlite:///{tmp_path / 'old'}",
+            "maps": f"sqlite:///file:{tmp_path / 'maps'}?mode=ro&uri=true",
+        },
+    )
+    db.init_app(app)
+    app.register_blueprint(orders_bp)
+    with app.app_context():
+        with db.engines["maps"].connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM rows")).scalar() == 0
+        with db.engines["old"].connect() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "delete"
+            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 0
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+def test_a_host_without_a_default_database() -> None:
+    app, db = Flask("binds"), SQLAlchemy()
+    app.config["SQLALCHEMY_BINDS"] = {"other": "sqlite://"}
+    db.init_app(app)
+    with pytest.raises(ConfigurationError, match="set SQLALCHEMY_DATABASE_URI"):
+        app.register_blueprint(orders_bp)
 
 
 def test_foreign_keys_are_off_while_alembic_runs_an_env(tmp_path: Path) -> None:
