@@ -20,6 +20,9 @@ from .service import OrderService
 
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
 
+# Whose errors are known to be read right: a conflict is told from a bug by the driver's own codes.
+DRIVERS = ("pysqlite", "psycopg", "psycopg2", "pymysql")
+
 COLUMNS = ("product_stock", "cart_voucher", "item_cart", "item_product", "item_quantity")
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
@@ -111,6 +114,11 @@ def _database(connection: sa.Connection) -> Iterator[str]:
     if dialect.name not in ("sqlite", "postgresql", *MYSQL_DIALECTS) or mysql_itself:
         yield f"{dialect.name} is not supported: flask_orders is tested on {SUPPORTED}"
         return
+    if dialect.driver not in DRIVERS:
+        yield (
+            f"the driver {dialect.driver} is not supported: flask_orders is tested with "
+            f"{', '.join(DRIVERS)}"
+        )
     if dialect.name == "sqlite":
         yield from _sqlite(connection)
     elif _is_autocommitting(connection):

@@ -143,7 +143,7 @@ def is_conflict(error: BaseException) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a statement has waited for a lock for as long as it may."""
     return any(
-        getattr(original, "sqlstate", None) == "55P03" or _mysql_code(original) == 1205
+        _sqlstate(original) == "55P03" or _mysql_code(original) == 1205
         for original in _driver_errors(error)
     )
 
@@ -168,21 +168,32 @@ def hide_values(error: BaseException) -> None:
 
 def _is_conflict_of_driver(original: BaseException) -> bool:
     return (
-        getattr(original, "sqlstate", None) in SQLSTATES
+        _sqlstate(original) in SQLSTATES
         or _mysql_code(original) in MYSQL_CODES
-        or str(getattr(original, "sqlite_errorname", "")).startswith(SQLITE_NAMES)
+        or _sqlite_name(original).startswith(SQLITE_NAMES)
     )
 
 
 def _is_away_of_driver(original: BaseException) -> bool:
-    sqlstate = getattr(original, "sqlstate", "")
+    sqlstate = _sqlstate(original)
     if sqlstate is None:  # psycopg could not connect: no server has given it a state
         return type(original).__name__ == "OperationalError"
     return sqlstate.startswith(AWAY_SQLSTATES) or _mysql_code(original) in AWAY_MYSQL_CODES
 
 
-def _mysql_code(original: BaseException) -> Any:
-    return original.args[0] if original.args else None
+def _sqlstate(original: BaseException) -> str | None:
+    """By psycopg's or psycopg2's name for it; empty if the driver knows of none."""
+    state: str | None = getattr(original, "sqlstate", getattr(original, "pgcode", ""))
+    return state
+
+
+def _mysql_code(original: BaseException) -> int | None:
+    code = original.args[0] if original.args else None
+    return code if isinstance(code, int) else None
+
+
+def _sqlite_name(original: BaseException) -> str:
+    return str(getattr(original, "sqlite_errorname", ""))
 
 
 def _driver_errors(error: BaseException) -> Iterator[BaseException]:
@@ -201,9 +212,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _name(error: BaseException) -> str:
-    """What an error is, without its parameters, which are a customer's."""
+    """What an error is: its codes alone, since a driver's text may quote what is a customer's."""
     codes = [
-        str(getattr(original, "sqlstate", None) or _mysql_code(original))
+        str(_mysql_code(original) or _sqlstate(original) or _sqlite_name(original))
         for original in _driver_errors(error)
     ]
     return " ".join([type(error).__name__, *codes])

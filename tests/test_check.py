@@ -120,6 +120,16 @@ def test_a_database_that_is_away() -> None:
     assert "check SQLALCHEMY_DATABASE_URI" in output
 
 
+def test_a_driver_whose_errors_nobody_has_read(database: URL) -> None:
+    app, db = make_app(database)
+    create_tables(app, db)
+    with app.app_context():
+        db.engine.dialect.driver = "another"
+    code, output = check(app)
+    assert code == 1
+    assert "the driver another is not supported" in output
+
+
 def test_a_table_without_transactions(database: URL) -> None:
     if database.get_backend_name() != "mysql":
         pytest.skip("only MariaDB has tables without transactions")
