@@ -377,10 +377,12 @@ def _customer_id() -> Any:
         return str(subject)
     user = _looked_up_user()
     if isinstance(user, customer):
-        return inspect(user).identity[0]
+        # A lookup may make the object of the token's claims alone, which then has no identity yet.
+        identity = inspect(user).identity or inspect(customer).primary_key_from_instance(user)
+        return identity[0]
     try:
         return primary_key(customer).type.python_type(subject)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         _refuse_unknown_customer()
 
 

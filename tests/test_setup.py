@@ -4,6 +4,7 @@ import ast
 import itertools
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from flask import Blueprint, Flask
@@ -11,6 +12,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column
 
 import flask_orders
 from flask_orders import (
@@ -322,4 +324,40 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
             assert f"{prefix}preview/" in body(client.get(f"{prefix}openapi.json"))["paths"]
             assert client.get(prefix).status_code == 401
         db.session.remove()
+        db.engine.dispose()
+
+
+def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> None:
+    """It saves a query; whether there is such a customer, an order finds out itself."""
+    shop = make_shop(database)
+    jwt: JWTManager = shop.app.extensions["flask-jwt-extended"]
+    model = shop.models.Customer
+    assert model is not None
+    jwt.user_lookup_loader(lambda _header, claims: model(id=int(claims["sub"])))
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    assert shop.get(customer, shop.order(customer)["url"]).status_code == 200
+    assert shop.post(customer + 1).status_code == 401
+    shop.close()
+
+
+def test_a_token_from_before_the_customers_had_uuids() -> None:
+    app, db = Flask("uuids"), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, JWT_VERIFY_SUB=False
+    )
+
+    class Customer(db.Model):
+        __tablename__ = "customers"
+
+        id: Mapped[UUID] = mapped_column(primary_key=True)
+
+    JWTManager(app)
+    db.init_app(app)
+    declare_models(db, customer=Customer)
+    app.register_blueprint(orders_bp)
+    with app.app_context():
+        db.create_all()
+        headers = {"Authorization": f"Bearer {create_access_token(5)}"}
+        assert app.test_client().get(ORDERS, headers=headers).status_code == 401
         db.engine.dispose()
