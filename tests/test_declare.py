@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -168,6 +168,38 @@ def test_a_key_of_two_columns() -> None:
 
     with pytest.raises(ConfigurationError, match="primary key of 2 columns"):
         declare_models(db, customer=User)
+
+
+def test_products_in_two_tables() -> None:
+    """Their stock would be in the one, and their price in the other."""
+    db = new_db()
+
+    class Thing(db.Model):
+        __tablename__ = "thing"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        sku: Mapped[str]
+        stock: Mapped[int]
+        name = synonym("sku")
+        price = Decimal(1)
+        shipping = None
+        active = True
+        __mapper_args__: ClassVar[Any] = {"polymorphic_on": "kind", "polymorphic_identity": "thing"}
+
+    class Book(Thing):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(sa.ForeignKey(Thing.id), primary_key=True)
+        __mapper_args__: ClassVar[Any] = {"polymorphic_identity": "book"}
+
+    with pytest.raises(ConfigurationError, match=r"product=Book.*top of the hierarchy"):
+        declare_models(db, product=Book)
+    assert declare_models(db, product=Thing, customer=Book).Product is Thing
+
+
+def test_a_naming_convention_without_indexes() -> None:
+    db = SQLAlchemy(metadata=sa.MetaData(naming_convention={"pk": "pk_%(table_name)s"}))
+    with pytest.raises(ConfigurationError, match="'ix': 'ix_%"):
+        declare_models(db)
 
 
 def test_an_order_that_is_not_made_of_our_mixin() -> None:

@@ -113,6 +113,11 @@ ATTRIBUTES = {
 
 def check_base(db: SQLAlchemy) -> None:
     """Refuse a base class on which our mixins can't be declared."""
+    if "ix" not in db.metadata.naming_convention:
+        raise ConfigurationError(
+            "db.metadata's naming_convention has no 'ix', so that an index would have no name: "
+            "add 'ix': 'ix_%(column_0_label)s' to it, which is SQLAlchemy's own."
+        )
     if issubclass(db.Model, MappedAsDataclass):
         raise ConfigurationError(
             "db.Model is a MappedAsDataclass, which would make dataclasses of the library's "
@@ -126,12 +131,24 @@ def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
     """Refuse a host's class that lacks something, naming everything that it lacks."""
     _check_model(db, name, cls)
     primary_key(cls)
+    _check_table(name, cls)
     missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
     if missing:
         raise ConfigurationError(
             f"declare_models({name}={cls.__name__}): the class lacks "
             + "; ".join(f"'{attribute}': {_cure(attribute)}" for attribute in missing)
             + "."
+        )
+
+
+def _check_table(name: str, cls: type[Any]) -> None:
+    """Refuse a class whose rows lie in two tables: an UPDATE or a DELETE is of one."""
+    mapper: Mapper[Any] = inspect(cls)
+    if name != "customer" and mapper.persist_selectable is not mapper.local_table:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): its columns are in two tables, by joined "
+            "inheritance, and an order changes one: give the class at the top of the hierarchy, "
+            "with all the attributes, or use single-table inheritance."
         )
 
 
