@@ -116,7 +116,8 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     Settings.of(app.config)
     models = declared_models(db)
     with app.app_context():
-        engine = db.engines.get(None)
+        engines = db.engines
+    engine = engines.get(None)
     if engine is None:
         raise ConfigurationError(
             "Orders are in the app's default database: set SQLALCHEMY_DATABASE_URI, or the key "
@@ -125,7 +126,7 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     # The host's other databases may be read-only, or somebody else's.
     use_real_transactions(engine)
     prepare_engine(engine)
-    watch_changes(db.session)
+    watch_changes(db.session, engines.values())
     watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), pricing, saved_address

@@ -6,22 +6,17 @@ here, by the driver's own codes.
 
 import logging
 import random
+import re
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from flask_sqlalchemy.session import Session as HostSession
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import (
-    ORMExecuteState,
-    Session,
-    SessionTransaction,
-    UOWTransaction,
-    scoped_session,
-)
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from .errors import ConfigurationError, Conflict, OrdersError, TryAgain
 from .isolation import CONVERSION
@@ -56,7 +51,10 @@ SQLITE_NAMES = (
 AWAY_SQLSTATES = ("08", "57P", "53300")
 AWAY_MYSQL_CODES = frozenset({1040, 1047, 1053, 1180, 2002, 2003, 2006, 2013})
 
+_WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
+
 _CHANGED = "flask_orders_changed"
+_CONNECTIONS = "flask_orders_connections"
 
 
 def in_transaction(
@@ -118,13 +116,14 @@ def roll_back(session: scoped_session[HostSession]) -> None:
         session().invalidate()
 
 
-def watch_changes(session: scoped_session[HostSession]) -> None:
-    """Have the session remember that it has sent changes that are not committed yet."""
-    if event.contains(session, "after_flush", _after_flush):
-        return
-    event.listen(session, "after_flush", _after_flush)
-    event.listen(session, "do_orm_execute", _on_execute)
-    event.listen(session, "after_transaction_end", _after_transaction_end)
+def watch_changes(session: scoped_session[HostSession], engines: Iterable[Engine]) -> None:
+    """Have the session know whether it has sent changes that are not committed yet."""
+    for engine in engines:
+        if not event.contains(engine, "before_cursor_execute", _before_statement):
+            event.listen(engine, "before_cursor_execute", _before_statement)
+    if not event.contains(session, "after_begin", _after_begin):
+        event.listen(session, "after_begin", _after_begin)
+        event.listen(session, "after_transaction_end", _after_transaction_end)
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -228,7 +227,8 @@ def _pauses(attempts: int) -> Iterator[float]:
 
 def _refuse_pending_changes(session: scoped_session[HostSession]) -> None:
     pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
-    if pending or session().info.get(_CHANGED):
+    begun: list[Connection] = session().info.get(_CONNECTIONS, [])
+    if pending or any(connection.info.get(_CHANGED) for connection in begun):
         names = ", ".join(sorted({type(one).__name__ for one in pending})) or "already flushed"
         raise ConfigurationError(
             f"db.session holds changes that nobody has committed ({names}), and the order needs a "
@@ -237,15 +237,19 @@ def _refuse_pending_changes(session: scoped_session[HostSession]) -> None:
         )
 
 
-def _after_flush(session: Session, _context: UOWTransaction) -> None:
-    session.info[_CHANGED] = True
+def _before_statement(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+    # Not by the session's own events: text and bulk_save_objects() pass them by.
+    if _WRITES.match(statement):
+        connection.info[_CHANGED] = True
 
 
-def _on_execute(state: ORMExecuteState) -> None:
-    if state.is_insert or state.is_update or state.is_delete:
-        state.session.info[_CHANGED] = True
+def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.parent is None:
+        # In a test of the host's that is one transaction, what came before is as good as committed.
+        connection.info.pop(_CHANGED, None)
+        session.info.setdefault(_CONNECTIONS, []).append(connection)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop(_CHANGED, None)
+        session.info.pop(_CONNECTIONS, None)

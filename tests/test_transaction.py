@@ -1,7 +1,7 @@
 """Connections that are cut and locks that are held: what a client is told, and what is true."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -170,4 +170,41 @@ def test_a_time_limit_of_the_host_s_that_ends_a_wait_for_a_lock(database: URL) -
         answer = shop.post(customer, SAVE)
     assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
     assert shop.post(customer, SAVE).status_code == 201
+    shop.close()
+
+
+@pytest.mark.parametrize("way", ["text", "bulk", "connection", "flush", "statement"])
+def test_what_the_host_has_written_before_is_not_lost_unsaid(
+    database: URL, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    shop = make_shop(database)
+    customer, session, model = shop.customer(), shop.db.session, shop.models.Customer
+    assert model is not None
+    shop.cart(customer, {shop.product(): 1})
+    table = shop.db.metadata.tables["customers"]
+    seen = sa.update(table).values(email="seen@example.com")
+
+    def flush() -> None:
+        session.add(model(email="new"))
+        session.flush()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "text": lambda: session.execute(sa.text(" update customers SET email = 'seen'")),
+        "bulk": lambda: session.bulk_insert_mappings(sa.inspect(model), [{"email": "new"}]),
+        "connection": lambda: session.connection().execute(seen),
+        "flush": flush,
+        "statement": lambda: session.execute(seen),
+    }
+    commits: list[bool] = []
+
+    @shop.app.before_request
+    def before() -> None:
+        ways[way]()
+        if commits:
+            session.commit()
+
+    assert shop.post(customer).status_code == 500
+    assert "db.session holds changes that nobody has committed" in caplog.text
+    commits.append(True)
+    assert shop.post(customer).status_code == 201
     shop.close()
