@@ -15,6 +15,9 @@ from sqlalchemy import Connection, Engine, event
 
 from .isolation import LOCK_WAIT, is_conversion
 
+# Milliseconds: what an SQLite connection waited before we first changed it.
+_HOST_WAIT = "flask_orders_host_wait"
+
 
 def use_real_transactions(engine: Engine) -> None:
     """Make BEGIN, SAVEPOINT and foreign keys work on an SQLite engine; others are left alone."""
@@ -27,7 +30,7 @@ def use_real_transactions(engine: Engine) -> None:
 def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
     """Set a driver's connection up."""
     connection.isolation_level = None
-    for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"busy_timeout={LOCK_WAIT * 1000}"):
+    for pragma in ("foreign_keys=ON", "journal_mode=WAL"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
@@ -43,9 +46,20 @@ def begin(connection: Connection) -> None:
     # Alembic changes a table by copying it and dropping the old one; with foreign keys on, that
     # would delete or empty the rows that point to it.
     driver.execute(f"PRAGMA foreign_keys={'OFF' if _is_migrating() else 'ON'}").close()
+    _bound_wait(connection, driver)
     # A transaction that reads first and writes later has to take the write lock at once: waiting
     # for it in the middle fails with SQLITE_BUSY, whatever the timeout.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_conversion(connection) else "BEGIN")
+
+
+def _bound_wait(connection: Connection, driver: sqlite3.Connection) -> None:
+    """A conversion waits for its turn for LOCK_WAIT; the host's own transactions as it has set."""
+    if _HOST_WAIT not in connection.info:
+        (connection.info[_HOST_WAIT],) = driver.execute("PRAGMA busy_timeout").fetchone()
+    of_host, ours = connection.info[_HOST_WAIT], LOCK_WAIT * 1000
+    if of_host != ours:
+        wait = ours if is_conversion(connection) else of_host
+        driver.execute(f"PRAGMA busy_timeout={wait}").close()
 
 
 def _is_migrating() -> bool:

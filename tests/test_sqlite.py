@@ -14,6 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, text
 
 from flask_orders import ConfigurationError, current_orders, orders_bp
+from flask_orders.isolation import CONVERSION
 
 
 def make_app(path: Path, *, with_orders: bool = True) -> tuple[Flask, SQLAlchemy]:
@@ -82,6 +83,23 @@ def test_a_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> N
         assert db.session.execute(text(f"PRAGMA {pragma}")).scalar() == value
         db.session.remove()
         db.engine.dispose()
+
+
+def test_the_host_s_own_transactions_wait_as_long_as_it_has_set(tmp_path: Path) -> None:
+    app, db = Flask("patient"), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'db'}",
+        SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"timeout": 30}},
+    )
+    db.init_app(app)
+    app.register_blueprint(orders_bp)
+    waits = []
+    with app.app_context():
+        for is_conversion in (False, True, False):
+            with db.engine.connect().execution_options(**{CONVERSION: is_conversion}) as connection:
+                waits.append(connection.execute(text("PRAGMA busy_timeout")).scalar())
+        db.engine.dispose()
+    assert waits == [30_000, 5_000, 30_000]
 
 
 def test_the_host_s_other_databases_are_left_alone(tmp_path: Path) -> None:
