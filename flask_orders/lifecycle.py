@@ -125,15 +125,16 @@ class Lifecycle:
             self._tell(payment_unexpected, order._asdict(), payment)
 
     def check_out(self, step: Step) -> bool:
-        """Whether there is something to pay; an order of nothing is paid now.
+        """Whether there is something to pay; an order of nothing is paid now, if it is not yet.
 
         Raises:
             OrderNotFound: there is no such order, or it is another customer's.
-            OrderNotPayable: it does not await its payment.
+            OrderNotPayable: it is cancelled, or paid with money.
         """
         order = self._lock(step.order_id, step.customer_id)
-        if order.status == PAID and self._is_done(step):
-            self._announce(order_paid, order.id)
+        if order.status == PAID and not order.total_amount:
+            if self._is_done(step):
+                self._announce(order_paid, order.id)
             return False
         if order.status != AWAITING_PAYMENT:
             raise OrderNotPayable(order.status)

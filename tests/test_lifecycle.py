@@ -234,6 +234,25 @@ def test_a_paid_order_is_delivered(shop: Shop, order: dict[str, Any]) -> None:
         orders.cancel(order_id, by_shop=True)
 
 
+@pytest.mark.parametrize(
+    ("status", "call", "what_to_do"),
+    [
+        ("paid", "checkout", "there is nothing left to pay"),
+        ("delivered", "checkout", "there is nothing left to pay"),
+        ("cancelled", "checkout", "order its items again"),
+        ("paid", "cancel", "ask the shop to cancel it"),
+        ("delivered", "cancel", "ask the shop to take it back"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    shop: Shop, customer: int, order: dict[str, Any], status: str, call: str, what_to_do: str
+) -> None:
+    with shop.session() as session:
+        session.execute(sa.update(shop.models.Order).values(status=status))
+    answer = shop.send(customer, f"{order['url']}{call}/")
+    assert body(answer)["detail"] == f"The order's status is {status}: {what_to_do}."
+
+
 @pytest.mark.parametrize("call", ["mark_paid", "cancel", "deliver"])
 def test_an_order_that_does_not_exist(shop: Shop, call: str) -> None:
     arguments = ("ref-1", Decimal(1)) if call == "mark_paid" else ()
@@ -272,8 +291,12 @@ def test_a_saved_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, cus
     order = shop.order(customer)
     assert order["status"] == "awaiting_payment"
     answer = shop.send(customer, f"{order['url']}checkout/")
+    again = shop.send(customer, f"{order['url']}checkout/")
     assert (answer.status_code, answer.headers["Location"]) == (303, order["url"])
+    assert (again.status_code, again.headers["Location"]) == (303, order["url"])
+    assert body(again) == body(answer) == {"order": order["url"], "payment": None}
     assert status(shop) == "paid"
+    assert steps(shop) == [("awaiting_payment", "paid", "customer")]
 
 
 def test_an_order_of_nothing_with_a_key_is_answered_again_as_it_was(
