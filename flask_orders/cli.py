@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 # Seconds between two looks into an empty outbox, or for a database that is away.
 PAUSE = 1.0
 
+# Orders: their keys have to fit into one statement, and SQLite takes 32,766 parameters.
+LARGEST_BATCH = 10_000
+
 
 @click.command("check")
 @with_appcontext
@@ -44,11 +47,17 @@ def purge_keys() -> None:
     """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
     orders = current_orders
     keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
-    click.echo(f"{_committed(keys.purge)} keys deleted.")
+    click.echo(f"Keys deleted: {_committed(keys.purge)}.")
 
 
 @click.command("expire")
-@click.option("--batch", default=100, show_default=True, help="Orders in one transaction.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, LARGEST_BATCH),
+    default=100,
+    show_default=True,
+    help="Orders in one transaction.",
+)
 @with_appcontext
 def expire(batch: int) -> None:
     """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS."""
@@ -59,7 +68,7 @@ def expire(batch: int) -> None:
         while count := _committed(lambda: orders.expire(batch)):
             total += count
             bar.update(count)
-    click.echo(f"{total} orders cancelled.")
+    click.echo(f"Orders cancelled: {total}.")
 
 
 @click.command("audit")
@@ -81,7 +90,7 @@ def audit() -> None:
         found = list(orders.audit(on_progress))
     for problem in found:
         click.echo(f"- {problem}")
-    click.echo(f"{total} orders looked at, {len(found)} problems.")
+    click.echo(f"Orders looked at: {total}; problems: {len(found)}.")
     if found:
         raise SystemExit(1)
 
@@ -99,6 +108,8 @@ def relay_events(*, once: bool) -> None:
         raise click.ClickException(
             "nobody receives the events: connect a function to flask_orders.outbox_event"
         )
+    if not orders.settings.outbox:
+        click.echo("ORDERS_OUTBOX is not True: only what was kept before is delivered.", err=True)
     outbox = Outbox(orders.session, orders.models)
 
     def deliver(event: dict[str, Any]) -> None:
@@ -121,7 +132,7 @@ def relay_events(*, once: bool) -> None:
             if once:
                 break
             time.sleep(PAUSE)
-    click.echo(f"{total} events delivered.")
+    click.echo(f"Events delivered: {total}.")
 
 
 COMMANDS = (check, purge_keys, expire, audit, relay_events)

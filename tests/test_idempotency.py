@@ -116,9 +116,9 @@ def test_a_key_is_forgotten_after_its_time(shop: Shop, customer: int) -> None:
 def test_old_keys_are_purged(shop: Shop, customer: int) -> None:
     post(shop, customer)
     runner = shop.app.test_cli_runner()
-    assert runner.invoke(args=["orders", "purge-keys"]).output == "0 keys deleted.\n"
+    assert runner.invoke(args=["orders", "purge-keys"]).output == "Keys deleted: 0.\n"
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=25), tick=True):
-        assert runner.invoke(args=["orders", "purge-keys"]).output == "1 keys deleted.\n"
+        assert runner.invoke(args=["orders", "purge-keys"]).output == "Keys deleted: 1.\n"
     assert shop.rows("order_idempotency_keys") == []
 
 

@@ -328,6 +328,13 @@ def age(shop: Shop, hours: float, *order_ids: str) -> None:
         session.execute(sa.update(order).where(which).values(created=created))
 
 
+@pytest.mark.parametrize("batch", ["-1", "0", "10001"])
+def test_a_batch_of_no_order_or_of_too_many_is_refused(shop: Shop, batch: str) -> None:
+    result = shop.app.test_cli_runner().invoke(args=["orders", "expire", "--batch", batch])
+    assert result.exit_code == 2
+    assert "is not in the range 1<=x<=10000" in result.output
+
+
 def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
     product = shop.product(stock=10)
     voucher = shop.voucher("TEN", "1.00", usage_limit=10)
@@ -346,7 +353,7 @@ def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
         result = shop.app.test_cli_runner().invoke(args=["orders", "expire", "--batch", "2"])
 
     assert result.exit_code == 0, result.output
-    assert "3 orders cancelled." in result.output
+    assert "Orders cancelled: 3." in result.output
     assert told == [("order_cancelled", "cancelled")] * 3
     kept = {row["id"]: row["status"] for row in shop.rows("orders")}
     assert [kept[UUID(order["id"])] for order in orders] == [
@@ -359,7 +366,7 @@ def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
     assert shop.rows("vouchers")[0]["times_used"] == 2
     assert ledger.problems() == []
     result = shop.app.test_cli_runner().invoke(args=["orders", "expire"])
-    assert "0 orders cancelled." in result.output
+    assert "Orders cancelled: 0." in result.output
 
 
 def test_a_late_payment_of_an_expired_order_is_kept(shop: Shop, order: dict[str, Any]) -> None:

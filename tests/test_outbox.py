@@ -159,8 +159,8 @@ def test_what_the_host_rolls_back_leaves_no_event(shop: Shop) -> None:
 def test_a_relay_delivers_in_order_and_forgets(shop: Shop) -> None:
     order_ids = live(shop, 3)
     with heard() as told:
-        assert relay(shop) == "9 events delivered.\n"
-        assert relay(shop) == "0 events delivered.\n"
+        assert relay(shop) == "Events delivered: 9.\n"
+        assert relay(shop) == "Events delivered: 0.\n"
     assert_complete(told, order_ids)
     assert len(told) == 9
     assert outbox(shop) == []
@@ -187,6 +187,20 @@ def test_without_receivers_it_says_what_to_do(shop: Shop) -> None:
     assert len(outbox(shop)) == 3
 
 
+def test_where_no_events_are_kept_it_says_so_and_delivers_what_was(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(shop, 1)
+    with heard():
+        monkeypatch.setitem(shop.app.config, "ORDERS_OUTBOX", False)
+        assert relay(shop) == (
+            "ORDERS_OUTBOX is not True: only what was kept before is delivered.\n"
+            "Events delivered: 3.\n"
+        )
+        monkeypatch.undo()
+        assert relay(shop) == "Events delivered: 0.\n"
+
+
 def test_a_receiver_that_raises_is_given_the_event_again(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,16 +213,16 @@ def test_a_receiver_that_raises_is_given_the_event_again(
             raise RuntimeError(" ".join(PERSONAL))
 
     with caplog.at_level(logging.DEBUG), frozen() as clock, heard(refuse) as told:
-        assert relay(shop) == "3 events delivered.\n"
+        assert relay(shop) == "Events delivered: 3.\n"
         # The later events of that order have waited.
         assert told == [(str(other), kind) for kind in KINDS]
         for pause in (2, 4, 8, 16):
             clock.shift(pause - 1)
-            assert relay(shop) == "0 events delivered.\n"
+            assert relay(shop) == "Events delivered: 0.\n"
             clock.shift(1)
-            assert relay(shop) == "0 events delivered.\n"
+            assert relay(shop) == "Events delivered: 0.\n"
         clock.shift(32)
-        assert relay(shop) == "3 events delivered.\n"
+        assert relay(shop) == "Events delivered: 3.\n"
 
     pauses = [(later - one).total_seconds() for one, later in itertools.pairwise(tries)]
     assert pauses == [2, 4, 8, 16]
@@ -241,7 +255,7 @@ def test_events_that_fail_do_not_hold_others_up(shop: Shop) -> None:
             raise RuntimeError
 
     with heard(refuse) as told:
-        assert relay(shop) == "3 events delivered.\n"
+        assert relay(shop) == "Events delivered: 3.\n"
     assert_complete(told, last)
 
 
@@ -257,14 +271,14 @@ def test_later_events_of_a_failing_order_are_not_looked_at_meanwhile(shop: Shop)
 def test_a_receiver_that_commits(shop: Shop) -> None:
     live(shop, 2)
     with heard(lambda event: write(shop, event, commit=True)):
-        assert relay(shop) == "6 events delivered.\n"
+        assert relay(shop) == "Events delivered: 6.\n"
     assert len(written(shop)) == 6
 
 
 def test_a_receiver_that_forgets_to_commit(shop: Shop) -> None:
     live(shop, 2)
     with heard(lambda event: write(shop, event, commit=False)):
-        assert relay(shop) == "6 events delivered.\n"
+        assert relay(shop) == "Events delivered: 6.\n"
     assert written(shop) == []
     assert outbox(shop) == []
 
@@ -277,7 +291,7 @@ def test_what_a_receiver_that_raises_has_written_is_rolled_back(shop: Shop) -> N
         raise RuntimeError
 
     with heard(write_and_fail):
-        assert relay(shop) == "0 events delivered.\n"
+        assert relay(shop) == "Events delivered: 0.\n"
     assert written(shop) == []
     assert len(outbox(shop)) == 1
 
@@ -307,9 +321,9 @@ def test_what_a_relay_has_claimed_is_for_others_after_a_minute(shop: Shop) -> No
         with shop.app.app_context():
             assert committed(Outbox(shop.db.session, shop.models).claim) is not None
         clock.shift(59)
-        assert relay(shop) == "0 events delivered.\n"
+        assert relay(shop) == "Events delivered: 0.\n"
         clock.shift(1)
-        assert relay(shop) == "1 events delivered.\n"
+        assert relay(shop) == "Events delivered: 1.\n"
 
 
 def test_later_events_of_an_order_wait_for_the_one_that_is_being_delivered(shop: Shop) -> None:
@@ -403,7 +417,7 @@ def test_several_processes_at_once(shop: Shop, url: URL, tmp_path: Path) -> None
     told = received(tmp_path)
     assert_complete(told, orders)
     assert len(told) == 3 * len(orders)
-    assert sum(int(output.split()[0]) for output in outputs) == len(told)
+    assert sum(int(output.split()[-1].rstrip(".")) for output in outputs) == len(told)
 
 
 def test_a_killed_relay_loses_nothing(
@@ -460,7 +474,7 @@ def test_a_relay_that_is_asked_to_stop_finishes_its_event(
         wait_until_received_by(process, tmp_path)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=10)
-    assert (process.returncode, output) == (0, "1 events delivered.\n")
+    assert (process.returncode, output) == (0, "Events delivered: 1.\n")
     assert len(received(tmp_path)) == 1
     # Nobody has to wait for the time of a claim to be up.
     assert [(kind_of_row(row), row["attempts"]) for row in shop.rows("order_outbox")] == [
@@ -698,7 +712,7 @@ class Notes:
 
 def relaying_app(url: str, path: str, pause: float) -> Flask:
     """The app of a relay that is a process; called by the `flask` command."""
-    shop = make_shop(make_url(url), create_tables=False)
+    shop = make_shop(make_url(url), create_tables=False, ORDERS_OUTBOX=True)
     outbox_event.connect(Notes(path, pause), weak=False)
     return shop.app
 
