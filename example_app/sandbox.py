@@ -103,6 +103,15 @@ WAYS = {
 }
 
 
+# What the shop's answers to a callback mean, in words for the page.
+MEANINGS = {
+    HTTPStatus.NO_CONTENT: "the payment is noted",
+    HTTPStatus.BAD_REQUEST: "the signature is wrong, nothing is noted",
+    HTTPStatus.CONFLICT: "the payment does not match the order, nothing is noted",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the shop is busy, nothing is noted yet",
+}
+
+
 @sandbox.get("/pay/<uuid:order_id>/")
 def pay(order_id: UUID) -> Response:
     """What is to be paid and what has been, for whoever has the link: a browser brings no token."""
@@ -110,8 +119,9 @@ def pay(order_id: UUID) -> Response:
     page = _page(order)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         answers = request.args.getlist("answer", type=lambda text: HTTPStatus(int(text)))
+        told = [(answer, MEANINGS.get(answer, "nothing is noted")) for answer in answers]
         response = make_response(
-            render_template("pay.html", items=order.items, ways=WAYS, answers=answers, **page)
+            render_template("pay.html", items=order.items, ways=WAYS, told=told, **page)
         )
     else:
         response = jsonify(page)
