@@ -330,6 +330,8 @@ def _as_json(payment: Payment, order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(payment: Payment, order: Row[Any]) -> None:
+    if not isinstance(payment.amount, Decimal):
+        raise TypeError(f"a payment's amount is a Decimal, not {payment.amount!r}")
     if not 0 < len(payment.reference) <= LONGEST_REFERENCE:
         raise ValueError(f"a payment's reference has 1 to {LONGEST_REFERENCE} characters")
     text = Currency.of(order.currency).text

@@ -159,8 +159,9 @@ class OrderService:
         Args:
             order_id: the order's key.
             reference: the payment provider's name for the payment; 1 to 255 characters.
-            amount: what has arrived, in the order's currency.
-            currency: its ISO 4217 code, to be compared with the order's.
+            amount: what has arrived, in whole units of the order's currency: Decimal("19.00").
+            currency: its ISO 4217 code, in capitals, to be compared with the order's; left out, it
+                is taken to be that.
 
         Returns:
             The order; its `status` says whether it is paid.
@@ -169,6 +170,8 @@ class OrderService:
             OrderNotFound: there is no such order.
             PaymentMismatch: another amount or currency than the order's, or a reference that came
                 for another order. Nothing was changed.
+            ValueError: the reference is empty or too long.
+            TypeError: the amount is no Decimal.
         """
         self._begin()
         with self.session.begin_nested():
@@ -201,6 +204,10 @@ class OrderService:
     def deliver(self, order_id: UUID, *, note: str | None = None) -> OrderMixin:
         """Note that a paid order was delivered. The caller commits.
 
+        Args:
+            order_id: the order's key.
+            note: how, kept in `order_events`.
+
         Returns:
             The order, `delivered`; it may have been before.
 
@@ -219,7 +226,7 @@ class OrderService:
         The caller commits, and calls again while there are any; `flask orders expire` does.
 
         Args:
-            limit: how many at most.
+            limit: how many at most; 1 to 10,000, since they are read by one statement.
 
         Returns:
             How many there were.
@@ -237,7 +244,8 @@ class OrderService:
             on_progress: called with the number of orders that were looked at since the last call.
 
         Yields:
-            A sentence for each problem, which begins with the number of its invariant.
+            A sentence for each problem, which begins with the number of its invariant: I1 is of
+            stock, I2 of vouchers, I4 of orders and items without each other, I5 of amounts.
         """
         return problems(
             self.session,

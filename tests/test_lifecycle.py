@@ -128,6 +128,14 @@ def test_a_reference_has_1_to_255_characters(
     assert shop.everything() == before
 
 
+@pytest.mark.parametrize("amount", ["19.00", 19.0, None])
+def test_an_amount_is_a_decimal(shop: Shop, order: dict[str, Any], amount: Any) -> None:
+    before = shop.everything()
+    with pytest.raises(TypeError, match="Decimal"), shop.service() as orders:
+        orders.mark_paid(UUID(order["id"]), "ref-1", amount)
+    assert shop.everything() == before
+
+
 def test_a_reference_belongs_to_one_order(shop: Shop, customer: int, order: dict[str, Any]) -> None:
     pay(shop, order)
     shop.fill(customer, {shop.product("19.00"): 1})
