@@ -10,7 +10,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from .check import problems
 from .errors import TryAgain
@@ -18,7 +18,7 @@ from .idempotency import IdempotencyKeys
 from .outbox import Outbox, deliver_next
 from .service import current_orders
 from .signals import outbox_event
-from .transaction import in_transaction, is_away
+from .transaction import in_transaction, is_away, is_conflict
 
 Result = TypeVar("Result")
 
@@ -27,6 +27,22 @@ PAUSE = 1.0
 
 # Orders: their keys have to fit into one statement, and SQLite takes 32,766 parameters.
 LARGEST_BATCH = 10_000
+
+
+@contextmanager
+def _with_cures() -> Iterator[None]:
+    """End a command by a sentence instead of a traceback if the database is why it can't work."""
+    try:
+        yield
+    except (TryAgain, OperationalError, ProgrammingError) as error:
+        if isinstance(error, TryAgain) or is_away(error) or is_conflict(error):
+            raise click.ClickException(
+                "the database is away or too busy. What was done before is kept: run this again."
+            ) from error
+        what, *_ = str(error.orig).splitlines()
+        raise click.ClickException(
+            f"{what}. Run `flask orders check`: it says what to mend."
+        ) from error
 
 
 @click.command("check")
@@ -43,6 +59,7 @@ def check() -> None:
 
 @click.command("purge-keys")
 @with_appcontext
+@_with_cures()
 def purge_keys() -> None:
     """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
     orders = current_orders
@@ -59,6 +76,7 @@ def purge_keys() -> None:
     help="Orders in one transaction.",
 )
 @with_appcontext
+@_with_cures()
 def expire(batch: int) -> None:
     """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS."""
     orders, total = current_orders, 0
@@ -73,6 +91,7 @@ def expire(batch: int) -> None:
 
 @click.command("audit")
 @with_appcontext
+@_with_cures()
 def audit() -> None:
     """Recompute every order from its items, and report what does not add up."""
     orders, total = current_orders, 0
@@ -98,6 +117,7 @@ def audit() -> None:
 @click.command("relay")
 @click.option("--once", is_flag=True, help="End when nothing is due any more.")
 @with_appcontext
+@_with_cures()
 def relay_events(*, once: bool) -> None:
     """Deliver the events of the outbox to the receivers of the signal outbox_event.
 

@@ -1,5 +1,6 @@
 """`flask orders check`: what it finds, and the cure it names."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 
-from flask_orders import orders_bp, sqlite
+from flask_orders import orders_bp, outbox_event, sqlite
 
 WELL: dict[str, Any] = {
     "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
@@ -78,6 +79,30 @@ def test_tables_that_are_missing(database: URL) -> None:
     code, output = check(app)
     assert code == 1
     assert "the table 'order_items' is missing: run `flask db migrate`" in output
+
+
+@pytest.mark.parametrize("command", ["expire", "audit", "purge-keys", "relay"])
+def test_a_command_that_misses_a_table_sends_you_here(database: URL, command: str) -> None:
+    code, last = last_line(database, command)
+    assert code == 1
+    assert re.fullmatch("Error: .*order.* Run `flask orders check`: it says what to mend.", last)
+
+
+@pytest.mark.parametrize("command", ["expire", "audit", "purge-keys"])
+def test_a_command_that_finds_no_database_says_so(command: str) -> None:
+    code, last = last_line("mysql+pymysql://root@127.0.0.1:1/none", command)
+    assert code == 1
+    assert last.startswith("Error: the database is away or too busy.")
+
+
+def last_line(url: URL | str, command: str) -> tuple[int, str]:
+    """The exit code of a command, and what it ends with."""
+    app, db = make_app(url, ORDERS_OUTBOX=True)
+    with outbox_event.connected_to(lambda _app, event: None):
+        result = app.test_cli_runner().invoke(args=["orders", command])
+    with app.app_context():
+        db.engine.dispose()
+    return result.exit_code, result.output.splitlines()[-1]
 
 
 def test_a_column_that_is_missing(database: URL) -> None:
