@@ -385,11 +385,17 @@ class OrderService:
             )
 
     def _changed(self, order_id: UUID) -> OrderMixin:
-        """The order as it is now, whatever the session has loaded before."""
+        """The order as it is now, whatever the session has loaded before.
+
+        By a locking read: on MariaDB any other sees what the host's transaction has begun with.
+        """
         self.session.expire_all()
         order = self.models.Order
         found: OrderMixin = self.session.execute(
-            select(order).where(order.id == order_id).options(selectinload(order.items))
+            select(order)
+            .where(order.id == order_id)
+            .options(selectinload(order.items))
+            .with_for_update(key_share=True, of=order)
         ).scalar_one()
         return found
 

@@ -136,6 +136,24 @@ def test_an_amount_is_a_decimal(shop: Shop, order: dict[str, Any], amount: Any) 
     assert shop.everything() == before
 
 
+@pytest.mark.parametrize("step", ["mark_paid", "cancel", "deliver"])
+def test_what_somebody_else_has_done_meanwhile_is_answered(
+    shop: Shop, order: dict[str, Any], step: str
+) -> None:
+    """In a transaction of the host's that began before, and on MariaDB sees what was then."""
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("on SQLite, who has read before may not write after somebody else")
+    arguments = ("ref-1", Decimal("19.00")) if step == "mark_paid" else ()
+    if step == "deliver":
+        pay(shop, order)
+    with shop.service() as orders:
+        shop.db.session.execute(sa.select(shop.models.Order)).all()
+        with shop.service() as others:
+            done = getattr(others, step)(UUID(order["id"]), *arguments).status
+        assert getattr(orders, step)(UUID(order["id"]), *arguments).status == done
+    assert done == {"mark_paid": "paid", "cancel": "cancelled", "deliver": "delivered"}[step]
+
+
 def test_a_reference_belongs_to_one_order(shop: Shop, customer: int, order: dict[str, Any]) -> None:
     pay(shop, order)
     shop.fill(customer, {shop.product("19.00"): 1})
