@@ -147,7 +147,7 @@ def test_demo_ends_with_the_audit(clone: Path) -> None:
         connection.execute("UPDATE orders SET shipping = shipping + 10000, total_amount = 1")
     demo = flask(clone, "demo")
     assert demo.returncode == 1
-    assert "8 orders looked at" in demo.stdout
+    assert "Orders looked at: 8; problems: 4." in demo.stdout
     assert "Everything was answered as expected." not in demo.stdout
 
 
