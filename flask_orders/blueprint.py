@@ -23,6 +23,7 @@ from flask_jwt_extended import (
 from flask_jwt_extended.exceptions import UserLookupError
 from flask_sqlalchemy import SQLAlchemy
 from marshmallow import Schema, ValidationError
+from marshmallow.exceptions import SCHEMA
 from sqlalchemy import inspect
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -450,6 +451,9 @@ def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
     for name, found in messages.items():
         if isinstance(found, Mapping):
             yield from _by_field(found, f"{prefix}{name}.")
+        elif name == SCHEMA:
+            # Of the object itself: it is none.
+            yield prefix.rstrip("."), found
         else:
             yield prefix + name, found
 

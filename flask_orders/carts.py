@@ -131,7 +131,7 @@ class Carts:
             return "inactive", 0
         if not _is_count(line.quantity):
             return "invalid_quantity", 0
-        if self._priced_by_product and (product.price is None or product.price < 0):
+        if self._priced_by_product and not _has_price(product):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
             return "out_of_stock", product.stock
@@ -269,6 +269,12 @@ def _at_hand(product: type[Any]) -> list[Any]:
         for relation in inspect(product).relationships
         if relation.direction is RelationshipDirection.MANYTOONE and relation.lazy in EAGER
     ]
+
+
+def _has_price(product: Any) -> bool:
+    """A host's own table may let anything in."""
+    price, shipping = product.price, product.shipping
+    return price is not None and price >= 0 and (shipping is None or shipping >= 0)
 
 
 def _units(lines: Iterable[CartLine]) -> Counter[Any]:

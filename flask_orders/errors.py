@@ -134,10 +134,10 @@ class OrderNotPayable(OrdersError):
     code, status, title = "order_not_payable", 409, "The order can't be paid"
 
     def __init__(self, order_status: str) -> None:
-        is_cancelled = order_status == "cancelled"
-        what_to_do = "order its items again" if is_cancelled else "there is nothing left to pay"
         super().__init__(
-            f"The order's status is {order_status}: {what_to_do}.", order_status=order_status
+            f"The order's status is {order_status}: only one that awaits its payment can be paid. "
+            "What was cancelled can be ordered again.",
+            order_status=order_status,
         )
 
 
@@ -147,9 +147,8 @@ class OrderNotCancellable(OrdersError):
     code, status, title = "order_not_cancellable", 409, "The order can't be cancelled"
 
     def __init__(self, order_status: str) -> None:
-        what_to_do = "cancel it" if order_status == "paid" else "take it back"
         super().__init__(
-            f"The order's status is {order_status}: ask the shop to {what_to_do}.",
+            f"The order's status is {order_status}: ask the shop to cancel it or to take it back.",
             order_status=order_status,
         )
 

@@ -403,7 +403,7 @@ class OrderService:
         return Outbox(self.session, self.models) if self.settings.outbox else None
 
     def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
-        largest = max(priced.subtotal + priced.savings_on_items, priced.shipping)
+        largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
         if largest >= TOO_MUCH or priced.items_count > MOST_UNITS:
             raise InvalidRequest("An order can't be as large as this. Order less at a time.")
         if expected is not None and priced.total_amount > expected:

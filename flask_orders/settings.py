@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+import pycountry
+
 from .errors import ConfigurationError
-from .pricing import Currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class Settings:
     outbox: bool = False
 
     def __post_init__(self) -> None:
-        Currency.of(self.currency)
+        if pycountry.currencies.get(alpha_3=self.currency) is None:
+            raise ConfigurationError(
+                f"ORDERS_CURRENCY is {self.currency!r}: give an ISO 4217 code, such as 'USD'."
+            )
         for name in ("retries", "max_lines", "max_body", "idempotency_hours", "payment_hours"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

@@ -46,9 +46,10 @@ SQLITE_NAMES = (
     "SQLITE_CONSTRAINT_FOREIGNKEY",
 )
 
-# The database is away or takes no one in: PostgreSQL's classes 08 and 57P, too many connections;
-# MariaDB's connection errors, shutdown, Galera without a quorum (1047; 1180 at COMMIT).
-AWAY_SQLSTATES = ("08", "57P", "53300")
+# The database is away or takes no one in: PostgreSQL's classes 08 and 57P, too many connections, a
+# primary that has become a standby and so read-only; MariaDB's connection errors, shutdown, Galera
+# without a quorum (1047; 1180 at COMMIT).
+AWAY_SQLSTATES = ("08", "57P", "53300", "25006")
 AWAY_MYSQL_CODES = frozenset({1040, 1047, 1053, 1180, 2002, 2003, 2006, 2013})
 
 _WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|MERGE)\b", re.IGNORECASE)

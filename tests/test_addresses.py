@@ -99,6 +99,7 @@ def test_a_bad_field_is_named(shop: Shop, customer: int, field: str, value: Any)
 def test_an_address_that_is_no_object(shop: Shop, customer: int, address: Any) -> None:
     answer = shop.post(customer, {"action": "checkout", "billing_address": address})
     assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
+    assert list(body(answer)["errors"]) == ["billing_address"]
 
 
 def test_a_state_may_be_empty(shop: Shop, customer: int) -> None:

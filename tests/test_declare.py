@@ -304,17 +304,18 @@ def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "quantity", "reason"),
+    ("price", "shipping", "quantity", "reason"),
     [
-        (None, 1, "no_price"),
-        (Decimal(-1), 1, "no_price"),
-        (Decimal(1), 0, "invalid_quantity"),
-        (Decimal(1), -1, "invalid_quantity"),
-        (Decimal(1), None, "invalid_quantity"),
+        (None, None, 1, "no_price"),
+        (Decimal(-1), None, 1, "no_price"),
+        (Decimal(1), Decimal(-1), 1, "no_price"),
+        (Decimal(1), None, 0, "invalid_quantity"),
+        (Decimal(1), None, -1, "invalid_quantity"),
+        (Decimal(1), None, None, "invalid_quantity"),
     ],
 )
 def test_what_a_host_s_tables_let_in_is_not_ordered(
-    price: Decimal | None, quantity: int | None, reason: str
+    price: Decimal | None, shipping: Decimal | None, quantity: int | None, reason: str
 ) -> None:
     db = new_db()
 
@@ -322,8 +323,9 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
         __tablename__ = "product"
         id: Mapped[int] = mapped_column(primary_key=True)
         price: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
+        shipping: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
         sku = name = "P"
-        shipping = stock = None
+        stock = None
         active = True
 
     class Cart(db.Model):
@@ -345,7 +347,9 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
     app = make_app(db)
     with app.app_context():
         db.create_all()
-        db.session.add_all([Product(id=1, price=price), Cart(id=1, customer_id="ann")])
+        db.session.add_all(
+            [Product(id=1, price=price, shipping=shipping), Cart(id=1, customer_id="ann")]
+        )
         db.session.flush()
         db.session.add(CartItem(cart_id=1, product_id=1, quantity=quantity))
         db.session.commit()

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .shops import Shop
+from .shops import Shop, body
 
 
 def test_edits_change_no_order(shop: Shop) -> None:
@@ -73,3 +73,22 @@ def delete_all(session: Session, model: Any, by: str) -> None:
     else:
         for row in session.scalars(sa.select(model)):
             session.delete(row)
+
+
+@pytest.mark.parametrize("by", ["SQL", "ORM"])
+def test_an_offer_whose_products_are_deleted_is_not_one_for_all(shop: Shop, by: str) -> None:
+    customer = shop.customer()
+    shop.offer("50%", shop.product("10.00"))
+    with shop.session() as session:
+        delete_all(session, shop.models.Product, by)
+    shop.cart(customer, {shop.product("10.00"): 1})
+    assert shop.order(customer)["total_amount"] == "10.00"
+
+
+def test_an_order_in_a_currency_that_was_withdrawn(shop: Shop) -> None:
+    customer, order = make_order(shop)
+    with shop.engine.begin() as connection:
+        connection.execute(sa.update(shop.models.Order).values(currency="HRK"))
+    answer = shop.get(customer, order["url"])
+    assert answer.status_code == 200
+    assert body(answer)["total_amount"] == order["total_amount"]

@@ -200,9 +200,10 @@ def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
     assert (cart.discount_amount, cart.total_amount) == (Decimal(3), Decimal(0))
 
 
-def test_a_currency_that_is_none() -> None:
-    with pytest.raises(ConfigurationError, match="ORDERS_CURRENCY"):
-        Currency.of("XYZ")
+def test_a_currency_that_was_withdrawn_has_its_digits_still() -> None:
+    """Orders in it are kept, though no shop can be opened in it."""
+    assert Currency.of("HRK").text(Decimal(10)) == "10.00"
+    assert Currency.of("ESP").text(Decimal(10)) == "10"
 
 
 def test_a_price_that_is_a_float_is_refused_with_the_cure() -> None:

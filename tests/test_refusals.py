@@ -231,6 +231,14 @@ def test_more_than_an_order_can_hold(shop: Shop, price: str, quantity: int) -> N
         refused(shop.post(customer, SAVE), 400, "invalid_request")
 
 
+def test_goods_and_shipping_that_are_too_much_together(shop: Shop) -> None:
+    customer = shop.customer()
+    product = shop.product("60000000000000", shipping=Decimal("60000000000000"))
+    shop.cart(customer, {product: 1})
+    with nothing_changed(shop):
+        refused(shop.post(customer, SAVE), 400, "invalid_request")
+
+
 @pytest.mark.parametrize("endpoint", [None, "nowhere"])
 def test_no_payment_endpoint(
     shop: Shop, customer: int, endpoint: str | None, caplog: pytest.LogCaptureFixture

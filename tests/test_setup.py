@@ -217,7 +217,7 @@ def test_requests_go_down_one_stair_and_never_up() -> None:
         "isolation": set(),
         "sqlite": {"isolation"},
         "pricing": {"errors"},
-        "settings": {"errors", "pricing"},
+        "settings": {"errors"},
         "models": {"errors", "addresses"},
         "schemas": {"addresses", "pricing", "status"},
         "transaction": {"errors", "isolation"},

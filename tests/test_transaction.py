@@ -208,3 +208,23 @@ def test_what_the_host_has_written_before_is_not_lost_unsaid(
     commits.append(True)
     assert shop.post(customer).status_code == 201
     shop.close()
+
+
+def test_a_server_that_has_become_read_only(database: URL) -> None:
+    """As a primary does when another one has taken its place."""
+    if database.get_backend_name() != "postgresql":
+        pytest.skip("read-only for one database of its server is PostgreSQL's alone")
+    shop = make_shop(database)
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    before = shop.everything()
+    change = f"ALTER DATABASE {database.database} SET default_transaction_read_only = on"
+    with shop.engine.begin() as connection:
+        connection.execute(sa.text(change))
+    shop.engine.dispose()
+
+    answer = shop.post(customer, SAVE)
+
+    assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
+    assert shop.everything() == before
+    shop.close()

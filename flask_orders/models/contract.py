@@ -64,11 +64,6 @@ def column(cls: type[Any], name: str) -> Column[Any] | None:
     return None
 
 
-def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
-    """As `column`, for an attribute that a class may say that it has not (`stock = None`)."""
-    return None if getattr(cls, name) is None else required_column(cls, name)
-
-
 def required_column(cls: type[Any], name: str) -> Column[Any]:
     """As `column`, for an attribute that a class can't do without."""
     found = column(cls, name)

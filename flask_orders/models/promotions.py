@@ -7,12 +7,13 @@ columns that point to them.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Table, UniqueConstraint
 from sqlalchemy.orm import relationship
 
 from .builder import Builder, add, constrain, index, not_negative, reference, relate
 from .contract import table
 from .mixins import CartMixin, OfferMixin, VoucherMixin, VoucherRedemptionMixin
+from .types import BigKey
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Ta
     links = Table(
         f"{builder.prefix}offer_products",
         builder.db.metadata,
-        reference("offer_id", offer, ondelete="CASCADE", primary_key=True),
-        reference("product_id", product, ondelete="CASCADE", primary_key=True),
+        Column("id", BigKey, primary_key=True),
+        reference("offer_id", offer, ondelete="CASCADE", nullable=False),
+        # When the product is deleted the row stays, so that the offer does not become one for all.
+        reference("product_id", product, ondelete="SET NULL"),
+        UniqueConstraint("offer_id", "product_id"),
         UniqueConstraint("product_id", "offer_id"),
     )
     relate(offer, "products", relationship(product, secondary=links, passive_deletes=True))

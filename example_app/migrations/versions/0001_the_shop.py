@@ -106,8 +106,9 @@ def upgrade():
     )
     op.create_table(
         "offer_products",
+        sa.Column("id", key, nullable=False),
         sa.Column("offer_id", key, nullable=False),
-        sa.Column("product_id", key, nullable=False),
+        sa.Column("product_id", key, nullable=True),
         sa.ForeignKeyConstraint(
             ["offer_id"],
             ["offers.id"],
@@ -118,9 +119,12 @@ def upgrade():
             ["product_id"],
             ["products.id"],
             name=op.f("fk_offer_products_product_id_products"),
-            ondelete="CASCADE",
+            ondelete="SET NULL",
         ),
-        sa.PrimaryKeyConstraint("offer_id", "product_id", name=op.f("pk_offer_products")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_offer_products")),
+        sa.UniqueConstraint(
+            "offer_id", "product_id", name=op.f("uq_offer_products_offer_id_product_id")
+        ),
         sa.UniqueConstraint(
             "product_id", "offer_id", name=op.f("uq_offer_products_product_id_offer_id")
         ),
