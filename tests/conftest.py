@@ -1,14 +1,13 @@
 """The fixtures: one shop on each database, emptied before each test."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from sqlalchemy.engine import URL
 
-from . import servers
+from . import raced, servers
+from .galera import Cluster, cluster
 from .shops import Shop, make_shop
 
 
@@ -23,13 +22,7 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
 @pytest.fixture(scope="session", params=servers.NAMES)
 def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
     """Each kind of database in turn."""
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(servers.server(request.param))
-        except servers.Missing as missing:
-            if os.environ.get("ORDERS_TEST_REQUIRE_ALL"):
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
+    with servers.required(servers.server(request.param)) as url:
         yield url
 
 
@@ -46,6 +39,37 @@ def shop(session_shop: Shop) -> Shop:
     """The shop, with nothing in it."""
     session_shop.clear()
     return session_shop
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Cluster]:
+    """Three nodes; a test may have killed one of them."""
+    with servers.required(cluster()) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", params=raced.VARIANTS)
+def raced_session_shop(request: pytest.FixtureRequest) -> Iterator[raced.RacedShop]:
+    """Each kind of database, in each mode in which it is raced."""
+    if request.param == "galera":
+        making = raced.on_cluster(request.getfixturevalue("running"))
+    else:
+        making = raced.on_server(request.param)
+    with servers.required(making) as shop:
+        yield shop
+
+
+@pytest.fixture
+def raced_shop(raced_session_shop: raced.RacedShop) -> raced.RacedShop:
+    """The shop, with nothing in it."""
+    raced_session_shop.clear()
+    return raced_session_shop
+
+
+@pytest.fixture
+def tally(raced_shop: raced.RacedShop, caplog: pytest.LogCaptureFixture) -> raced.Tally:
+    """What is seen in the shop's rounds."""
+    return raced.Tally(raced_shop, caplog)
 
 
 @pytest.fixture

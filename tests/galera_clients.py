@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
-from flask_orders.models import row_count
 from flask_orders.testing import Ledger
 
 from .shops import ADDRESS, Shop, body
@@ -89,7 +88,7 @@ class Clients:
 
     def _ask(self, customer: int, key: str) -> TestResponse:
         for _ in range(200):
-            answer = post(self._any_node(), customer, key)
+            answer = self._any_node().post(customer, SAVE, key=key)
             if answer.status_code != 503:
                 self._count(str(answer.status_code))
                 return answer
@@ -135,29 +134,13 @@ class Clients:
         mark = shop.product("1.00", stock=None, sku=str(uuid4()))
         units[mark] = 1
         try:
-            self._put_into_cart(shop, customer, units)
+            shop.put(customer, units, self._random.choice([None, None, *self.vouchers]))
         except sa.exc.DBAPIError as error:
             if code(error) in UNDONE:
                 raise
             self._unsure.append((mark, units))
         else:
             self._put(units)
-
-    def _put_into_cart(self, shop: Shop, customer: int, units: dict[int, int]) -> None:
-        item, cart = shop.models.CartItem, shop.models.Cart
-        with shop.session() as session:
-            found = session.scalars(select(cart).filter_by(customer_id=customer)).one()
-            found.voucher_id = self._random.choice([None, None, *self.vouchers])
-            for product, quantity in sorted(units.items()):
-                more = session.execute(
-                    update(item)
-                    .where(item.cart_id == found.id, item.product_id == product)
-                    .values(quantity=item.quantity + quantity)
-                )
-                if not row_count(more):
-                    session.execute(
-                        insert(item).values(cart_id=found.id, product_id=product, quantity=quantity)
-                    )
 
     def _put(self, units: dict[int, int]) -> None:
         for product, quantity in units.items():
@@ -187,11 +170,6 @@ class Clients:
     def _count(self, what: str) -> None:
         with self._lock:
             self.seen[what] += 1
-
-
-def post(shop: Shop, customer: int, key: str | None) -> TestResponse:
-    keyed = {} if key is None else {"Idempotency-Key": key}
-    return shop.post(customer, SAVE, headers={**shop.token(customer), **keyed})
 
 
 def order_id(answer: TestResponse) -> str:

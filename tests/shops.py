@@ -5,11 +5,11 @@ MariaDB that lookup is what takes the snapshot that a conversion must not trust.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from flask import Flask
@@ -21,6 +21,8 @@ from werkzeug.test import TestResponse
 
 from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
 from flask_orders.isolation import CONVERSION
+from flask_orders.models import row_count
+from flask_orders.transaction import is_conflict
 
 ORDERS = "/api/v1/i/orders/"
 
@@ -33,6 +35,8 @@ ADDRESS: dict[str, Any] = {
 }
 
 Rows = dict[str, list[dict[str, Any]]]
+
+Returned = TypeVar("Returned")
 
 
 @dataclass
@@ -113,15 +117,37 @@ class Shop:
                 for product, quantity in items.items()
             ]
 
+    def put(self, customer: Any, units: Mapping[Any, int], voucher: int | None = None) -> None:
+        """Put more units into the cart, as a host does that takes no lock."""
+        item, cart = self.models.CartItem, self.models.Cart
+        with self.session() as session:
+            found = session.scalars(sa.select(cart).filter_by(customer_id=customer)).one()
+            found.voucher_id = voucher
+            for product, quantity in sorted(units.items()):
+                more = session.execute(
+                    sa.update(item)
+                    .where(item.cart_id == found.id, item.product_id == product)
+                    .values(quantity=item.quantity + quantity)
+                )
+                if not row_count(more):
+                    session.execute(
+                        sa.insert(item).values(
+                            cart_id=found.id, product_id=product, quantity=quantity
+                        )
+                    )
+
     def token(self, customer: Any) -> dict[str, str]:
         with self.app.app_context():
             return {"Authorization": f"Bearer {create_access_token(str(customer))}"}
 
-    def post(self, customer: Any, request: Any = None, **options: Any) -> TestResponse:
+    def post(
+        self, customer: Any, request: Any = None, *, key: str | None = None, **options: Any
+    ) -> TestResponse:
         """Ask for an order: by default save_order with the address of the page."""
         if request is None:
             request = {"action": "save_order", "billing_address": ADDRESS}
-        options.setdefault("headers", self.token(customer))
+        keyed = {} if key is None else {"Idempotency-Key": key}
+        options.setdefault("headers", {**self.token(customer), **keyed})
         if "data" not in options:
             options["json"] = request
         return self.app.test_client().post(ORDERS, **options)
@@ -171,6 +197,21 @@ def body(answer: TestResponse) -> dict[str, Any]:
     """The JSON object of an answer."""
     assert isinstance(answer.json, dict), answer.text
     return answer.json
+
+
+def until_done(transaction: Callable[[], Returned]) -> Returned:
+    """Run a host's own transaction, again while it is the victim of a conflict.
+
+    On InnoDB a host has to: its foreign keys lock the products in its own order, and a line that
+    is put back right after it was ordered meets the deleted one in the unique index.
+    """
+    for _ in range(100):
+        try:
+            return transaction()
+        except sa.exc.DBAPIError as error:
+            if not is_conflict(error):
+                raise
+    raise AssertionError("a hundred conflicts")
 
 
 def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:

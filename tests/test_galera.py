@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -16,25 +15,14 @@ import pytest
 from sqlalchemy import text
 
 from . import servers
-from .galera import Cluster, cluster
-from .galera_clients import Clients, order_id, post
+from .galera import Cluster
+from .galera_clients import SAVE, Clients, order_id
+from .raced import conflicts
 from .shops import Shop, make_shop
 
 ORDERS = 1000 if os.environ.get("ORDERS_TEST_LONG") else 150
 WORKERS = 4
 KILLED = 2
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(cluster())
-        except servers.Missing as missing:
-            if os.environ.get("ORDERS_TEST_REQUIRE_ALL"):
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
-        yield started
 
 
 @pytest.fixture
@@ -62,7 +50,7 @@ def test_what_was_put_into_the_cart_on_another_node_is_ordered(
     import_prices(here)
     here.add(here.models.CartItem(cart_id=cart, product_id=product, quantity=2))
 
-    answer = post(there, customer, key)
+    answer = there.post(customer, SAVE, key=key)
 
     assert answer.status_code == 201, answer.text
     (item,) = there.rows("order_items")
@@ -90,7 +78,7 @@ def test_without_a_majority_nothing_is_sold(running: Cluster, nodes: list[Shop])
 
     with running.paused(1, 2):
         # The first finds the others gone at its COMMIT, the second from the start.
-        answers = [post(shop, customer, "k-1") for customer in (first, second)]
+        answers = [shop.post(customer, SAVE, key="k-1") for customer in (first, second)]
         assert not running.is_ready(0)
     running.catch_up(0)
 
@@ -98,7 +86,7 @@ def test_without_a_majority_nothing_is_sold(running: Cluster, nodes: list[Shop])
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
     assert shop.everything() == before
-    assert post(shop, first, "k-1").status_code == 201
+    assert shop.post(first, SAVE, key="k-1").status_code == 201
 
 
 def test_orders_on_every_node_while_one_is_killed(
@@ -126,10 +114,9 @@ def test_orders_on_every_node_while_one_is_killed(
     assert_every_order_is_known(clients)
     assert_keys_are_answered_again(clients)
     assert stock(nodes[0], clients.hot) >= 0
-    conflicts = Counter(log[10:] for log in caplog.messages if log.startswith("conflict:"))
     print(
         f"{len(nodes[0].rows('orders'))} orders in {seconds:.1f} s, "
-        f"conflicts {dict(conflicts)}, answers {dict(clients.seen)}, anomalies 0"
+        f"conflicts {conflicts(caplog)}, answers {dict(clients.seen)}, anomalies 0"
     )
 
 
@@ -145,7 +132,7 @@ def assert_every_order_is_known(clients: Clients) -> None:
 def assert_keys_are_answered_again(clients: Clients) -> None:
     owners = {str(order["id"]): order["customer_id"] for order in clients.nodes[0].rows("orders")}
     for key, order in list(clients.told.items())[-50:]:
-        answer = post(clients.nodes[1], owners[order], key)
+        answer = clients.nodes[1].post(owners[order], SAVE, key=key)
         assert answer.headers["Idempotent-Replayed"] == "true"
         assert order_id(answer) == order
 

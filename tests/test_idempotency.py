@@ -24,8 +24,7 @@ def customer(shop: Shop) -> int:
 
 
 def post(shop: Shop, customer: int, request: object = None, key: str = KEY) -> TestResponse:
-    headers = {**shop.token(customer), "Idempotency-Key": key}
-    return shop.post(customer, SAVE if request is None else request, headers=headers)
+    return shop.post(customer, request, key=key)
 
 
 @pytest.mark.parametrize("request_", [SAVE, CHECKOUT])

@@ -1,6 +1,5 @@
 """Behind PgBouncer in transaction mode: the races, and what one client leaves to the next."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -22,13 +21,8 @@ ENGINE_OPTIONS: dict[str, Any] = {"connect_args": {"prepare_threshold": None}}
 @pytest.fixture(scope="module")
 def bounced() -> Iterator[Shop]:
     with ExitStack() as stack:
-        try:
-            server = stack.enter_context(servers.server("postgresql"))
-            bouncer = stack.enter_context(pgbouncer(server))
-        except servers.Missing as missing:
-            if os.environ.get("ORDERS_TEST_REQUIRE_ALL"):
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
+        server = stack.enter_context(servers.required(servers.server("postgresql")))
+        bouncer = stack.enter_context(servers.required(pgbouncer(server)))
         database = stack.enter_context(servers.fresh_database(server)).database
         made = make_shop(bouncer.set(database=database), SQLALCHEMY_ENGINE_OPTIONS=ENGINE_OPTIONS)
         stack.callback(made.close)

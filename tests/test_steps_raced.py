@@ -13,13 +13,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from flask_orders import OrdersError, current_orders
 from flask_orders.testing import Ledger, at_once
-from flask_orders.transaction import in_transaction, is_conflict
+from flask_orders.transaction import in_transaction
 
-from .shops import ADDRESS, Shop, body
+from .shops import ADDRESS, Shop, body, until_done
 from .test_lifecycle import age, heard
 from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
 
@@ -151,7 +150,8 @@ def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> No
     def live(customer: int) -> Iterator[int]:
         for i in range(5 * ROUNDS):
             turned = products if (customer + i) % 2 else products[::-1]
-            fill(shop, customer, turned, voucher)
+            units = dict.fromkeys(turned, 1)
+            until_done(partial(shop.fill, customer, units, voucher))
             for product in products:
                 ledger.put(product, 1)
             answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS})
@@ -183,17 +183,6 @@ def expire_now(shop: Shop) -> None:
             mapper=orders.models.Order,
             attempts=orders.settings.retries,
         )
-
-
-def fill(shop: Shop, customer: int, products: list[int], voucher: int) -> None:
-    """As a host on InnoDB has to: its foreign keys lock the products in its own order."""
-    for _ in range(20):
-        try:
-            return shop.fill(customer, dict.fromkeys(products, 1), voucher)
-        except OperationalError as error:
-            if not is_conflict(error):
-                raise
-    raise AssertionError("the cart can't be filled")
 
 
 def test_two_who_expire_share_the_work(shop: Shop) -> None:
