@@ -39,6 +39,7 @@ class Paced:
         self._pause_at = pause_at
         self._count = 0
         self._go_on = threading.Event()
+        self.was_paused = False
         self.stopped = threading.Event()
         self.answer: Any = None
         self.thread = threading.Thread(target=self._run)
@@ -50,6 +51,7 @@ class Paced:
     def step(self) -> None:
         self._count += 1
         if self._count == self._pause_at:
+            self.was_paused = True
             self.stopped.set()
             self._go_on.wait(TOO_LONG)
 
