@@ -6,10 +6,7 @@ import pytest
 import time_machine
 from werkzeug.test import TestResponse
 
-from flask_orders.testing import at_once
-
 from .shops import ADDRESS, Shop, body
-from .test_races import THREADS
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
@@ -119,17 +116,6 @@ def test_old_keys_are_purged(shop: Shop, customer: int) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=25), tick=True):
         assert runner.invoke(args=["orders", "purge-keys"]).output == "Keys deleted: 1.\n"
     assert shop.rows("order_idempotency_keys") == []
-
-
-@pytest.mark.parametrize("round_", range(5))
-def test_the_same_key_at_once_is_one_order_and_one_answer(
-    shop: Shop, customer: int, round_: int
-) -> None:
-    answers = at_once(*[lambda: post(shop, customer, CHECKOUT)] * THREADS)
-    assert {answer.status_code for answer in answers} == {303}
-    assert len({(answer.data, answer.headers["Location"]) for answer in answers}) == 1
-    assert len(shop.rows("orders")) == 1
-    assert len(shop.rows("order_idempotency_keys")) == 1
 
 
 def test_neither_the_key_nor_the_address_book_is_stored_in_clear(shop: Shop, customer: int) -> None:
