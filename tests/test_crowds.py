@@ -54,6 +54,8 @@ def test_one_cart_is_submitted_by_a_crowd(
         told = [answer for answer in answers if answer.status_code == success]
         assert len({(answer.data, answer.headers["Location"]) for answer in told}) == 1
         assert str(order["id"]) in told[0].headers["Location"]
+        # Whoever was already under way is told of the order as well.
+        assert len(told) > 1
         late = set() if key is one_key else {"empty_cart"}
         assert outcomes(answers).keys() <= {success} | late
     tally.report()

@@ -6,7 +6,6 @@ is before every third, on fewer. `pytest -rP` shows the numbers.
 
 import itertools
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from flask_orders.testing import Ledger
 from .raced import VARIANTS, RacedShop, Tally
 from .shops import ADDRESS, Rows, Shop, until_done
 from .test_races import outcomes
-from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
+from .test_schedules import Paced, change_meanwhile
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 STRIDE = 1 if LONG else 3
@@ -164,16 +163,8 @@ def change_at(
     """Whether the request has come to its `at`-th statement, and its answer."""
     node = shop.nodes[-1]
     paused = Paced(partial(node.post, scene.customer, request, key="k-1"), at)
-    with paced(node.engine, paused):
-        paused.start()
-        paused.stopped.wait(TOO_LONG)
-        changer = threading.Thread(target=until_done, args=(partial(apply, shop, change, scene),))
-        changer.start()
-        changer.join(BLOCKED)
-        paused.go_on()
-        paused.thread.join(TOO_LONG)
-        changer.join(TOO_LONG)
-    assert paused.answer is not None
+    making = partial(until_done, partial(apply, shop, change, scene))
+    change_meanwhile(node.engine, paused, making)
     return paused.was_paused, paused.answer
 
 

@@ -82,6 +82,20 @@ def paced(engine: sa.Engine, *requests: Paced) -> Iterator[None]:
         event.remove(engine, "commit", on_statement)
 
 
+def change_meanwhile(engine: sa.Engine, request: Paced, change: Callable[[], object]) -> None:
+    """Stop the request, have the change made, unless a lock forbids it, and let both end."""
+    with paced(engine, request):
+        request.start()
+        request.stopped.wait(TOO_LONG)
+        changer = threading.Thread(target=change)
+        changer.start()
+        changer.join(BLOCKED)
+        request.go_on()
+        request.thread.join(TOO_LONG)
+        changer.join(TOO_LONG)
+    assert request.answer is not None
+
+
 def run(shop: Shop, customers: Sequence[int], at: tuple[int, int]) -> list[TestResponse]:
     """Stop the first request at its point, then the second at its own; let the first end first."""
     one, other = (
@@ -139,15 +153,7 @@ def test_what_is_charged_is_of_one_moment(shop: Shop, change: str) -> None:
         offer, voucher = shop.offer("1.00", product), shop.voucher("V", "1.00")
         shop.cart(customer, {product: 1}, voucher)
         request = Paced(partial(shop.post, customer, SAVE), at)
-        with paced(shop.engine, request):
-            request.start()
-            editor = threading.Thread(target=edit, args=(shop, change, product, offer, voucher))
-            editor.start()
-            editor.join(BLOCKED)
-            request.go_on()
-            request.thread.join(TOO_LONG)
-            editor.join(TOO_LONG)
-        assert request.answer is not None
+        change_meanwhile(shop.engine, request, partial(edit, shop, change, product, offer, voucher))
         assert request.answer.status_code == 201, (at, request.answer.text)
         (order,) = shop.rows("orders")
         # 10 - 1 - 1 before, and after, whichever two of the three are changed: 20 - 11 - 1, ...
@@ -164,14 +170,7 @@ def test_a_line_that_is_added_by_code_that_takes_no_lock(database: URL) -> None:
         cart = shop.cart(customer, {first: 1})
         ledger = Ledger(shop.app)
         request = Paced(partial(shop.post, customer, SAVE), at)
-        with paced(shop.engine, request):
-            request.start()
-            adder = threading.Thread(target=put, args=(shop, cart, second))
-            adder.start()
-            adder.join(BLOCKED)
-            request.go_on()
-            request.thread.join(TOO_LONG)
-            adder.join(TOO_LONG)
+        change_meanwhile(shop.engine, request, partial(put, shop, cart, second))
         ledger.put(second, 1)
         assert ledger.problems() == [], at
         assert len(shop.rows("orders")) == 1, at
