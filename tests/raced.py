@@ -6,6 +6,7 @@ test arranges and looks, is on a cluster's first node, and waits for what the ot
 
 import logging
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -69,7 +70,13 @@ class Tally:
         self._caplog = caplog
         self._rounds = 0
         self._conversions = 0
-        self.seen = Counter[str]()
+        self._seen = Counter[object]()
+        self._lock = threading.Lock()
+
+    def count(self, *seen: object) -> None:
+        """Something was seen, by any of the crowd's threads."""
+        with self._lock:
+            self._seen.update(seen)
 
     def note(self, ledger: Ledger, *at: object) -> None:
         """A round is over, in a shop that was empty at its beginning: does everything add up?"""
@@ -80,7 +87,7 @@ class Tally:
     def report(self) -> None:
         print(
             f"{self._shop.variant}: {self._rounds} rounds, {self._conversions} conversions, "
-            f"conflicts retried {conflicts(self._caplog)}, {dict(self.seen)}, anomalies 0"
+            f"conflicts retried {conflicts(self._caplog)}, {dict(self._seen)}, anomalies 0"
         )
 
 

@@ -69,7 +69,7 @@ def submit_one_cart(
     ledger = Ledger(shop.app)
     answers = shop.race(*[partial(shop.post, customer, request, key=key) for key in keys])
     tally.note(ledger)
-    tally.seen.update(str(outcome) for outcome in outcomes(answers).elements())
+    tally.count(*outcomes(answers).elements())
     return answers
 
 
@@ -79,7 +79,7 @@ def ask(shop: RacedShop, tally: Tally, customer: int) -> TestResponse:
         answer = shop.post(customer, SAVE)
         if answer.status_code != 503 or shop.variant != "galera":
             break
-        tally.seen["told to try again"] += 1
+        tally.count("told to try again")
         time.sleep(int(answer.headers["Retry-After"]))
     return answer
 
@@ -253,9 +253,9 @@ class Editor:
         time.sleep(random.uniform(0, 0.04))
         if until_done(lambda: self._execute(statement)):
             self.ledger.put(product, units)
-            self.tally.seen["changes in time"] += 1
+            self.tally.count("changes in time")
         else:
-            self.tally.seen["changes too late"] += 1
+            self.tally.count("changes too late")
 
     def _execute(self, statement: Callable[[Any], Executable]) -> int:
         """How many rows it has changed."""
@@ -267,30 +267,21 @@ class Editor:
             return row_count(session.execute(statement(node.models.CartItem)))
 
 
+# How each of them is asked what it is, and what it answers.
+IS_WHAT_IT_IS = {
+    "sqlite-wal": ("PRAGMA journal_mode", "wal"),
+    "sqlite-journal": ("PRAGMA journal_mode", "delete"),
+    "postgresql": ("SHOW transaction_isolation", "read committed"),
+    "mariadb-repeatable-read": ("SELECT @@tx_isolation", "REPEATABLE-READ"),
+    "mariadb-read-committed": ("SELECT @@tx_isolation", "READ-COMMITTED"),
+    "galera": ("SHOW STATUS LIKE 'wsrep_cluster_size'", "3"),
+}
+
+
 def test_the_shops_still_are_what_they_are_called(raced_shop: RacedShop) -> None:
-    asked = {
-        "sqlite-wal": "PRAGMA journal_mode",
-        "sqlite-journal": "PRAGMA journal_mode",
-        "postgresql": "SHOW transaction_isolation",
-        "mariadb-repeatable-read": "SELECT @@tx_isolation",
-        "mariadb-read-committed": "SELECT @@tx_isolation",
-        "galera": "SHOW STATUS LIKE 'wsrep_cluster_size'",
-    }[raced_shop.variant]
-    answers = set()
+    """On every connection that the crowds have used."""
+    question, answer = IS_WHAT_IT_IS[raced_shop.variant]
     for node in raced_shop.nodes:
-        # All of the pool, after the crowds.
-        connections = [node.engine.connect() for _ in range(SQLITE_POOL)]
-        for connection in connections:
+        for connection in [node.engine.connect() for _ in range(SQLITE_POOL)]:
             with connection:
-                answers.add(connection.execute(text(asked)).one()[-1])
-    assert (
-        answers
-        == {
-            "sqlite-wal": {"wal"},
-            "sqlite-journal": {"delete"},
-            "postgresql": {"read committed"},
-            "mariadb-repeatable-read": {"REPEATABLE-READ"},
-            "mariadb-read-committed": {"READ-COMMITTED"},
-            "galera": {"3"},
-        }[raced_shop.variant]
-    )
+                assert connection.execute(text(question)).one()[-1] == answer
