@@ -5,6 +5,7 @@ test arranges and looks, is on a cluster's first node, and waits for what the ot
 """
 
 import logging
+import os
 import random
 import threading
 from collections import Counter
@@ -36,7 +37,7 @@ SERVERS: dict[str, tuple[str, str | None]] = {
 VARIANTS = (*SERVERS, "galera")
 
 # Connections: PostgreSQL and each node take a hundred, of which a test's own need some.
-POOL = 50
+POOL = 50 if os.environ.get("ORDERS_TEST_LONG") else 20
 # Who waits for SQLite's one lock asks again and again, and with too many others is never lucky.
 SQLITE_POOL = 10
 
@@ -106,7 +107,8 @@ def on_server(variant: str) -> Iterator[RacedShop]:
     with servers.server(name) as server, servers.fresh_database(server) as url:
         shop = make_shop(url, create_tables=False, SQLALCHEMY_ENGINE_OPTIONS=options)
         if variant == "sqlite-journal":
-            use_rollback_journal(shop)
+            event.listen(shop.engine, "connect", use_rollback_journal)
+        fill_pool(shop)
         with shop.app.app_context():
             shop.db.create_all()
         yield RacedShop(
@@ -131,6 +133,7 @@ def on_cluster(running: Cluster) -> Iterator[RacedShop]:
             options = pool(POOL)
             nodes.append(make_shop(on_node, create_tables=False, SQLALCHEMY_ENGINE_OPTIONS=options))
             stack.callback(nodes[-1].close)
+            fill_pool(nodes[-1])
         yield RacedShop(
             looker.app, looker.db, looker.models, variant="galera", nodes=nodes, settle=settle
         )
@@ -146,17 +149,16 @@ def pool(size: int) -> dict[str, Any]:
     return {"pool_size": size, "max_overflow": 0, "pool_timeout": 120}
 
 
-def use_rollback_journal(shop: Shop) -> None:
-    """As a host does that can't have WAL, on a network's disk.
+def use_rollback_journal(connection: Any, _record: object) -> None:
+    """As a host does that can't have WAL, on a network's disk; the library has asked for it."""
+    connection.execute("PRAGMA journal_mode=DELETE").close()
 
-    The library asks each new connection for WAL. The journal is changed while nobody else is at
-    the file, so all connections are opened before the first request.
+
+def fill_pool(shop: Shop) -> None:
+    """Open all connections, one by one, before there is a crowd that waits for them.
+
+    SQLite's journal can be changed only while nobody else is at the file.
     """
-
-    def use_it(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=DELETE").close()
-
-    event.listen(shop.engine, "connect", use_it)
     with ExitStack() as stack:
-        for _ in range(SQLITE_POOL):
+        for _ in range(shop.app.config["SQLALCHEMY_ENGINE_OPTIONS"]["pool_size"]):
             stack.enter_context(shop.engine.connect())

@@ -27,7 +27,7 @@ from .test_schedules import Paced, change_meanwhile
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 STRIDE = 1 if LONG else 3
-RACED = VARIANTS if LONG else ("sqlite-journal", "postgresql", "galera")
+RACED = VARIANTS if LONG else ("sqlite-wal", "postgresql", "mariadb-repeatable-read")
 
 # With the address that was used last, and with the same as it was given then.
 SAVED = {"action": "save_order"}
