@@ -32,9 +32,16 @@ WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 
 OFFERS = """
 SELECT offers.id, title, discount_value, product_id
-FROM offers LEFT JOIN offer_products AS link ON link.offer_id = offers.id
-WHERE active AND (product_id IS NULL OR product_id = ANY(%s))
-    AND (NOT first_order_only OR NOT EXISTS (SELECT FROM orders WHERE customer_id = %s))
+FROM offer_products AS link JOIN offers ON offers.id = link.offer_id
+WHERE active AND product_id = ANY(%(products)s)
+    AND (NOT first_order_only
+        OR NOT EXISTS (SELECT FROM orders WHERE customer_id = %(customer_id)s))
+UNION ALL
+SELECT offers.id, title, discount_value, NULL
+FROM offers
+WHERE active AND NOT EXISTS (SELECT FROM offer_products WHERE offer_id = offers.id)
+    AND (NOT first_order_only
+        OR NOT EXISTS (SELECT FROM orders WHERE customer_id = %(customer_id)s))
 """
 
 ADDRESS = """
@@ -85,7 +92,7 @@ def _place(connection: Connection[Any], purchase: Purchase) -> UUID:
     wanted = [row[3] for row in found]
     known = {row[0]: row[1:] for row in connection.execute(PRODUCTS, (wanted,))}
     lines = [Line(item, key, units, *known[key]) for _, _, item, key, units in found]
-    offers = connection.execute(OFFERS, (wanted, purchase.customer_id)).fetchall()
+    offers = connection.execute(OFFERS, {**customer, "products": wanted}).fetchall()
     address, fingerprint = columns_of(purchase.address)
     (address_id,) = _row(connection, ADDRESS, {**customer, **address, "fingerprint": fingerprint})
     taken = connection.execute(STOCK, (wanted, [line.quantity for line in lines]))
