@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Flask, request
-from sqlalchemy import case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 
 from .arithmetic import Line, priced
 from .contenders import Contender
@@ -119,7 +119,7 @@ class _View:
         wanted = {row.product_id: row for row in found}
         locked = connection.execute(
             select(products.id, products.sku, products.name, products.price, products.shipping)
-            .where(products.id.in_(sorted(wanted)))
+            .where(_one_of(products.id, sorted(wanted)))
             .order_by(products.id)
             .with_for_update(key_share=True)
         )
@@ -147,7 +147,7 @@ class _View:
         for_these = (
             select(*fields, links.product_id)
             .join(self._links, links.offer_id == offers.id)
-            .where(links.product_id.in_(products), *is_wanted)
+            .where(_one_of(links.product_id, products), *is_wanted)
         )
         for_all = select(*fields, sa.null()).where(
             ~exists().where(links.offer_id == offers.id), *is_wanted
@@ -162,11 +162,16 @@ class _View:
 
     def _take_stock(self, connection: sa.Connection, lines: dict[int, Line]) -> None:
         products = self._products.c
-        taken = case({key: line.quantity for key, line in lines.items()}, value=products.id)
+        units = [line.quantity for line in lines.values()]
+        taken = (
+            func.unnest(_array(products.id, list(lines)), _array(products.stock, units))
+            .table_valued("key", "units")
+            .render_derived()
+        )
         changed = connection.execute(
             update(self._products)
-            .where(products.id.in_(list(lines)), products.stock >= taken)
-            .values(stock=products.stock - taken)
+            .where(products.id == taken.c.key, products.stock >= taken.c.units)
+            .values(stock=products.stock - taken.c.units)
         )
         if changed.rowcount != len(lines):
             raise RuntimeError("out of stock")
@@ -196,9 +201,17 @@ class _View:
 
     def _empty(self, connection: sa.Connection, cart_id: int, items: list[int]) -> None:
         rows = self._cart_items
-        deleted = connection.execute(delete(rows).where(rows.c.id.in_(items)))
+        deleted = connection.execute(delete(rows).where(_one_of(rows.c.id, items)))
         if deleted.rowcount != len(items):
             raise RuntimeError("the cart was changed")
         connection.execute(
             update(self._carts).where(self._carts.c.id == cart_id).values(voucher_id=None)
         )
+
+
+def _array(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[Any]:
+    return sa.literal(values, sa.ARRAY(column.type))
+
+
+def _one_of(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[bool]:
+    return column == sa.any_(_array(column, values))

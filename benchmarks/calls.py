@@ -73,10 +73,10 @@ class Calls:
         purchase, url = self._ordered()
         return self._ready("GET", url, purchase, 200)
 
-    def get_list(self) -> Ready:
-        """Read a page of orders."""
+    def get_list(self, limit: int) -> Ready:
+        """Read a page of orders, of which the customer has one at least."""
         purchase, _ = self._ordered()
-        return self._ready("GET", ORDERS, purchase, 200)
+        return self._ready("GET", f"{ORDERS}?limit={limit}", purchase, 200)
 
     def get_preview(self) -> Ready:
         """See what a cart of three products would cost."""

@@ -66,7 +66,7 @@ def _others(calls: Calls) -> dict[str, Callable[[], Ready]]:
         "POST, 5 items, Idempotency-Key": partial(calls.post_with_key, 5),
         "POST, refused: the cart is empty": calls.refused,
         "GET an order of 5 items": calls.get,
-        "GET the list": calls.get_list,
+        "GET the list": partial(calls.get_list, 20),
         "GET the preview of 3 items": calls.get_preview,
     }
 

@@ -12,30 +12,16 @@ from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import (
-    BindParameter,
-    Column,
-    Integer,
-    Update,
-    bindparam,
-    case,
-    delete,
-    inspect,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import Integer, bindparam, case, delete, inspect, null, select, update
 from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, selectinload
 
 from .errors import ConfigurationError, Conflict, InvalidRequest
+from .lists import PREFIX, Subtraction, has_arrays, one_of
 from .models import Models, row_count, table
 from .pricing import CartLine
 
 # Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
 MOST_KEYS = 5000
-
-# Of parameters, beside columns of whatever names.
-PREFIX = "flask_orders_"
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
@@ -67,16 +53,20 @@ class Carts:
         self._priced_by_product = priced_by_product
 
     @cached_property
+    def _arrays(self) -> bool:
+        return has_arrays(self._session, self._models.Order)
+
+    @cached_property
     def _locking(self) -> "_Reads":
-        return _Reads(self._models, lock=True)
+        return _Reads(self._models, lock=True, arrays=self._arrays)
 
     @cached_property
     def _looking(self) -> "_Reads":
-        return _Reads(self._models, lock=False)
+        return _Reads(self._models, lock=False, arrays=self._arrays)
 
     @cached_property
     def _changes(self) -> "_Changes":
-        return _Changes(self._models)
+        return _Changes(self._models, arrays=self._arrays)
 
     def read(self, customer_id: Any, max_lines: int, *, lock: bool = True) -> FoundCart | None:
         """The customer's cart, locked, then its items, locked by key; None if there is no cart.
@@ -143,12 +133,11 @@ class Carts:
         Raises:
             Conflict: the stock is no longer what it was under the lock.
         """
-        stock = self._models.columns.product_stock
         units = _units(line for line in lines if line.product.stock is not None)
-        if stock is None or not units:
+        if self._changes.taking is None or not units:
             return
-        taken = self._session.execute(self._changes.taking(stock, len(units)), _numbered(units))
-        if row_count(taken) != len(units):
+        statement, parameters = self._changes.taking.of(units)
+        if row_count(self._session.execute(statement, parameters)) != len(units):
             raise Conflict
 
     def give_back(self, units: Mapping[Any, int]) -> None:
@@ -186,7 +175,7 @@ class Carts:
 class _Reads:
     """What is read of a cart, made once: to make a statement may take longer than to send it."""
 
-    def __init__(self, models: Models, *, lock: bool) -> None:
+    def __init__(self, models: Models, *, lock: bool, arrays: bool) -> None:
         columns, product = models.columns, models.Product
         voucher = null() if columns.cart_voucher is None else columns.cart_voucher
         self.cart = (
@@ -205,7 +194,7 @@ class _Reads:
         key = columns.product_key
         self.products = (
             select(key, product)
-            .where(key.in_(_keys(key)))
+            .where(one_of(key, "keys", arrays=arrays))
             .order_by(key)
             .options(lazyload("*"), *_at_hand(product))
             .execution_options(populate_existing=True)
@@ -218,48 +207,24 @@ class _Reads:
 
 
 class _Changes:
-    """What is changed of the host's rows, made once.
+    """What is changed of the host's rows, made once; `taking` is None if no stock is counted."""
 
-    An UPDATE takes a parameter with a column's name for a new value: hence the prefix.
-    """
-
-    def __init__(self, models: Models) -> None:
-        self._products, self._product_key = table(models.Product), models.columns.product_key
-        self._taking: dict[int, Update] = {}
-        item_key, cart_key = models.columns.item_key, models.columns.cart_key
-        voucher = models.columns.cart_voucher
-        self.deleting = delete(table(models.CartItem)).where(item_key.in_(_keys(item_key)))
+    def __init__(self, models: Models, *, arrays: bool) -> None:
+        columns, products = models.columns, table(models.Product)
+        stock, voucher = columns.product_stock, columns.cart_voucher
+        self.taking = (
+            None
+            if stock is None
+            else Subtraction(products, columns.product_key, stock, arrays=arrays)
+        )
+        self.deleting = delete(table(models.CartItem)).where(
+            one_of(columns.item_key, "keys", arrays=arrays)
+        )
         self.taking_voucher_off = (
             update(table(models.Cart))
-            .where(cart_key == bindparam(f"{PREFIX}cart"))
+            .where(columns.cart_key == bindparam(f"{PREFIX}cart"))
             .values({} if voucher is None else {voucher: None})
         )
-
-    def taking(self, stock: Column[Any], products: int) -> Update:
-        """The guarded UPDATE of the stock of so many products, whose units are `_numbered`."""
-        if products not in self._taking:
-            key = self._product_key
-            keys = [bindparam(f"{PREFIX}key_{i}", type_=key.type) for i in range(products)]
-            units = [bindparam(f"{PREFIX}units_{i}", type_=Integer) for i in range(products)]
-            taken = case(*zip(keys, units, strict=True), value=key)
-            self._taking[products] = (
-                update(self._products)
-                .where(key.in_(keys), stock >= taken)
-                .values({stock: stock - taken})
-            )
-        return self._taking[products]
-
-
-def _keys(column: Column[Any]) -> BindParameter[Any]:
-    return bindparam("keys", type_=column.type, expanding=True)
-
-
-def _numbered(units: Mapping[Any, int]) -> dict[str, Any]:
-    parameters = {}
-    for i, (key, count) in enumerate(units.items()):
-        parameters[f"{PREFIX}key_{i}"] = key
-        parameters[f"{PREFIX}units_{i}"] = count
-    return parameters
 
 
 def _at_hand(product: type[Any]) -> list[Any]:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, VoucherNotApplicable
+from .lists import has_arrays, one_of
 from .models import Models, row_count, table, voucher_code
 from .models.promotions import PromotionModels
 from .pricing import (
@@ -143,7 +144,8 @@ class Promotions:
 
     @cached_property
     def _queries(self) -> "_Queries":
-        return _Queries(self._models, table(self._order))
+        arrays = has_arrays(self._session, self._order)
+        return _Queries(self._models, table(self._order), arrays=arrays)
 
 
 class _Queries:
@@ -154,8 +156,9 @@ class _Queries:
     the last of them one product or none; in the others the voucher's, `VOUCHER`, come before.
     """
 
-    def __init__(self, models: PromotionModels, orders: Table) -> None:
+    def __init__(self, models: PromotionModels, orders: Table, *, arrays: bool) -> None:
         self._models = models
+        self._arrays = arrays
         self._has_ordered = exists().where(orders.c.customer_id == bindparam("customer"))
         vouchers = table(models.Voucher).c
         self.offers = self._offers()
@@ -167,12 +170,10 @@ class _Queries:
         offers, links = table(self._models.Offer).c, self._models.offer_products
         is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
         is_linked = links.c.offer_id == offers.id
-        products = bindparam("products", type_=links.c.product_id.type, expanding=True)
+        is_of_these = one_of(links.c.product_id, "products", arrays=self._arrays)
         fields = [offers[name] for name in OFFER]
         # Each by an index of its own; joined by an OR, both tables would be read from end to end.
-        of_products = select(*fields, links.c.product_id).where(
-            is_linked, links.c.product_id.in_(products), *is_wanted
-        )
+        of_products = select(*fields, links.c.product_id).where(is_linked, is_of_these, *is_wanted)
         of_all = select(*fields, null()).where(~exists().where(is_linked), *is_wanted)
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
