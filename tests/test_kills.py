@@ -59,6 +59,13 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
+    def wait_for_an_answer(self) -> None:
+        """The worker that there is now is up, and busy."""
+        before, deadline = len(self.acknowledged), time.monotonic() + 30
+        while len(self.acknowledged) == before:
+            assert time.monotonic() < deadline, "no worker answers"
+            time.sleep(0.01)
+
     def _order(self, customer: int) -> None:
         while not self._stop.is_set():
             self._fill_cart(customer)
@@ -134,7 +141,8 @@ def test_a_killed_worker_loses_and_doubles_nothing(
         clients = Clients(shop, port)
         clients.start()
         for _ in range(KILLS):
-            time.sleep(random.uniform(0.2, 0.8))
+            clients.wait_for_an_answer()
+            time.sleep(random.uniform(0, 0.3))
             to_server.write("kill\n")
             to_server.flush()
             from_server.readline()

@@ -11,37 +11,39 @@ import socket
 import sys
 from typing import NoReturn
 
+from flask import Flask
 from sqlalchemy.engine import make_url
 from werkzeug.serving import make_server
 
 from .shops import make_shop
 
 
-def serve(listening: socket.socket, url: str) -> NoReturn:
-    shop = make_shop(make_url(url), create_tables=False)
+def serve(listening: socket.socket, app: Flask) -> NoReturn:
     host, port = listening.getsockname()
-    make_server(host, port, shop.app, threaded=True, fd=listening.fileno()).serve_forever()
+    make_server(host, port, app, threaded=True, fd=listening.fileno()).serve_forever()
     os._exit(0)
 
 
-def start(listening: socket.socket, url: str) -> int:
+def start(listening: socket.socket, app: Flask) -> int:
     worker = os.fork()
     if worker == 0:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
-        serve(listening, url)
+        serve(listening, app)
     return worker
 
 
 def main(url: str) -> None:
+    # Made before it is forked, so that the next worker is there at once; it has no connection yet.
+    app = make_shop(make_url(url), create_tables=False).app
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
         print(listening.getsockname()[1], flush=True)
-        worker = start(listening, url)
+        worker = start(listening, app)
         for _ in sys.stdin:
             os.kill(worker, signal.SIGKILL)
             os.waitpid(worker, 0)
-            worker = start(listening, url)
+            worker = start(listening, app)
             print("killed", flush=True)
         os.kill(worker, signal.SIGKILL)
         os.waitpid(worker, 0)
