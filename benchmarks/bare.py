@@ -170,6 +170,7 @@ class _View:
         )
         changed = connection.execute(
             update(self._products)
+            .where(_one_of(products.id, list(lines)))
             .where(products.id == taken.c.key, products.stock >= taken.c.units)
             .values(stock=products.stock - taken.c.units)
         )

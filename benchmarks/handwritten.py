@@ -55,8 +55,8 @@ RETURNING id
 
 STOCK = """
 UPDATE products SET stock = stock - line.quantity
-FROM unnest(%s::bigint[], %s::int[]) AS line (id, quantity)
-WHERE products.id = line.id AND stock >= line.quantity
+FROM unnest(%(keys)s::bigint[], %(units)s::int[]) AS line (id, quantity)
+WHERE products.id = ANY(%(keys)s) AND products.id = line.id AND stock >= line.quantity
 """
 
 VOUCHER = """
@@ -95,7 +95,7 @@ def _place(connection: Connection[Any], purchase: Purchase) -> UUID:
     offers = connection.execute(OFFERS, {**customer, "products": wanted}).fetchall()
     address, fingerprint = columns_of(purchase.address)
     (address_id,) = _row(connection, ADDRESS, {**customer, **address, "fingerprint": fingerprint})
-    taken = connection.execute(STOCK, (wanted, [line.quantity for line in lines]))
+    taken = connection.execute(STOCK, {"keys": wanted, "units": [line.quantity for line in lines]})
     if taken.rowcount != len(lines):
         raise RuntimeError("out of stock")
     code, percent = _row(connection, VOUCHER, (voucher_id,))

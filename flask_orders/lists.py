@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Update,
+    and_,
     any_,
     bindparam,
     case,
@@ -71,7 +72,9 @@ class Subtraction:
             .table_valued(column("key", self._key.type), column("units", Integer))
             .render_derived()
         )
-        return self._statement(self._key == taken.c.key, taken.c.units)
+        # By the array too, or PostgreSQL reads all products to join them with two hundred.
+        is_one = one_of(self._key, f"{PREFIX}keys", arrays=True)
+        return self._statement(and_(is_one, self._key == taken.c.key), taken.c.units)
 
     def _numbered_statement(self, number: int) -> Update:
         keys = [bindparam(f"{PREFIX}key_{i}", type_=self._key.type) for i in range(number)]
