@@ -23,7 +23,10 @@ SUPPORTED = "SQLite, PostgreSQL and MariaDB"
 # Whose errors are known to be read right: a conflict is told from a bug by the driver's own codes.
 DRIVERS = ("pysqlite", "psycopg", "psycopg2", "pymysql")
 
-COLUMNS = ("product_stock", "cart_voucher", "item_cart", "item_product", "item_quantity")
+COLUMNS = (
+    *("product_stock", "cart_customer", "cart_voucher"),
+    *("item_cart", "item_product", "item_quantity"),
+)
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
 
