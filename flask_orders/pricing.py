@@ -323,7 +323,9 @@ class Voucher:
     @property
     def limit(self) -> int | None:
         """How many orders may carry it; None is any number."""
-        return 1 if self.usage == "single" else self.usage_limit
+        if self.usage != "single":
+            return self.usage_limit
+        return 1 if self.usage_limit is None else min(self.usage_limit, 1)
 
     def discount(self, subtotal: Decimal) -> Decimal:
         """What it takes off an order of that subtotal, not rounded."""

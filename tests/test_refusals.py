@@ -186,6 +186,7 @@ def test_a_product_that_is_gone(shop: Shop) -> None:
         ("expired", {"valid_to": NOW - HOUR}),
         ("used_up", {"usage": "multiple", "usage_limit": 2, "times_used": 2}),
         ("used_up", {"usage": "single", "times_used": 1}),
+        ("used_up", {"usage": "single", "usage_limit": 0}),
         ("below_minimum", {"minimum_order_value": 21}),
     ],
 )

@@ -53,7 +53,8 @@ class ModelVoucher:
     used_by: list[int] = field(default_factory=list)
 
     def refuses(self, customer: int) -> bool:
-        limit = 1 if self.usage == "single" else self.limit
+        limits = [self.limit, 1 if self.usage == "single" else None]
+        limit = min((one for one in limits if one is not None), default=None)
         once = self.usage == "once_per_customer" and customer in self.used_by
         return once or (limit is not None and len(self.used_by) >= limit)
 
