@@ -136,12 +136,15 @@ def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[s
 
 
 def _stock_problems(database: Database, models: Models) -> Iterator[str]:
-    stock = models.columns.product_stock
-    if stock is not None:
-        for key, left in database.execute(
-            select(models.columns.product_key, stock).where(stock < 0)
-        ):
-            yield f"I1: of product {key} there are {left} units"
+    key, stock = models.columns.product_key, models.columns.product_stock
+    if stock is None:
+        return
+    for product, left in database.execute(select(key, stock).where(stock < 0)):
+        yield f"I1: of product {product} there are {left} units"
+    items = table(models.OrderItem)
+    is_deducted = exists().where(items.c.product_id == key, items.c.stock_taken)
+    for (product,) in database.execute(select(key).where(stock.is_(None), is_deducted)):
+        yield f"I1: the stock of product {product} is NULL, and orders have taken units from it"
 
 
 def recomputed(items: Sequence[Any]) -> dict[str, Any]:

@@ -1,26 +1,45 @@
 """The host's rows: its cart, the items and the products are locked, changed and deleted here.
 
-Called by the service, in this order: `read`, `lines`, `take_stock`, `empty`; for a preview only the
-first two, without a lock. Called by the lifecycle for what is cancelled: `give_back`. Whatever the
-host's classes are called, the number of statements does not depend on the number of lines.
+In this order: `read`, `lines`, `take_stock`, `empty`; a preview is the first two, without a lock.
+`give_back` is for a cancellation. Whatever the host's classes are called, the number of statements
+does not depend on the number of lines. Reads go through the host's mappers; what is changed is
+changed by the tables, row by row as it was locked.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Integer, bindparam, case, delete, inspect, null, select, update
-from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, selectinload
+from sqlalchemy import (
+    Column,
+    Integer,
+    Select,
+    bindparam,
+    delete,
+    inspect,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.orm import (
+    InstrumentedAttribute,
+    Mapper,
+    RelationshipDirection,
+    lazyload,
+    scoped_session,
+    selectinload,
+)
 
+from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
-from .lists import PREFIX, Subtraction, has_arrays, one_of
-from .models import Models, row_count, table
+from .lists import PREFIX, UnitsUpdate, has_arrays, one_of
+from .models import Models, are_equal_in_python, attribute, row_count, table
 from .pricing import CartLine
 
-# Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
+# Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
 MOST_KEYS = 5000
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
@@ -28,17 +47,21 @@ EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
 @dataclass(frozen=True, slots=True)
 class FoundItem:
+    """A cart item; `product_key` is the key of the product's row that the database finds for it."""
+
     key: Any
     product_id: Any
     quantity: Any
+    product_key: Any
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCart:
-    """A cart as the locking reads found it; `voucher` is what its row holds."""
+    """A cart as the locking reads found it; `voucher` and `version` are what its row holds."""
 
     key: Any
     voucher: Any
+    version: Any
     items: tuple[FoundItem, ...]
 
 
@@ -51,6 +74,7 @@ class Carts:
         self._session = session
         self._models = models
         self._priced_by_product = priced_by_product
+        self.dependents = Dependents(session, models)
 
     @cached_property
     def _arrays(self) -> bool:
@@ -68,6 +92,14 @@ class Carts:
     def _changes(self) -> "_Changes":
         return _Changes(self._models, arrays=self._arrays)
 
+    @cached_property
+    def _product_version(self) -> "_Version | None":
+        return _Version.of(self._models.Product)
+
+    @cached_property
+    def _cart_version(self) -> "_Version | None":
+        return _Version.of(self._models.Cart)
+
     def read(self, customer_id: Any, max_lines: int, *, lock: bool = True) -> FoundCart | None:
         """The customer's cart, locked, then its items, locked by key; None if there is no cart.
 
@@ -84,11 +116,11 @@ class Carts:
             )
         if not rows:
             return None
-        key, voucher = rows[0]
+        key, voucher, version = rows[0]
         found = self._session.execute(reads.items, {"cart": key, "most": max_lines + 1}).all()
         if len(found) > max_lines:
             raise InvalidRequest(f"A cart can be ordered with {max_lines} lines at most.")
-        return FoundCart(key, voucher, tuple(FoundItem(*row) for row in found))
+        return FoundCart(key, voucher, version, tuple(FoundItem(*row) for row in found))
 
     def lines(
         self, items: Sequence[FoundItem], *, lock: bool = True
@@ -98,18 +130,31 @@ class Carts:
         The products are locked in the order of their keys, so that no two conversions deadlock.
         """
         reads = self._locking if lock else self._looking
-        keys = sorted({item.product_id for item in items} - {None})
+        found_keys = {item.key: item.product_key for item in items} | self._found_late(items, reads)
+        keys = list(dict.fromkeys(key for key in found_keys.values() if key is not None))
         products = {row[0]: row[1] for row in self._session.execute(reads.products, {"keys": keys})}
-        lines = [
-            CartLine(item.key, item.product_id, products.get(item.product_id), item.quantity)
-            for item in items
-        ]
+        lines = [self._line(item, found_keys[item.key], products) for item in items]
         wanted = _units(line for line in lines if _is_count(line.quantity))
         refusals = [self._refusal(line, wanted[line.product_id]) for line in lines]
         found = list(zip(lines, refusals, strict=True))
         return (
             [line for line, refusal in found if refusal is None],
             [line.unavailable(*refusal) for line, refusal in found if refusal is not None],
+        )
+
+    def _found_late(self, items: Sequence[FoundItem], reads: "_Reads") -> dict[Any, Any]:
+        """By item, the products that the statement which read the items was too early to see."""
+        missing = [
+            item.key for item in items if item.product_id is not None and item.product_key is None
+        ]
+        if reads.late is None or not missing:
+            return {}
+        return {row[0]: row[1] for row in self._session.execute(reads.late, {"keys": missing})}
+
+    def _line(self, item: FoundItem, key: Any, products: Mapping[Any, Any]) -> CartLine:
+        product = products.get(key)
+        return CartLine(
+            item.key, item.product_id if product is None else key, product, item.quantity
         )
 
     def _refusal(self, line: CartLine, wanted: int) -> tuple[str, int] | None:
@@ -133,30 +178,63 @@ class Carts:
         Raises:
             Conflict: the stock is no longer what it was under the lock.
         """
-        units = _units(line for line in lines if line.product.stock is not None)
-        if self._changes.taking is None or not units:
+        counted = [line for line in lines if line.product.stock is not None]
+        if self._changes.taking is None or not counted:
             return
-        statement, parameters = self._changes.taking.of(units)
-        if row_count(self._session.execute(statement, parameters)) != len(units):
-            raise Conflict
+        units, version = _units(counted), self._product_version
+        versions = (
+            {}
+            if version is None
+            else {line.product_id: version.next(version.held_by(line.product)) for line in counted}
+        )
+        self._change_stock(self._changes.taking, units, versions)
 
     def give_back(self, units: Mapping[Any, int]) -> None:
-        """Put units, by their product's key, back into the stock that is counted."""
-        stock, key = self._models.columns.product_stock, self._models.columns.product_key
-        if stock is None:
+        """Put units, by their product's key, back into the stock that is counted.
+
+        A product that is gone is left out; its row is looked for whatever the host's mapper hides.
+
+        Raises:
+            Conflict: a product is no longer there, though it is locked.
+        """
+        if self._changes.giving_back is None:
             return
-        keys = sorted(units)
-        # In parts: a batch of orders may hold more than a statement has room for.
+        key, version = self._models.columns.product_key, self._product_version
+        # In parts: a batch of orders may hold more than a statement has room for. In one order,
+        # which needs no `<` between keys.
+        keys = sorted(units, key=str)
         for part in (keys[i : i + MOST_KEYS] for i in range(0, len(keys), MOST_KEYS)):
             # An UPDATE locks in any order, and a conversion in that of the keys.
-            locked = select(key).where(key.in_(part)).order_by(key)
-            self._session.execute(locked.with_for_update(key_share=True)).all()
-            given = case({one: units[one] for one in part}, value=key)
-            self._session.execute(
-                update(table(self._models.Product))
-                .where(key.in_(part))
-                .values({stock: stock + given})
-            )
+            locking = select(key, *([] if version is None else [version.column]))
+            locking = locking.where(key.in_(part)).order_by(key).with_for_update(key_share=True)
+            locked = self._session.execute(locking).all()
+            found = self._found_units({one: units[one] for one in part}, [row[0] for row in locked])
+            versions = {} if version is None else {row[0]: version.next(row[1]) for row in locked}
+            self._change_stock(self._changes.giving_back, found, versions)
+
+    def _found_units(self, units: Mapping[Any, int], locked: Sequence[Any]) -> Counter[Any]:
+        """The units by the key that the product has now; those of deleted products left out."""
+        found = Counter({key: units[key] for key in locked if key in units})
+        if len(found) < len(locked):
+            # Spelled in another way since, and equal only to the database.
+            key = self._models.columns.product_key
+            for other in units.keys() - found.keys():
+                now = self._session.execute(select(key).where(key == other)).scalar()
+                if now is not None:
+                    found[now] += units[other]
+        return found
+
+    def _change_stock(
+        self, changing: UnitsUpdate, units: Mapping[Any, int], versions: Mapping[Any, Any]
+    ) -> None:
+        if not units:
+            return
+        changes = {
+            key: (number, versions[key]) if versions else (number,) for key, number in units.items()
+        }
+        statement, parameters = changing.of(changes)
+        if row_count(self._session.execute(statement, parameters)) != len(units):
+            raise Conflict
 
     def empty(self, cart: FoundCart) -> None:
         """Delete exactly the items that were read, and take the voucher off.
@@ -165,58 +243,148 @@ class Carts:
             Conflict: an item is not there any more.
         """
         keys = [item.key for item in cart.items]
+        owned = self.dependents.detach(keys)
         deleted = self._session.execute(self._changes.deleting, {"keys": keys})
         if row_count(deleted) != len(keys):
             raise Conflict
+        self.dependents.delete(owned)
         if cart.voucher is not None:
-            self._session.execute(self._changes.taking_voucher_off, {PREFIX + "cart": cart.key})
+            version = self._cart_version
+            self._session.execute(
+                self._changes.taking_voucher_off
+                if version is None
+                else self._changes.taking_voucher_off.values(
+                    {version.column: version.next(cart.version)}
+                ),
+                {PREFIX + "cart": cart.key},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The column in which the mapper counts a row's versions, and how."""
+
+    mapper: Mapper[Any]
+    column: Column[Any]
+
+    @classmethod
+    def of(cls, mapped: type[Any]) -> "_Version | None":
+        """None if the mapper counts none, or leaves it to the database."""
+        mapper: Mapper[Any] = inspect(mapped)
+        column = mapper.version_id_col
+        if column is None or mapper.version_id_generator is False:
+            return None
+        return cls(mapper, cast(Column[Any], column))
+
+    def held_by(self, row: Any) -> Any:
+        return getattr(row, self.mapper.get_property_by_column(self.column).key)
+
+    def next(self, version: Any) -> Any:
+        generator: Any = self.mapper.version_id_generator
+        return generator(version)
 
 
 class _Reads:
-    """What is read of a cart, made once: to make a statement may take longer than to send it."""
+    """What is read of a cart, made once: to make a statement may take longer than to send it.
+
+    `late` reads the products of items again; it is None where Python can tell equal keys by itself.
+    """
 
     def __init__(self, models: Models, *, lock: bool, arrays: bool) -> None:
-        columns, product = models.columns, models.Product
-        voucher = null() if columns.cart_voucher is None else columns.cart_voucher
-        self.cart = (
-            select(columns.cart_key, voucher)
-            .where(columns.cart_customer == bindparam("customer"))
-            .order_by(columns.cart_key)
+        self._models, self._arrays = models, arrays
+        self.cart, self.items, self.late = self._cart(), self._items(), self._late()
+        self.products = self._products()
+        if lock:
+            # Of these rows alone: an outer join that the host's mapper adds can't be locked.
+            self.cart = self.cart.with_for_update(of=models.Cart)
+            self.items = self.items.with_for_update(of=models.CartItem)
+            self.products = _locking_products(self.products, models)
+            self.late = None if self.late is None else _locking_products(self.late, models)
+
+    def _cart(self) -> Select[Any]:
+        columns, cart = self._models.columns, self._models.Cart
+        key, version = attribute(cart, columns.cart_key), _Version.of(cart)
+        voucher = columns.cart_voucher
+        return (
+            select(
+                key,
+                null() if voucher is None else attribute(cart, voucher),
+                null() if version is None else attribute(cart, version.column),
+            )
+            .where(attribute(cart, columns.cart_customer) == bindparam("customer"))
+            .order_by(key)
         )
-        self.items = (
-            select(columns.item_key, columns.item_product, columns.item_quantity)
-            .where(columns.item_cart == bindparam("cart"))
-            .order_by(columns.item_key)
+
+    def _items(self) -> Select[Any]:
+        columns, item = self._models.columns, self._models.CartItem
+        key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
+        return (
+            select(key, product, attribute(item, columns.item_quantity), self._product_of(product))
+            .where(attribute(item, columns.item_cart) == bindparam("cart"))
+            .order_by(key)
             .limit(bindparam("most", type_=Integer))
         )
+
+    def _product_of(self, reference: InstrumentedAttribute[Any]) -> Any:
+        """The key of the product that an item points to, as the product itself spells it.
+
+        "ABC-1" and "abc-1" are one product where the database's collation says so. Not by a join,
+        which on MariaDB would lock the products in the order of the items.
+        """
+        key = self._product_key
+        if are_equal_in_python(key, reference):
+            return reference
+        return select(key).where(key == reference).scalar_subquery()
+
+    def _late(self) -> Select[Any] | None:
+        columns, item = self._models.columns, self._models.CartItem
+        key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
+        if are_equal_in_python(self._product_key, product):
+            return None
+        return (
+            select(key, self._product_key)
+            .join_from(item, self._models.Product, self._product_key == product)
+            .where(one_of(key, "keys", arrays=self._arrays))
+            .order_by(self._product_key)
+        )
+
+    def _products(self) -> Select[Any]:
         # An object that the session knows already is stale unless it is populated anew. A host's
         # eager joins can't be locked: what it wants at hand comes by a statement of its own.
-        key = columns.product_key
-        self.products = (
+        product, key = self._models.Product, self._product_key
+        return (
             select(key, product)
-            .where(one_of(key, "keys", arrays=arrays))
+            .where(one_of(key, "keys", arrays=self._arrays))
             .order_by(key)
             .options(lazyload("*"), *_at_hand(product))
             .execution_options(populate_existing=True)
         )
-        if lock:
-            self.cart = self.cart.with_for_update()
-            self.items = self.items.with_for_update()
-            # Only NO KEY: putting the product into a cart needs no wait.
-            self.products = self.products.with_for_update(key_share=True)
+
+    @property
+    def _product_key(self) -> InstrumentedAttribute[Any]:
+        return attribute(self._models.Product, self._models.columns.product_key)
+
+
+def _locking_products(query: Select[Any], models: Models) -> Select[Any]:
+    # Only NO KEY: putting the product into a cart needs no wait.
+    return query.with_for_update(key_share=True, of=models.Product)
 
 
 class _Changes:
-    """What is changed of the host's rows, made once; `taking` is None if no stock is counted."""
+    """What is changed of the host's rows, made once; the first two are None without a stock."""
 
     def __init__(self, models: Models, *, arrays: bool) -> None:
-        columns, products = models.columns, table(models.Product)
-        stock, voucher = columns.product_stock, columns.cart_voucher
-        self.taking = (
-            None
-            if stock is None
-            else Subtraction(products, columns.product_key, stock, arrays=arrays)
-        )
+        columns, product = models.columns, models.Product
+        stock, voucher, version = columns.product_stock, columns.cart_voucher, _Version.of(product)
+
+        def changing(*, deduct: bool) -> UnitsUpdate | None:
+            if stock is None:
+                return None
+            counted = None if version is None else version.column
+            rows, key = table(product), columns.product_key
+            return UnitsUpdate(rows, key, stock, counted, deduct=deduct, arrays=arrays)
+
+        self.taking, self.giving_back = changing(deduct=True), changing(deduct=False)
         self.deleting = delete(table(models.CartItem)).where(
             one_of(columns.item_key, "keys", arrays=arrays)
         )

@@ -36,6 +36,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _payment(app, orders.settings.payment_endpoint)
     yield from _jwt(app)
     yield from _classes(orders)
+    yield from orders.carts.dependents.problems
     yield from _pricing(orders)
     engine = db.engine
     if not engine.hide_parameters:

@@ -1,7 +1,7 @@
 """Parameters with many values: on PostgreSQL arrays, elsewhere as many parameters as values.
 
 With an array the statement is the same for any number of values, so PostgreSQL prepares it once,
-and psycopg has one parameter to look at. Used by the carts and the default pricing.
+and psycopg has one parameter to look at. Every value is bound with the type of its column.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     update,
 )
-from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import InstrumentedAttribute, scoped_session
 
 # An UPDATE takes a parameter with a column's name for a new value.
 PREFIX = "flask_orders_"
@@ -35,53 +35,91 @@ def has_arrays(session: scoped_session[Session], model: type[Any]) -> bool:
     return session.get_bind(mapper=model).dialect.name == "postgresql"
 
 
-def one_of(key: Column[Any], name: str, *, arrays: bool) -> ColumnElement[bool]:
+def one_of(
+    key: Column[Any] | InstrumentedAttribute[Any], name: str, *, arrays: bool
+) -> ColumnElement[bool]:
     """That the key is one of the values of the parameter with that name."""
     if arrays:
         return key == any_(bindparam(name, type_=ARRAY(key.type)))
     return key.in_(bindparam(name, type_=key.type, expanding=True))
 
 
-class Subtraction:
-    """Takes units off a count, by one guarded UPDATE of the rows of many keys.
+class UnitsUpdate:
+    """Takes units off a count, or adds them to it, by one UPDATE of the rows of many keys.
 
-    Whoever calls it compares the number of rows that were changed with that of the keys.
+    Taking is guarded: a row that has too few is not changed. The caller compares the number of rows
+    that were changed with the number of keys. Where the mapper keeps a version of a row, a form
+    that was opened before the UPDATE must not overwrite the count: the row gets its next version.
+
+    Args:
+        rows: the table.
+        key, count, version: its columns; `version` is None if the mapper keeps none.
+        deduct: whether the units are taken or added.
+        arrays: whether the database takes arrays.
     """
 
-    def __init__(self, rows: Table, key: Column[Any], count: Column[Any], *, arrays: bool) -> None:
-        self._rows, self._key, self._count = rows, key, count
+    def __init__(
+        self,
+        rows: Table,
+        key: Column[Any],
+        count: Column[Any],
+        version: Column[Any] | None,
+        *,
+        deduct: bool,
+        arrays: bool,
+    ) -> None:
+        self._rows, self._key, self._count, self._deduct = rows, key, count, deduct
+        self._changed: dict[str, Column[Any]] = {"units": count}
+        if version is not None:
+            self._changed["version"] = version
+        # The parameters' types: units are counted in integers, whatever the column is.
+        self._types: dict[str, Any] = {"units": Integer()}
+        if version is not None:
+            self._types["version"] = version.type
         self._by_arrays = self._array_statement() if arrays else None
         # As many as there are sizes of carts, within reason.
         self._by_number: Callable[[int], Update] = lru_cache(50)(self._numbered_statement)
 
-    def of(self, units: Mapping[Any, int]) -> tuple[Update, dict[str, Any]]:
-        """The statement that takes so many units by key, and its parameters."""
+    def of(self, changes: Mapping[Any, tuple[Any, ...]]) -> tuple[Update, dict[str, Any]]:
+        """The statement and its parameters for `{key: (units,)}` or `{key: (units, version)}`."""
+        names, parameters = [*self._changed], dict[str, Any]()
         if self._by_arrays is not None:
-            return self._by_arrays, {f"{PREFIX}keys": [*units], f"{PREFIX}units": [*units.values()]}
-        parameters: dict[str, Any] = {}
-        for i, (key, taken) in enumerate(units.items()):
-            parameters |= {f"{PREFIX}key_{i}": key, f"{PREFIX}units_{i}": taken}
-        return self._by_number(len(units)), parameters
+            columns = [list(column) for column in zip(*changes.values(), strict=True)]
+            values = zip(("keys", *names), ([*changes], *columns), strict=True)
+            return self._by_arrays, {f"{PREFIX}{name}": list_ for name, list_ in values}
+        for i, (key, new) in enumerate(changes.items()):
+            row = zip(("key", *names), (key, *new), strict=True)
+            parameters |= {f"{PREFIX}{name}_{i}": value for name, value in row}
+        return self._by_number(len(changes)), parameters
 
     def _array_statement(self) -> Update:
-        taken = (
-            func.unnest(
-                bindparam(f"{PREFIX}keys", type_=ARRAY(self._key.type)),
-                bindparam(f"{PREFIX}units", type_=ARRAY(Integer)),
-            )
-            .table_valued(column("key", self._key.type), column("units", Integer))
-            .render_derived()
-        )
+        arrays = [bindparam(f"{PREFIX}keys", type_=ARRAY(self._key.type))]
+        columns = [column("key", self._key.type)]
+        for name, type_ in self._types.items():
+            arrays.append(bindparam(f"{PREFIX}{name}", type_=ARRAY(type_)))
+            columns.append(column(name, type_))
+        new = func.unnest(*arrays).table_valued(*columns).render_derived()
         # By the array too, or PostgreSQL reads all products to join them with two hundred.
         is_one = one_of(self._key, f"{PREFIX}keys", arrays=True)
-        return self._statement(and_(is_one, self._key == taken.c.key), taken.c.units)
+        return self._statement(and_(is_one, self._key == new.c.key), new.c)
 
     def _numbered_statement(self, number: int) -> Update:
         keys = [bindparam(f"{PREFIX}key_{i}", type_=self._key.type) for i in range(number)]
-        units = [bindparam(f"{PREFIX}units_{i}", type_=Integer) for i in range(number)]
-        taken = case(*zip(keys, units, strict=True), value=self._key)
-        return self._statement(self._key.in_(keys), taken)
+        new = {}
+        for name in self._changed:
+            type_ = self._types[name]
+            values = [bindparam(f"{PREFIX}{name}_{i}", type_=type_) for i in range(number)]
+            new[name] = case(*zip(keys, values, strict=True), value=self._key)
+        return self._statement(self._key.in_(keys), new)
 
-    def _statement(self, is_it: ColumnElement[bool], taken: ColumnElement[int]) -> Update:
-        rest = {self._count: self._count - taken}
-        return update(self._rows).where(is_it, self._count >= taken).values(rest)
+    def _statement(self, is_it: ColumnElement[bool], new: Any) -> Update:
+        count, units = self._count, new["units"]
+        guards = [count >= units] if self._deduct else []
+        values = {name: new[name] for name in self._changed} | {
+            "units": count - units if self._deduct else count + units
+        }
+        return (
+            update(self._rows)
+            .where(is_it, *guards)
+            .values({self._changed[name]: value for name, value in values.items()})
+        )

@@ -83,6 +83,16 @@ class CartLine:
         return _amount(self.product, "price")
 
     @property
+    def sku(self) -> str | None:
+        """The product's, as text; None if it has none."""
+        return _text(self.product.sku)
+
+    @property
+    def name(self) -> str | None:
+        """The product's, as text; None if it has none."""
+        return _text(self.product.name)
+
+    @property
     def shipping(self) -> Decimal:
         """The shipping cost of the whole line."""
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
@@ -94,11 +104,15 @@ class CartLine:
             "id": self.key,
             "product": None
             if product is None
-            else {"id": self.product_id, "sku": product.sku, "name": product.name},
+            else {"id": self.product_id, "sku": self.sku, "name": self.name},
             "requested": self.quantity,
             "available": available,
             "reason": reason,
         }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _amount(product: Any, name: str) -> Decimal:

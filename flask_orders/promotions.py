@@ -13,6 +13,7 @@ from typing import Any
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Integer,
     Select,
@@ -33,7 +34,7 @@ from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, VoucherNotApplicable
 from .lists import has_arrays, one_of
-from .models import Models, row_count, table, voucher_code
+from .models import Models, are_equal_in_python, row_count, table, voucher_code
 from .models.promotions import PromotionModels
 from .pricing import (
     AppliedVoucher,
@@ -173,10 +174,19 @@ class _Queries:
         is_of_these = one_of(links.c.product_id, "products", arrays=self._arrays)
         fields = [offers[name] for name in OFFER]
         # Each by an index of its own; joined by an OR, both tables would be read from end to end.
-        of_products = select(*fields, links.c.product_id).where(is_linked, is_of_these, *is_wanted)
+        product = self._linked_product(links.c.product_id)
+        of_products = select(*fields, product).where(is_linked, is_of_these, *is_wanted)
         of_all = select(*fields, null()).where(~exists().where(is_linked), *is_wanted)
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
+
+    def _linked_product(self, link: Column[Any]) -> Any:
+        """The key of the product that an offer is for, as the product itself spells it."""
+        (foreign_key,) = link.foreign_keys
+        key = foreign_key.column
+        if are_equal_in_python(link, key):
+            return link
+        return select(key).where(key == link).scalar_subquery()
 
     def _with_voucher(self, is_it: ColumnElement[bool]) -> Select[Any]:
         vouchers, redemptions = (

@@ -188,8 +188,8 @@ class ProductSchema(Schema):
     """A product."""
 
     id = Key()
-    sku = fields.String()
-    name = fields.String()
+    sku = fields.String(allow_none=True)
+    name = fields.String(allow_none=True)
 
 
 class ItemProductSchema(ProductSchema):
@@ -337,13 +337,13 @@ class OrderSchema(Schema):
 
 
 def _preview_item(order: SimpleNamespace, line: PricedLine) -> SimpleNamespace:
-    product, offer = line.line.product, line.offer
+    offer = line.offer
     return SimpleNamespace(
         order=order,
         id=line.line.key,
         product_id=line.line.product_id,
-        sku=product.sku,
-        name=product.name,
+        sku=line.line.sku,
+        name=line.line.name,
         quantity=line.quantity,
         list_price=line.list_price,
         unit_price=line.unit_price,

@@ -100,8 +100,8 @@ class OrderService:
         self._settings = settings
         self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
         self._addresses = AddressBook(session, models, saved_address)
-        self._carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
-        self.lifecycle = Lifecycle(session, models, self._carts, self._pricing, self._outbox)
+        self.carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
+        self.lifecycle = Lifecycle(session, models, self.carts, self._pricing, self._outbox)
 
     @property
     def settings(self) -> Settings:
@@ -261,10 +261,10 @@ class OrderService:
         in `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`.
         Without a cart there are no lines.
         """
-        cart = self._carts.read(customer_id, self.settings.max_lines, lock=False)
+        cart = self.carts.read(customer_id, self.settings.max_lines, lock=False)
         if cart is None:
             return PricedCart.of((), self.currency)
-        lines, unavailable = self._carts.lines(cart.items, lock=False)
+        lines, unavailable = self.carts.lines(cart.items, lock=False)
         now, refusal = datetime.now(UTC), None
         try:
             priced = self._pricing.price(lines, customer_id, cart.voucher, now)
@@ -336,10 +336,10 @@ class OrderService:
             is rolled back.
         """
         with self.session.begin_nested():
-            cart = self._carts.read(submission.customer_id, self.settings.max_lines)
+            cart = self.carts.read(submission.customer_id, self.settings.max_lines)
             if cart is None or not cart.items:
                 return self._order_since(submission.customer_id, since)
-            lines, unavailable = self._carts.lines(cart.items)
+            lines, unavailable = self.carts.lines(cart.items)
             if unavailable:
                 raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
@@ -348,13 +348,13 @@ class OrderService:
             address_id, address = self._addresses.assign(
                 submission.customer_id, submission.billing_address, standing.address_id
             )
-            self._carts.take_stock(lines)
+            self.carts.take_stock(lines)
             if priced.voucher is not None:
                 self._pricing.redeem(priced.voucher, submission)
             order = self._insert(
                 submission, standing.last_sequence + 1, priced, address_id, address, now
             )
-            self._carts.empty(cart)
+            self.carts.empty(cart)
             self.lifecycle.placed(order)
             payable = priced.total_amount > 0
             if submission.checkout and not payable:
@@ -459,8 +459,8 @@ def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str
         "order_id": order_id,
         "position": position,
         "product_id": priced.line.product_id,
-        "sku": str(priced.line.product.sku),
-        "name": str(priced.line.product.name),
+        "sku": priced.line.sku,
+        "name": priced.line.name,
         "quantity": priced.quantity,
         "list_price": priced.list_price,
         "unit_price": priced.unit_price,

@@ -3,7 +3,7 @@
 Called by the host once, by the blueprint when it is registered, and by the service.
 """
 
-from .contract import HostColumns, row_count, table
+from .contract import HostColumns, are_equal_in_python, attribute, row_count, table
 from .declare import Models, declare_models, declared_models
 from .mixins import (
     AddressMixin,
@@ -38,6 +38,8 @@ __all__ = [
     "ProductMixin",
     "VoucherMixin",
     "VoucherRedemptionMixin",
+    "are_equal_in_python",
+    "attribute",
     "declare_models",
     "declared_models",
     "row_count",

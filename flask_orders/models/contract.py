@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, CursorResult, Result, Table, inspect
+from sqlalchemy import Column, CursorResult, Integer, Result, Table, Uuid, inspect
 from sqlalchemy.orm import (
     ColumnProperty,
+    InstrumentedAttribute,
     MappedAsDataclass,
     Mapper,
     RelationshipProperty,
@@ -32,6 +33,26 @@ def row_count(result: Result[Any]) -> int:
     """How many rows an UPDATE or DELETE has matched."""
     count: int = cast(CursorResult[Any], result).rowcount
     return count
+
+
+def attribute(cls: type[Any], of_column: Column[Any]) -> InstrumentedAttribute[Any]:
+    """The attribute that a class maps a column to.
+
+    A SELECT of attributes goes through the mapper, which adds what it knows and the table does not:
+    the discriminator of single-table inheritance, and the session's `with_loader_criteria`.
+    """
+    mapper: Mapper[Any] = inspect(cls)
+    # Of this class: the property's own attribute is that of the class at the top of the hierarchy.
+    found: InstrumentedAttribute[Any] = getattr(cls, mapper.get_property_by_column(of_column).key)
+    return found
+
+
+def are_equal_in_python(*keys: Column[Any] | InstrumentedAttribute[Any]) -> bool:
+    """Whether keys of these columns are equal in Python if and only if the database says so.
+
+    It may say so of texts that differ in letter case or in the blanks at their end.
+    """
+    return any(all(isinstance(key.type, kind) for key in keys) for kind in (Integer, Uuid))
 
 
 def primary_key(cls: type[Any]) -> Column[Any]:

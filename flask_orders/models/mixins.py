@@ -86,8 +86,8 @@ class OrderItemMixin(_Row):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int]
-    sku: Mapped[str] = mapped_column(Text)
-    name: Mapped[str] = mapped_column(Text)
+    sku: Mapped[str | None] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
     quantity: Mapped[int]
     list_price: Mapped[Decimal] = mapped_column(Money)
     unit_price: Mapped[Decimal] = mapped_column(Money)
