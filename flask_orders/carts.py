@@ -6,7 +6,7 @@ host's classes are called, the number of statements does not depend on the numbe
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, sele
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .lists import PREFIX, Subtraction, has_arrays, one_of
 from .models import Models, row_count, table
-from .pricing import CartLine
+from .pricing import CartLine, Currency
 
 # Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
 MOST_KEYS = 5000
@@ -46,10 +46,16 @@ class Carts:
     """The cart side of a conversion, on the host's classes."""
 
     def __init__(
-        self, session: scoped_session[Session], models: Models, *, priced_by_product: bool
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        currency: Callable[[], Currency],
+        *,
+        priced_by_product: bool,
     ) -> None:
         self._session = session
         self._models = models
+        self._currency = currency
         self._priced_by_product = priced_by_product
 
     @cached_property
@@ -121,11 +127,18 @@ class Carts:
             return "inactive", 0
         if not _is_count(line.quantity):
             return "invalid_quantity", 0
-        if self._priced_by_product and not _has_price(product):
+        if self._priced_by_product and not self._has_price(line):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
             return "out_of_stock", product.stock
         return None
+
+    def _has_price(self, line: CartLine) -> bool:
+        """Whether its price and its shipping can stand on a price tag; NULL shipping is free."""
+        if line.product.price is None:
+            return False
+        currency = self._currency()
+        return currency.is_price(line.list_price) and currency.is_price(line.shipping)
 
     def take_stock(self, lines: Sequence[CartLine]) -> None:
         """Take the units of all lines from the stock that is counted, by one guarded UPDATE.
@@ -234,12 +247,6 @@ def _at_hand(product: type[Any]) -> list[Any]:
         for relation in inspect(product).relationships
         if relation.direction is RelationshipDirection.MANYTOONE and relation.lazy in EAGER
     ]
-
-
-def _has_price(product: Any) -> bool:
-    """A host's own table may let anything in."""
-    price, shipping = product.price, product.shipping
-    return price is not None and price >= 0 and (shipping is None or shipping >= 0)
 
 
 def _units(lines: Iterable[CartLine]) -> Counter[Any]:
