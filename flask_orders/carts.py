@@ -8,6 +8,7 @@ host's classes are called, the number of statements does not depend on the numbe
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +18,8 @@ from sqlalchemy.orm import RelationshipDirection, lazyload, scoped_session, sele
 
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .lists import PREFIX, Subtraction, has_arrays, one_of
-from .models import Models, row_count, table
-from .pricing import CartLine, Currency
+from .models import Models, ProductMixin, row_count, table
+from .pricing import FLOAT_NOISE, ZERO, CartLine, Currency
 
 # Products in one UPDATE, with three parameters each; PostgreSQL takes 65,535.
 MOST_KEYS = 5000
@@ -137,8 +138,17 @@ class Carts:
         """Whether its price and its shipping can stand on a price tag; NULL shipping is free."""
         if line.product.price is None:
             return False
-        currency = self._currency()
-        return currency.is_price(line.list_price) and currency.is_price(line.shipping)
+        return all(
+            self._currency().is_price(amount, noise=self._noise)
+            for amount in (line.list_price, line.shipping)
+        )
+
+    @cached_property
+    def _noise(self) -> Decimal:
+        """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
+        bind = self._session.get_bind(mapper=self._models.Order)
+        is_exact = issubclass(self._models.Product, ProductMixin)
+        return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
 
     def take_stock(self, lines: Sequence[CartLine]) -> None:
         """Take the units of all lines from the stock that is counted, by one guarded UPDATE.

@@ -24,6 +24,9 @@ ZERO = Decimal(0)
 # What a column of an amount holds: NUMERIC(18, 4).
 TOO_MUCH = Decimal(10) ** 14
 
+# What a float may add to an amount, or take away, as a part of it.
+FLOAT_NOISE = Decimal(2) ** -22
+
 # Above it, a Decimal of 28 digits has no room for four decimals.
 LARGEST = Decimal(10) ** 24
 
@@ -71,12 +74,17 @@ class Currency:
         """The number of digits after the decimal point."""
         return -int(self.quantum.as_tuple().exponent)
 
-    def is_price(self, amount: Decimal) -> bool:
+    def is_price(self, amount: Decimal, *, noise: Decimal = ZERO) -> bool:
         """Return whether an amount can stand on a price tag.
 
         It is 0 or more, a whole number of quanta, and no more than a column holds; NaN is not.
+        `noise` is how far it may be off, as a part of it: FLOAT_NOISE if a float has held it.
         """
-        return amount.is_finite() and 0 <= amount < TOO_MUCH and amount == self.round(amount)
+        return (
+            amount.is_finite()
+            and 0 <= amount < TOO_MUCH
+            and abs(amount - self.round(amount)) <= amount * noise
+        )
 
     def round(self, amount: Decimal) -> Decimal:
         """Round an amount half-up to whole quanta.
@@ -223,7 +231,7 @@ class PricedLine:
         return cls(
             line=line,
             list_price=currency.round(listed),
-            unit_price=currency.round(max(unit, ZERO)),
+            unit_price=max(ZERO, currency.round(unit)),
             shipping=currency.round(line.shipping if shipping is None else shipping),
             offer=offer,
         )
@@ -269,8 +277,8 @@ class PricedCart:
         `discount` is called with their subtotal; what it returns counts up to that.
         """
         subtotal = sum((line.total_price for line in lines), ZERO)
-        wanted = ZERO if discount is None else discount(subtotal)
-        discount_amount = currency.round(min(max(wanted, ZERO), subtotal))
+        wanted = ZERO if discount is None else currency.round(discount(subtotal))
+        discount_amount = min(max(ZERO, wanted), subtotal)
         shares = share_out(discount_amount, [line.total_price for line in lines], currency)
         shared = (
             replace(line, voucher_discount=share) for line, share in zip(lines, shares, strict=True)
@@ -466,14 +474,15 @@ def best_price(
 ) -> PricedLine:
     """The line at the lowest price that one of the offers gives; of equal ones the first."""
     best = PricedLine.of(line, currency)
+    listed = best.list_price
     for offer in offers:
         if not offer.applies(line.product_id, now):
             continue
-        discount = discount_on(line.list_price, offer.discount_type, offer.discount_value)
+        discount = discount_on(listed, offer.discount_type, offer.discount_value)
         priced = PricedLine.of(
             line,
             currency,
-            unit_price=line.list_price - discount,
+            unit_price=listed - discount,
             offer=AppliedOffer(offer.id, offer.title),
         )
         if priced.unit_price < best.unit_price:

@@ -234,6 +234,9 @@ class CartMixin(_Row):
         voucher_id: Mapped[int | None]
         voucher: Mapped[Any]
         items: Mapped[list[Any]]
+    else:
+        # Until the default pricing asks for vouchers: a shop with its own has none of ours.
+        voucher = None
 
 
 class CartItemMixin(_Row):
