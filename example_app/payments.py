@@ -55,10 +55,10 @@ def note_refund(_app: Flask, order: OrderMixin, payment: OrderPaymentMixin) -> N
 
     `create_app` connects it to `payment_unexpected`. The order's number is nobody's personal data.
     """
-    amount = Currency.of(payment.currency).text(payment.amount)
+    currency = Currency.of(order.currency, order.currency_decimals)
     log.warning(
         "Refund %s %s: payment %s of order %s (%s)",
-        amount,
+        currency.text(payment.amount),
         payment.currency,
         payment.reference,
         order.number,

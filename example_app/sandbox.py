@@ -139,7 +139,8 @@ def paid(order_id: UUID) -> Redirect:
     if way.before is not None:
         way.before(order.id)
     secret = "not the key" if way.is_forged else current_app.config["PAYMENT_SECRET"]
-    amount = Currency.of(order.currency).text(order.total_amount + way.too_much)
+    currency = Currency.of(order.currency, order.currency_decimals)
+    amount = currency.text(order.total_amount + way.too_much)
     callback = signed(secret, order.id, amount, order.currency)
     # The callback begins a transaction of its own, though it may find our session and connection.
     db.session.rollback()
@@ -162,7 +163,7 @@ def _order(order_id: UUID) -> OrderMixin:
 
 
 def _page(order: OrderMixin) -> dict[str, Any]:
-    text = Currency.of(order.currency).text
+    text = Currency.of(order.currency, order.currency_decimals).text
     arrived = select(OrderPayment).where(OrderPayment.order_id == order.id)
     return {
         "sandbox": True,

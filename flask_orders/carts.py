@@ -7,8 +7,9 @@ changed by the tables, row by row as it was locked.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
@@ -36,8 +37,15 @@ from sqlalchemy.orm import (
 from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .lists import PREFIX, UnitsUpdate, has_arrays, one_of
-from .models import Models, are_equal_in_python, attribute, row_count, table
-from .pricing import CartLine
+from .models import (
+    Models,
+    ProductMixin,
+    are_equal_in_python,
+    attribute,
+    row_count,
+    table,
+)
+from .pricing import FLOAT_NOISE, ZERO, CartLine, Currency
 
 # Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
 MOST_KEYS = 5000
@@ -69,10 +77,16 @@ class Carts:
     """The cart side of a conversion, on the host's classes."""
 
     def __init__(
-        self, session: scoped_session[Session], models: Models, *, priced_by_product: bool
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        currency: Callable[[], Currency],
+        *,
+        priced_by_product: bool,
     ) -> None:
         self._session = session
         self._models = models
+        self._currency = currency
         self._priced_by_product = priced_by_product
         self.dependents = Dependents(session, models)
 
@@ -166,11 +180,27 @@ class Carts:
             return "inactive", 0
         if not _is_count(line.quantity):
             return "invalid_quantity", 0
-        if self._priced_by_product and not _has_price(product):
+        if self._priced_by_product and not self._has_price(line):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
             return "out_of_stock", product.stock
         return None
+
+    def _has_price(self, line: CartLine) -> bool:
+        """Whether its price and its shipping can stand on a price tag; NULL shipping is free."""
+        if line.product.price is None:
+            return False
+        return all(
+            self._currency().is_price(amount, noise=self._noise)
+            for amount in (line.list_price, line.shipping)
+        )
+
+    @cached_property
+    def _noise(self) -> Decimal:
+        """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
+        bind = self._session.get_bind(mapper=self._models.Order)
+        is_exact = issubclass(self._models.Product, ProductMixin)
+        return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
 
     def take_stock(self, lines: Sequence[CartLine]) -> None:
         """Take the units of all lines from the stock that is counted, by one guarded UPDATE.
@@ -402,12 +432,6 @@ def _at_hand(product: type[Any]) -> list[Any]:
         for relation in inspect(product).relationships
         if relation.direction is RelationshipDirection.MANYTOONE and relation.lazy in EAGER
     ]
-
-
-def _has_price(product: Any) -> bool:
-    """A host's own table may let anything in."""
-    price, shipping = product.price, product.shipping
-    return price is not None and price >= 0 and (shipping is None or shipping >= 0)
 
 
 def _units(lines: Iterable[CartLine]) -> Counter[Any]:

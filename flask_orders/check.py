@@ -16,6 +16,7 @@ from werkzeug.routing import BuildError
 
 from .errors import ConfigurationError
 from .isolation import MYSQL_DIALECTS
+from .models.column_types import AMOUNTS, has_whole_amounts
 from .service import OrderService
 
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
@@ -37,6 +38,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _jwt(app)
     yield from _classes(orders)
     yield from orders.carts.dependents.problems
+    yield from _whole_amounts(orders.models.Product)
     yield from _pricing(orders)
     engine = db.engine
     if not engine.hide_parameters:
@@ -94,6 +96,16 @@ def _classes(orders: OrderService) -> Iterator[str]:
             getattr(orders.models.columns, name)
         except ConfigurationError as error:
             yield str(error).rstrip(".")
+
+
+def _whole_amounts(product: type[Any]) -> Iterator[str]:
+    for name in AMOUNTS:
+        if has_whole_amounts(product, name):
+            yield (
+                f"{product.__name__}.{name} is an integer, which is read as whole units of "
+                "ORDERS_CURRENCY: if it holds hundredths, customers pay a hundredfold; give the "
+                "column a TypeDecorator that returns a Decimal of whole units"
+            )
 
 
 def _pricing(orders: OrderService) -> Iterator[str]:

@@ -205,7 +205,10 @@ class Lifecycle:
     def _rows(self) -> Any:
         """What a step has to know of an order."""
         orders = table(self._models.Order)
-        names = ("id", "number", "customer_id", "status", "currency", "total_amount")
+        names = (
+            *("id", "number", "customer_id", "status"),
+            *("currency", "currency_decimals", "total_amount"),
+        )
         # A shop with a pricing of its own has no `voucher_id`.
         voucher = (name for name in ("voucher_code", "voucher_id") if name in orders.c)
         return select(*(orders.c[name] for name in (*names, *voucher)))
@@ -325,16 +328,18 @@ class Lifecycle:
 
 def _as_json(payment: Payment, order: Mapping[str, Any]) -> dict[str, Any]:
     """What an event says of a payment."""
-    text = Currency.of(order["currency"]).text
+    text = Currency.of(order["currency"], order["currency_decimals"]).text
     return {"reference": payment.reference, "amount": text(payment.amount)}
 
 
 def _check(payment: Payment, order: Row[Any]) -> None:
     if not isinstance(payment.amount, Decimal):
         raise TypeError(f"a payment's amount is a Decimal, not {payment.amount!r}")
+    if not payment.amount.is_finite() or payment.amount < 0:
+        raise ValueError(f"a payment's amount is finite and 0 or more, not {payment.amount}")
     if not 0 < len(payment.reference) <= LONGEST_REFERENCE:
         raise ValueError(f"a payment's reference has 1 to {LONGEST_REFERENCE} characters")
-    text = Currency.of(order.currency).text
+    text = Currency.of(order.currency, order.currency_decimals).text
     if payment.currency is not None and payment.currency != order.currency:
         raise PaymentMismatch("its currency", order.currency, payment.currency)
     if payment.amount != order.total_amount:

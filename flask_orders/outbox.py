@@ -130,12 +130,13 @@ class Outbox:
 
 
 def _order(order: Mapping[str, Any]) -> dict[str, Any]:
+    currency = Currency.of(order["currency"], order["currency_decimals"])
     return {
         "id": str(order["id"]),
         "number": order["number"],
         "status": order["status"],
-        "currency": order["currency"],
-        "total_amount": Currency.of(order["currency"]).text(order["total_amount"]),
+        "currency": currency.code,
+        "total_amount": currency.text(order["total_amount"]),
         "customer": {"id": order["customer_id"]},
     }
 

@@ -15,11 +15,20 @@ from heapq import merge
 from typing import Any, Literal, Protocol, Self
 from uuid import UUID
 
-from babel.numbers import get_currency_precision
+import iso4217
 
 from .errors import ConfigurationError
 
 ZERO = Decimal(0)
+
+# What a column of an amount holds: NUMERIC(18, 4).
+TOO_MUCH = Decimal(10) ** 14
+
+# What a float may add to an amount, or take away, as a part of it.
+FLOAT_NOISE = Decimal(2) ** -22
+
+# Above it, a Decimal of 28 digits has no room for four decimals.
+LARGEST = Decimal(10) ** 24
 
 # What an order keeps of its priced cart.
 AMOUNTS = (
@@ -38,27 +47,81 @@ Usage = Literal["single", "multiple", "once_per_customer"]
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """A currency and its quantum, the smallest amount that can be paid in it.
-
-    The number of decimals is the one of the Unicode CLDR, as Babel ships it.
-    """
+    """A currency and its quantum, the smallest amount that can be paid in it."""
 
     code: str
     quantum: Decimal
 
     @staticmethod
     @cache
-    def of(code: str) -> "Currency":
-        """The currency with an ISO 4217 code, such as "USD", or one that was withdrawn since."""
-        return Currency(code, Decimal(1).scaleb(-get_currency_precision(code)))
+    def of(code: str, decimals: int | None = None) -> "Currency":
+        """Return the currency with an ISO 4217 code, such as "USD".
+
+        Args:
+            code: the code, in capitals.
+            decimals: left out, ISO 4217's minor units of today. An order's are its
+                `currency_decimals`, which stay as they are when ISO 4217 changes.
+
+        Raises:
+            ConfigurationError: it is no currency that can be paid in.
+        """
+        if decimals is None:
+            decimals = _minor_units(code)
+        return Currency(code, Decimal(1).scaleb(-decimals))
+
+    @property
+    def decimals(self) -> int:
+        """The number of digits after the decimal point."""
+        return -int(self.quantum.as_tuple().exponent)
+
+    def is_price(self, amount: Decimal, *, noise: Decimal = ZERO) -> bool:
+        """Return whether an amount can stand on a price tag.
+
+        It is 0 or more, a whole number of quanta, and no more than a column holds; NaN is not.
+        `noise` is how far it may be off, as a part of it: FLOAT_NOISE if a float has held it.
+        """
+        return (
+            amount.is_finite()
+            and 0 <= amount < TOO_MUCH
+            and abs(amount - self.round(amount)) <= amount * noise
+        )
 
     def round(self, amount: Decimal) -> Decimal:
-        """The amount, half-up, in whole quanta."""
+        """Round an amount half-up to whole quanta.
+
+        Raises:
+            ConfigurationError: it is NaN, infinite, larger than any amount can be, or no Decimal.
+        """
+        if isinstance(amount, int):
+            amount = Decimal(amount)
+        if not isinstance(amount, Decimal):
+            raise ConfigurationError(
+                f"{amount!r} is a {type(amount).__name__}, which can't hold an exact amount: "
+                "give a Decimal."
+            )
+        if not amount.is_finite() or abs(amount) >= LARGEST:
+            raise ConfigurationError(f"{amount} is no amount of {self.code}: give a finite one.")
         return amount.quantize(self.quantum, rounding=ROUND_HALF_UP)
 
     def text(self, amount: Decimal) -> str:
         """The amount with the currency's digits: "79.99"."""
         return f"{self.round(amount):f}"
+
+
+def _minor_units(code: str) -> int:
+    try:
+        minor_units = iso4217.Currency(code).exponent
+    except ValueError:
+        raise ConfigurationError(
+            f"{code!r} is no currency of ISO 4217: give the code of a current one, in capitals, "
+            "such as 'USD'."
+        ) from None
+    if minor_units is None:
+        raise ConfigurationError(
+            f"{code!r} has no minor units in ISO 4217, so that no price can be given in it: "
+            "give the code of a currency that people pay with, such as 'USD'."
+        )
+    return minor_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +184,7 @@ def _amount(product: Any, name: str) -> Decimal:
         return Decimal(amount)
     raise ConfigurationError(
         f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an exact "
-        "amount: make its column a Numeric."
+        "amount: make its column a Numeric, or have the property return a Decimal."
     )
 
 
@@ -172,13 +235,17 @@ class PricedLine:
         shipping: Decimal | None = None,
         offer: AppliedOffer | None = None,
     ) -> Self:
-        """Round a line's amounts; left out, they are the product's, and no offer applies."""
+        """Round a line's amounts; left out, they are the product's, and no offer applies.
+
+        Raises:
+            ConfigurationError: an amount is NaN, infinite, or no Decimal.
+        """
         listed = line.list_price if list_price is None else list_price
         unit = listed if unit_price is None else unit_price
         return cls(
             line=line,
             list_price=currency.round(listed),
-            unit_price=currency.round(max(unit, ZERO)),
+            unit_price=max(ZERO, currency.round(unit)),
             shipping=currency.round(line.shipping if shipping is None else shipping),
             offer=offer,
         )
@@ -224,8 +291,8 @@ class PricedCart:
         `discount` is called with their subtotal; what it returns counts up to that.
         """
         subtotal = sum((line.total_price for line in lines), ZERO)
-        wanted = ZERO if discount is None else discount(subtotal)
-        discount_amount = currency.round(min(max(wanted, ZERO), subtotal))
+        wanted = ZERO if discount is None else currency.round(discount(subtotal))
+        discount_amount = min(max(ZERO, wanted), subtotal)
         shares = share_out(discount_amount, [line.total_price for line in lines], currency)
         shared = (
             replace(line, voucher_discount=share) for line, share in zip(lines, shares, strict=True)
@@ -259,6 +326,36 @@ class PricedCart:
     @property
     def total_amount(self) -> Decimal:
         return self.subtotal + self.shipping - self.discount_amount
+
+
+def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
+    """Return what a shop's own pricing has returned, if an order can hold it.
+
+    Raises:
+        ConfigurationError: an amount is negative, NaN or infinite, is finer than the currency's
+            quantum, or a list price is below its unit price.
+    """
+    for line in cart.lines:
+        for name in ("list_price", "unit_price", "shipping", "voucher_discount"):
+            amount = getattr(line, name)
+            if not isinstance(amount, Decimal) or not cart.currency.is_price(amount):
+                raise _refused(pricing, line, f"{name} {amount!r}", "make lines by PricedLine.of")
+        if line.list_price < line.unit_price:
+            raise _refused(
+                pricing,
+                line,
+                f"list_price {line.list_price} below unit_price {line.unit_price}",
+                "pass the price before the discount as list_price= to PricedLine.of",
+            )
+    return cart
+
+
+def _refused(pricing: object, line: PricedLine, what: str, fix: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{type(pricing).__name__}.price returned {what} for the product {line.line.product_id!r}, "
+        f"which no order can hold: an amount is a Decimal, 0 or more, in whole units of the "
+        f"currency's smallest coin; {fix}."
+    )
 
 
 class OrderReference(Protocol):
@@ -391,14 +488,15 @@ def best_price(
 ) -> PricedLine:
     """The line at the lowest price that one of the offers gives; of equal ones the first."""
     best = PricedLine.of(line, currency)
+    listed = best.list_price
     for offer in offers:
         if not offer.applies(line.product_id, now):
             continue
-        discount = discount_on(line.list_price, offer.discount_type, offer.discount_value)
+        discount = discount_on(listed, offer.discount_type, offer.discount_value)
         priced = PricedLine.of(
             line,
             currency,
-            unit_price=line.list_price - discount,
+            unit_price=listed - discount,
             offer=AppliedOffer(offer.id, offer.title),
         )
         if priced.unit_price < best.unit_price:

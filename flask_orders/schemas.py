@@ -98,7 +98,7 @@ class Amount(fields.Field[Decimal]):
     def _serialize(self, value: Any, attr: str | None, obj: Any, **_kwargs: Any) -> str:
         # Most amounts are the order's; an item's currency is its order's.
         order = getattr(obj, "order", obj)
-        return Currency.of(order.currency).text(value)
+        return Currency.of(order.currency, order.currency_decimals).text(value)
 
 
 class Time(fields.DateTime):
@@ -280,6 +280,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
     is_as_expected = expected_total is None or expected_total == cart.total_amount
     order = SimpleNamespace(
         currency=cart.currency.code,
+        currency_decimals=cart.currency.decimals,
         customer_id=customer_id,
         voucher_code=None if cart.voucher is None else cart.voucher.code,
         unavailable=cart.unavailable,

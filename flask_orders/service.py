@@ -4,7 +4,7 @@ Called by the blueprint, and by a host's own code as `current_orders`. It never 
 rolls the session back: both belong to whoever owns the transaction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -38,15 +38,23 @@ from .listing import FoundPage, Page, find_page
 from .models import Models, OrderMixin, table
 from .models.contract import primary_key
 from .outbox import Outbox
-from .pricing import AMOUNTS, Currency, PricedCart, PricedLine, Pricing
+from .pricing import (
+    AMOUNTS,
+    TOO_MUCH,
+    CartLine,
+    Currency,
+    PricedCart,
+    PricedLine,
+    Pricing,
+    check_priced,
+)
 from .promotions import Promotions
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER, SHOP
 
 EXTENSION_KEY = "orders"
 
-# What the columns hold: NUMERIC(18, 4) and INTEGER.
-TOO_MUCH = Decimal(10) ** 14
+# What a column of units holds: INTEGER.
 MOST_UNITS = 2**31 - 1
 
 
@@ -100,7 +108,12 @@ class OrderService:
         self._settings = settings
         self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
         self._addresses = AddressBook(session, models, saved_address)
-        self.carts = Carts(session, models, priced_by_product=not self.has_own_pricing)
+        self.carts = Carts(
+            session,
+            models,
+            lambda: self.currency,
+            priced_by_product=not self.has_own_pricing,
+        )
         self.lifecycle = Lifecycle(session, models, self.carts, self._pricing, self._outbox)
 
     @property
@@ -170,7 +183,7 @@ class OrderService:
             OrderNotFound: there is no such order.
             PaymentMismatch: another amount or currency than the order's, or a reference that came
                 for another order. Nothing was changed.
-            ValueError: the reference is empty or too long.
+            ValueError: the reference is empty or too long, or the amount is negative or not finite.
             TypeError: the amount is no Decimal.
         """
         self._begin()
@@ -267,10 +280,10 @@ class OrderService:
         lines, unavailable = self.carts.lines(cart.items, lock=False)
         now, refusal = datetime.now(UTC), None
         try:
-            priced = self._pricing.price(lines, customer_id, cart.voucher, now)
+            priced = self._price(lines, customer_id, cart.voucher, now)
         except VoucherNotApplicable as error:
             refusal = error.reason
-            priced = self._pricing.price(lines, customer_id, None, now)
+            priced = self._price(lines, customer_id, None, now)
         return replace(priced, unavailable=tuple(unavailable), voucher_refusal=refusal)
 
     def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
@@ -343,7 +356,7 @@ class OrderService:
             if unavailable:
                 raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
-            priced = self._pricing.price(lines, submission.customer_id, cart.voucher, now)
+            priced = self._price(lines, submission.customer_id, cart.voucher, now)
             self._check_total(priced, submission.expected_total)
             address_id, address = self._addresses.assign(
                 submission.customer_id, submission.billing_address, standing.address_id
@@ -399,6 +412,12 @@ class OrderService:
         ).scalar_one()
         return found
 
+    def _price(
+        self, lines: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+    ) -> PricedCart:
+        priced = self._pricing.price(lines, customer_id, voucher, now)
+        return check_priced(priced, self._pricing) if self.has_own_pricing else priced
+
     def _outbox(self) -> Outbox | None:
         return Outbox(self.session, self.models) if self.settings.outbox else None
 
@@ -428,6 +447,7 @@ class OrderService:
             "customer_id": submission.customer_id,
             "status": AWAITING_PAYMENT,
             "currency": priced.currency.code,
+            "currency_decimals": priced.currency.decimals,
             "billing_address_id": address_id,
             **{f"billing_{name}": text for name, text in asdict(address).items()},
             "voucher_id": None if voucher is None else voucher.id,

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-import pycountry
-
 from .errors import ConfigurationError
+from .pricing import Currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,14 @@ class Settings:
     outbox: bool = False
 
     def __post_init__(self) -> None:
-        if pycountry.currencies.get(alpha_3=self.currency) is None:
+        if not isinstance(self.currency, str):
             raise ConfigurationError(
-                f"ORDERS_CURRENCY is {self.currency!r}: give an ISO 4217 code, such as 'USD'."
+                f"ORDERS_CURRENCY is {self.currency!r}: give the code of a currency, such as 'USD'."
             )
+        try:
+            Currency.of(self.currency)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"ORDERS_CURRENCY: {error}") from None
         for name in ("retries", "max_lines", "max_body", "idempotency_hours", "payment_hours"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

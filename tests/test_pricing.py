@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_orders import CartLine, ConfigurationError, Currency, PricedCart, PricedLine
-from flask_orders.pricing import Offer, Voucher, best_price, price_cart, share_out
+from flask_orders.pricing import FLOAT_NOISE, Offer, Voucher, best_price, price_cart, share_out
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -185,6 +185,7 @@ def test_what_a_voucher_is_refused_for(values: dict[str, Any], refusal: str | No
 
 
 def test_a_price_with_more_digits_than_its_currency_saves_nothing() -> None:
+    """A shop's own pricing may compute one; the library's refuses to sell it."""
     currency = Currency.of("USD")
     priced = PricedLine.of(line(Decimal("1.005"), quantity=3), currency)
     assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), Decimal(0))
@@ -200,10 +201,49 @@ def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
     assert (cart.discount_amount, cart.total_amount) == (Decimal(3), Decimal(0))
 
 
-def test_a_currency_that_was_withdrawn_has_its_digits_still() -> None:
-    """Orders in it are kept, though no shop can be opened in it."""
-    assert Currency.of("HRK").text(Decimal(10)) == "10.00"
-    assert Currency.of("ESP").text(Decimal(10)) == "10"
+@pytest.mark.parametrize(
+    ("code", "decimals"),
+    [
+        *[("USD", 2), ("RSD", 2), ("HUF", 2), ("MGA", 2), ("MRU", 2), ("TWD", 2), ("ALL", 2)],
+        *[("JPY", 0), ("ISK", 0), ("UGX", 0), ("CLP", 0)],
+        *[("JOD", 3), ("IQD", 3), ("KWD", 3), ("CLF", 4), ("UYW", 4)],
+    ],
+)
+def test_a_currency_has_the_minor_units_of_iso_4217(code: str, decimals: int) -> None:
+    """Not the CLDR's digits, which are for display: it has none for RSD."""
+    assert Currency.of(code).decimals == decimals
+    assert Currency.of(code).quantum == Decimal(1).scaleb(-decimals)
+
+
+@pytest.mark.parametrize("code", ["XAU", "XDR", "XTS", "XXX", "HRK", "usd", "EURO", "", "ZZZ"])
+def test_what_no_one_pays_with_is_no_currency(code: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ISO 4217.*such as 'USD'"):
+        Currency.of(code)
+
+
+def test_an_order_s_currency_has_the_decimals_that_the_order_has_kept() -> None:
+    assert Currency.of("HRK", 2).text(Decimal(10)) == "10.00"
+    assert Currency.of("USD", 3).text(Decimal(10)) == "10.000"
+
+
+@given(st.decimals(min_value=-1, max_value=10**14, places=6) | prices, currencies)
+def test_a_price_is_a_whole_number_of_quanta(amount: Decimal, currency: Currency) -> None:
+    is_price = 0 <= amount < 10**14 and is_whole(amount, currency)
+    assert currency.is_price(amount) == is_price
+    assert currency.is_price(currency.round(abs(amount)) % 10**14)
+
+
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-Infinity", "1E+14", "1E+999999"])
+def test_what_no_column_holds_is_no_price(amount: str) -> None:
+    assert not Currency.of("USD").is_price(Decimal(amount))
+
+
+def test_float_noise_is_no_part_of_a_price() -> None:
+    """What SQLite makes of 12345678.90 in a NUMERIC of a shop's own."""
+    usd, listed = Currency.of("USD"), Decimal("12345678.9000000004")
+    assert usd.is_price(listed, noise=FLOAT_NOISE)
+    assert not usd.is_price(listed)
+    assert not usd.is_price(Decimal("0.0057"), noise=FLOAT_NOISE)
 
 
 def test_a_price_that_is_a_float_is_refused_with_the_cure() -> None:

@@ -19,7 +19,10 @@ from sqlalchemy.orm import RelationshipProperty, relationship
 
 from ..errors import ConfigurationError
 from .contract import primary_key, table
-from .types import EXACT_TEXT
+from .types import EXACT_TEXT, PRECISION, Money
+
+# The largest number of PRECISION digits.
+MOST = 10**PRECISION - 1
 
 
 class Builder:
@@ -109,7 +112,12 @@ def constrain(cls: type[Any], *constraints: Constraint) -> None:
         table(cls).append_constraint(constraint)
 
 
-def not_negative(what: str, *names: str) -> CheckConstraint:
-    """That none of the columns of a `what` is below zero."""
-    condition = " AND ".join(f"{name} >= 0" for name in names)
+def not_negative(what: str, cls: type[Any], *counts: str) -> CheckConstraint:
+    """Make the CHECK that every amount of a `what`, and each of these counts, is zero or more.
+
+    It has an upper end too, since PostgreSQL's NaN is above every number: the highest amount, as
+    the whole number of 1/10000 that SQLite holds.
+    """
+    amounts = [column.name for column in table(cls).c if isinstance(column.type, Money)]
+    condition = " AND ".join(f"{name} BETWEEN 0 AND {MOST}" for name in (*amounts, *counts))
     return CheckConstraint(condition, name=f"{what}_not_negative")

@@ -19,6 +19,7 @@ from sqlalchemy.orm import (
 )
 
 from ..errors import ConfigurationError
+from .column_types import type_problem
 
 
 def table(cls: type[Any]) -> Table:
@@ -149,12 +150,10 @@ def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
     primary_key(cls)
     _check_table(name, cls)
     missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
-    if missing:
-        raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): the class lacks "
-            + "; ".join(f"'{attribute}': {_cure(attribute)}" for attribute in missing)
-            + "."
-        )
+    found = [f"the class lacks '{attribute}': {_cure(attribute)}" for attribute in missing]
+    found += filter(None, (type_problem(cls, attribute) for attribute in ATTRIBUTES[name]))
+    if found:
+        raise ConfigurationError(f"declare_models({name}={cls.__name__}): {'; '.join(found)}.")
 
 
 def _check_table(name: str, cls: type[Any]) -> None:

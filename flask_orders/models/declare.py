@@ -197,7 +197,7 @@ def _declare(builder: Builder, given: Given) -> Models:
 
 def _product(builder: Builder) -> type[Any]:
     product = builder.make("Product", ProductMixin)
-    constrain(product, not_negative("product", "price", "shipping", "stock"))
+    constrain(product, not_negative("product", product, "stock"))
     return product
 
 
@@ -253,7 +253,11 @@ def _payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixi
     # Who deletes an order that was paid has to say what becomes of the money.
     add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
     index(payment, "order_id")
-    constrain(payment, UniqueConstraint(table(payment).c.reference))
+    constrain(
+        payment,
+        UniqueConstraint(table(payment).c.reference),
+        not_negative("order_payment", payment),
+    )
     return payment
 
 
@@ -277,9 +281,7 @@ def _complete_order(builder: Builder, order: type[OrderMixin], address: type[Add
     constrain(
         order,
         UniqueConstraint(columns.customer_id, columns.sequence),
-        not_negative(
-            "order", "subtotal", "savings_on_items", "discount_amount", "shipping", "total_amount"
-        ),
+        not_negative("order", order),
         CheckConstraint("items_count > 0", name="order_items_count_positive"),
         CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
     )
@@ -299,6 +301,6 @@ def _complete_order_item(
     constrain(
         item,
         UniqueConstraint(columns.order_id, columns.position),
-        not_negative("order_item", "unit_price", "discount_amount", "shipping", "voucher_discount"),
+        not_negative("order_item", item),
         CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import String, Text
+from sqlalchemy import SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from ..addresses import BillingAddress
@@ -42,7 +42,8 @@ class _Row:
 class OrderMixin(_Row):
     """An order: who bought what, where the bill goes, and every amount, locked in for good.
 
-    Amounts are in `currency` (ISO 4217), by the formulas of the README's section "Money".
+    Amounts are in `currency` (ISO 4217), by the formulas of the README's section "Money", and have
+    `currency_decimals` digits after the decimal point, whatever becomes of the currency.
     `sequence` counts the orders of one customer: 1, 2, 3, ...
     """
 
@@ -53,6 +54,7 @@ class OrderMixin(_Row):
     sequence: Mapped[int]
     status: Mapped[str] = mapped_column(String(20))
     currency: Mapped[str] = mapped_column(String(3))
+    currency_decimals: Mapped[int] = mapped_column(SmallInteger)
     billing_street_address: Mapped[str] = mapped_column(String(255))
     billing_postal_code: Mapped[str] = mapped_column(String(32))
     billing_city: Mapped[str] = mapped_column(String(255))
@@ -232,6 +234,9 @@ class CartMixin(_Row):
         voucher_id: Mapped[int | None]
         voucher: Mapped[Any]
         items: Mapped[list[Any]]
+    else:
+        # Until the default pricing asks for vouchers: a shop with its own has none of ours.
+        voucher = None
 
 
 class CartItemMixin(_Row):

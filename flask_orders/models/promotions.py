@@ -33,7 +33,7 @@ def declare_promotions(
     voucher = builder.make("Voucher", VoucherMixin)
     constrain(
         voucher,
-        not_negative("voucher", "discount_value", "times_used"),
+        not_negative("voucher", voucher, "times_used"),
         CheckConstraint("times_used <= usage_limit", name="voucher_times_used_within_limit"),
     )
     redemption = builder.make("VoucherRedemption", VoucherRedemptionMixin)
@@ -64,7 +64,7 @@ def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[A
 
 
 def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Table:
-    constrain(offer, not_negative("offer", "discount_value"))
+    constrain(offer, not_negative("offer", offer))
     # By it the few are found that are on, among all that have ever been.
     Index(None, table(offer).c.active)
     links = Table(

@@ -1,9 +1,10 @@
 """Column types: money without floats, and times in UTC.
 
-Used by the models. Both types are written into a host's migrations as SQLAlchemy's own, so that
-a migration imports nothing of ours.
+Both types are written into a shop's migrations as SQLAlchemy's own, so that a migration imports
+nothing of the library's; they can be pickled and copied like any other type.
 """
 
+import copyreg
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -25,8 +26,32 @@ EXACT_TEXT = String(255).with_variant(
 )
 
 
-class Money(TypeDecorator[Decimal]):
-    """An exact amount: NUMERIC(18, 4), and on SQLite, which has none, a whole number of 1/10000."""
+class _WrittenAsSQLAlchemys(type):
+    """The class of a type that Alembic writes into a migration as `sa.<repr>`.
+
+    Alembic does so if the type's module is SQLAlchemy's; else it writes the type's own module,
+    without importing that, and the shop's `flask db upgrade` would fail. No other hook of it works
+    without a change to the shop's `env.py`.
+    """
+
+    def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> None:
+        super().__init__(name, bases, attributes)
+        cls.__module__ = "sqlalchemy.types"
+
+
+def _find(name: str) -> Any:
+    return globals()[name]
+
+
+# Pickle finds a class by its module and name, unless it is told how.
+copyreg.pickle(_WrittenAsSQLAlchemys, lambda cls: (_find, (cls.__name__,)))
+
+
+class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
+    """An exact amount: NUMERIC(18, 4), and on SQLite, which has none, a whole number of 1/10000.
+
+    What it can't hold to the last digit is refused on every database, with a sentence.
+    """
 
     impl = Numeric(PRECISION, SCALE)
     cache_ok = True
@@ -41,12 +66,16 @@ class Money(TypeDecorator[Decimal]):
             return None
         if isinstance(value, float):
             raise TypeError(f"an amount is a Decimal, not the float {value!r}")
-        if dialect.name != "sqlite":
-            return value
-        scaled = Decimal(value).scaleb(SCALE)
+        amount = Decimal(value)
+        if not amount.is_finite() or abs(amount) >= 10 ** (PRECISION - SCALE):
+            raise ValueError(
+                f"an amount is finite, with at most {PRECISION - SCALE} digits before the decimal "
+                f"point, not {value}"
+            )
+        scaled = amount.scaleb(SCALE)
         if scaled != int(scaled):
             raise ValueError(f"an amount has at most {SCALE} decimals, not {value}")
-        return int(scaled)
+        return int(scaled) if dialect.name == "sqlite" else amount
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None or dialect.name != "sqlite":
@@ -59,7 +88,7 @@ class Money(TypeDecorator[Decimal]):
         )
 
 
-class UTCDateTime(TypeDecorator[datetime]):
+class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):
     """A time with its zone in Python, in UTC in every database, to the second.
 
     MariaDB keeps whole seconds, so the fraction is cut off everywhere; a time without a zone is
@@ -84,8 +113,3 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def __repr__(self) -> str:
         return "DateTime(timezone=True)"
-
-
-# Alembic writes a type into a migration as `sa.<repr>` if its module is SQLAlchemy's, and else
-# under its own module's name, without importing that: the host's `flask db upgrade` would fail.
-Money.__module__ = UTCDateTime.__module__ = "sqlalchemy.types"

@@ -42,7 +42,9 @@ def upgrade():
         sa.Column("valid_to", sa.DateTime(timezone=True)),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("first_order_only", sa.Boolean(), nullable=False),
-        sa.CheckConstraint("discount_value >= 0", name=op.f("ck_offer_not_negative")),
+        sa.CheckConstraint(
+            "discount_value BETWEEN 0 AND 999999999999999999", name=op.f("ck_offer_not_negative")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_offers")),
     )
     op.create_index(op.f("ix_offers_active"), "offers", ["active"])
@@ -56,7 +58,8 @@ def upgrade():
         sa.Column("stock", sa.Integer()),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
-            "price >= 0 AND shipping >= 0 AND stock >= 0", name=op.f("ck_product_not_negative")
+            "price BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND stock BETWEEN 0 AND 999999999999999999",
+            name=op.f("ck_product_not_negative"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
         sa.UniqueConstraint("sku", name=op.f("uq_products_sku")),
@@ -75,7 +78,8 @@ def upgrade():
         sa.Column("valid_to", sa.DateTime(timezone=True)),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
-            "discount_value >= 0 AND times_used >= 0", name=op.f("ck_voucher_not_negative")
+            "discount_value BETWEEN 0 AND 999999999999999999 AND minimum_order_value BETWEEN 0 AND 999999999999999999 AND times_used BETWEEN 0 AND 999999999999999999",
+            name=op.f("ck_voucher_not_negative"),
         ),
         sa.CheckConstraint(
             "times_used <= usage_limit", name=op.f("ck_voucher_times_used_within_limit")
@@ -224,6 +228,7 @@ def upgrade():
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("currency_decimals", sa.SmallInteger(), nullable=False),
         sa.Column("billing_street_address", sa.String(length=255), nullable=False),
         sa.Column("billing_postal_code", sa.String(length=32), nullable=False),
         sa.Column("billing_city", sa.String(length=255), nullable=False),
@@ -247,7 +252,7 @@ def upgrade():
         ),
         sa.CheckConstraint("items_count > 0", name=op.f("ck_order_items_count_positive")),
         sa.CheckConstraint(
-            "subtotal >= 0 AND savings_on_items >= 0 AND discount_amount >= 0 AND shipping >= 0 AND total_amount >= 0",
+            "subtotal BETWEEN 0 AND 999999999999999999 AND savings_on_items BETWEEN 0 AND 999999999999999999 AND discount_amount BETWEEN 0 AND 999999999999999999 AND amount_saved BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND total_amount BETWEEN 0 AND 999999999999999999",
             name=op.f("ck_order_not_negative"),
         ),
         sa.ForeignKeyConstraint(
@@ -324,6 +329,9 @@ def upgrade():
         sa.Column("received", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expected", sa.Boolean(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint(
+            "amount BETWEEN 0 AND 999999999999999999", name=op.f("ck_order_payment_not_negative")
+        ),
         sa.ForeignKeyConstraint(
             ["order_id"],
             ["orders.id"],
@@ -354,7 +362,7 @@ def upgrade():
         sa.Column("offer_id", key),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_order_item_quantity_positive")),
         sa.CheckConstraint(
-            "unit_price >= 0 AND discount_amount >= 0 AND shipping >= 0 AND voucher_discount >= 0",
+            "list_price BETWEEN 0 AND 999999999999999999 AND unit_price BETWEEN 0 AND 999999999999999999 AND discount_amount BETWEEN 0 AND 999999999999999999 AND total_price BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND voucher_discount BETWEEN 0 AND 999999999999999999",
             name=op.f("ck_order_item_not_negative"),
         ),
         sa.ForeignKeyConstraint(
