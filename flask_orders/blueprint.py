@@ -351,18 +351,17 @@ def _step(order_id: str) -> Step:
     return Step(new_key(), _uuid(order_id), CUSTOMER, _customer_id())
 
 
-def _page(found: FoundPage, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The page, with the addresses of its neighbours; they leave out what is ordered meanwhile."""
-    limit, offset = wanted["limit"], wanted["offset"]
+def _page(found: FoundPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The page, with the URLs of its neighbours; they leave out what is ordered meanwhile."""
 
-    def url(start: int) -> str:
-        query = {**wanted, "offset": start, "until": found.until}
-        return url_for(".list_orders", **query)
+    def url(*, before: int | None = None, after: int | None = None) -> str:
+        query = {"status": wanted["status"], "limit": wanted["limit"], "until": found.until}
+        return url_for(".list_orders", **query, before=before, after=after)
 
     return {
         "count": found.count,
-        "next": url(offset + limit) if offset + limit < found.count else None,
-        "previous": url(max(offset - limit, 0)) if offset else None,
+        "next": None if found.before is None else url(before=found.before),
+        "previous": None if found.after is None else url(after=found.after),
         "results": _order_schema().dump(found.orders, many=True),
     }
 

@@ -159,7 +159,10 @@ class PageSchema(Schema):
     limit = WholeNumber(
         load_default=20,
         validate=validate.Range(min=1),
-        metadata={"description": f"Orders on a page; more than {MOST_ON_A_PAGE} is the same."},
+        metadata={
+            "description": f"Orders on a page: {MOST_ON_A_PAGE} at most, and fewer where they have "
+            "many items."
+        },
     )
     offset = WholeNumber(load_default=0, metadata={"description": "How many orders to pass over."})
     until = WholeNumber(
@@ -167,6 +170,20 @@ class PageSchema(Schema):
         allow_none=False,
         validate=validate.Range(min=1),
         metadata={"description": "As in `next` and `previous`: leaves out what was made later."},
+    )
+    before = WholeNumber(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Range(min=1),
+        metadata={"description": "As in `next`: the orders that were made before this one."},
+    )
+    after = WholeNumber(
+        load_default=None,
+        allow_none=False,
+        metadata={
+            "description": "As in `previous`: of the orders that were made after this one, the "
+            "oldest."
+        },
     )
 
     @post_load

@@ -93,7 +93,7 @@ def order_with_everything(shop: Shop) -> None:
 
 def look(shop: Shop) -> None:
     customer, order = ordered(shop)
-    for path in ("", "?status=paid&limit=5&offset=1&until=3", "preview/"):
+    for path in ("", "?status=paid&limit=5&offset=1&until=3", "?before=9", "?after=0", "preview/"):
         assert shop.get(customer, f"/api/v1/i/orders/{path}").status_code == 200
     assert shop.get(customer, order["url"]).status_code == 200
 
