@@ -152,8 +152,7 @@ def require_customer() -> None:
 @orders_bp.post("/", strict_slashes=False)
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
-    document = _load_json()
-    body = _loaded(CREATE_ORDER, document)
+    body = _loaded(CREATE_ORDER, _load_json())
     submission = Submission(
         id=new_key(),
         customer_id=_customer_id(),
@@ -162,7 +161,7 @@ def create_order() -> Response:
         checkout=body["action"] == "checkout",
     )
     success = _checked_out if submission.checkout else _saved
-    return _place(_Request(submission, success, _keyed(submission.customer_id, document)))
+    return _place(_Request(submission, success, _keyed(submission.customer_id, body)))
 
 
 @orders_bp.get("/", strict_slashes=False)
@@ -339,12 +338,12 @@ def _checked_out(placed: Placed) -> Answer:
     return Answer(303, payment or order, _json({"order": order, "payment": payment}))
 
 
-def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
+def _keyed(customer_id: Any, body: dict[str, Any]) -> KeyedRequest | None:
     header = request.headers.get(HEADER)
     if header is None:
         return None
     path = request.path.rstrip("/")
-    return KeyedRequest.of(header, customer_id, request.method, path, document)
+    return KeyedRequest.of(header, customer_id, request.method, path, body)
 
 
 def _step(order_id: str) -> Step:

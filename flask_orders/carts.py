@@ -124,7 +124,7 @@ class Carts:
         if self._priced_by_product and not _has_price(product):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
-            return "out_of_stock", product.stock
+            return "out_of_stock", max(product.stock, 0)
         return None
 
     def take_stock(self, lines: Sequence[CartLine]) -> None:
