@@ -273,6 +273,13 @@ class ChangedSchema(Schema):
     actual = Amount()
 
 
+class RefusalSchema(Schema):
+    """Why an order would be refused: the `code` and the `detail` of the problem document."""
+
+    code = fields.String()
+    detail = fields.String()
+
+
 class PreviewSchema(Schema):
     """An order as it would be, of what `preview` makes of a priced cart."""
 
@@ -290,6 +297,14 @@ class PreviewSchema(Schema):
     unavailable = fields.List(fields.Nested(UnavailableSchema))
     voucher_refusal = fields.String(allow_none=True)
     changed = fields.Nested(ChangedSchema, allow_none=True)
+    refusal = fields.Nested(
+        RefusalSchema,
+        allow_none=True,
+        metadata={
+            "description": "What would refuse the order now, other than its billing address or "
+            "its payment; null if nothing would."
+        },
+    )
 
 
 def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
@@ -302,6 +317,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
         unavailable=cart.unavailable,
         voucher_refusal=cart.voucher_refusal,
         changed=None,
+        refusal=cart.refusal or cart.price_refusal(expected_total),
         **{name: getattr(cart, name) for name in AMOUNTS},
     )
     order.items = [_preview_item(order, line) for line in cart.lines]

@@ -28,7 +28,7 @@ from .errors import (
     InvalidRequest,
     ItemUnavailable,
     OrderNotFound,
-    PriceChanged,
+    OrdersError,
     VoucherNotApplicable,
 )
 from .isolation import CONVERSION
@@ -262,21 +262,33 @@ class OrderService:
     def preview(self, customer_id: Any) -> PricedCart:
         """The order as it would be now: the conversion's own reading and pricing.
 
-        Nothing is written and nothing is locked. Lines that can't be had are left out and named
-        in `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`.
-        Without a cart there are no lines.
+        Nothing is written and nothing is locked. Unavailable items are left out and named in
+        `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`. Of a
+        cart with more than ORDERS_MAX_LINES items nothing is priced. `refusal` is what would refuse
+        the order, but for what depends on the request: its address and its `expected_total`.
         """
-        cart = self._carts.read(customer_id, self.settings.max_lines, lock=False)
-        if cart is None:
-            return PricedCart.of((), self.currency)
+        nothing = PricedCart.of((), self.currency)
+        try:
+            cart = self._carts.read(customer_id, self.settings.max_lines, lock=False)
+        except InvalidRequest as error:
+            return replace(nothing, refusal=error)
+        if cart is None or not cart.items:
+            return replace(nothing, refusal=EmptyCart())
         lines, unavailable = self._carts.lines(cart.items, lock=False)
-        now, refusal = datetime.now(UTC), None
+        refusal: OrdersError | None = ItemUnavailable(unavailable) if unavailable else None
+        now, voucher_refusal = datetime.now(UTC), None
         try:
             priced = self._pricing.price(lines, customer_id, cart.voucher, now)
         except VoucherNotApplicable as error:
-            refusal = error.reason
+            voucher_refusal = error.reason
+            refusal = refusal or error
             priced = self._pricing.price(lines, customer_id, None, now)
-        return replace(priced, unavailable=tuple(unavailable), voucher_refusal=refusal)
+        return replace(
+            priced,
+            unavailable=tuple(unavailable),
+            voucher_refusal=voucher_refusal,
+            refusal=refusal or _size_refusal(priced),
+        )
 
     def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
         """What an order of the customer's begins with; None if there is no such customer."""
@@ -349,7 +361,9 @@ class OrderService:
                 raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
             priced = self._pricing.price(lines, submission.customer_id, cart.voucher, now)
-            self._check_total(priced, submission.expected_total)
+            refusal = _size_refusal(priced) or priced.price_refusal(submission.expected_total)
+            if refusal is not None:
+                raise refusal
             address_id, address = self._addresses.assign(
                 submission.customer_id, submission.billing_address, standing.address_id
             )
@@ -407,14 +421,6 @@ class OrderService:
     def _outbox(self) -> Outbox | None:
         return Outbox(self.session, self.models) if self.settings.outbox else None
 
-    def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
-        largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
-        if largest >= TOO_MUCH or priced.items_count > MOST_UNITS:
-            raise InvalidRequest("An order can't be as large as this. Order less at a time.")
-        if expected is not None and priced.total_amount > expected:
-            text = priced.currency.text
-            raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))
-
     def _insert(
         self,
         submission: Submission,
@@ -450,6 +456,14 @@ class OrderService:
             ],
         )
         return order
+
+
+def _size_refusal(priced: PricedCart) -> OrdersError | None:
+    """Return the error if the amounts are larger than the columns can hold."""
+    largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
+    if largest < TOO_MUCH and priced.items_count <= MOST_UNITS:
+        return None
+    return InvalidRequest("An order can't be as large as this. Order less at a time.")
 
 
 def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:

@@ -157,6 +157,36 @@ def test_nothing_is_read_from_end_to_end(filled_shop: Shop, call: Callable[[Shop
     assert read == set()
 
 
+def test_the_saved_address_is_found_without_sorting_the_address_book(filled_shop: Shop) -> None:
+    """Else a customer with ten thousand orders holds SQLite's write lock for twenty seconds."""
+    shop, customer = filled_shop, filled_shop.customer()
+    shop.cart(customer, {})
+    for number in range(30):
+        shop.fill(customer, {shop.product(): 1})
+        shop.order(customer, billing_address={**ADDRESS, "city": f"City {number}"})
+    shop.fill(customer, {shop.product(): 1})
+    with queries(shop) as sent:
+        assert shop.post(customer, {"action": "save_order"}).status_code == 201
+    asked = [(query, values) for query, values in sent if "order_addresses.city" in query]
+    assert len(asked) == 1, sent
+    assert not is_sorted(shop, *asked[0])
+
+
+def is_sorted(shop: Shop, query: str, parameters: Any) -> bool:
+    """Whether the database would sort rows, as its EXPLAIN says."""
+    with shop.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters)
+            return any("TEMP B-TREE" in row.detail for row in rows)
+        if connection.dialect.name == "postgresql":
+            for way in ("seqscan", "bitmapscan", "sort"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+            rows = connection.exec_driver_sql(f"EXPLAIN {query}", parameters)
+            return any("Sort" in row[0] for row in rows)
+        plan = connection.exec_driver_sql(f"EXPLAIN FORMAT=JSON {query}", parameters).scalar_one()
+        return "filesort" in plan or "temporary_table" in plan
+
+
 def read_from_end_to_end(shop: Shop, query: str, parameters: Any) -> set[str]:
     """The tables that the database would read so, as its EXPLAIN says."""
     with shop.engine.connect() as connection:
