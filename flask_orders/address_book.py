@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, and_, bindparam, func, insert, literal, select
+from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session
 
@@ -68,18 +68,37 @@ class AddressBook:
 
     def _used_last(self, customer_id: Any) -> tuple[int, BillingAddress]:
         """The customer's address that was used last, or else was entered last."""
-        address, order = self._models.Address, self._models.Order
-        used = and_(order.billing_address_id == address.id, order.customer_id == customer_id)
-        saved = self._session.execute(
-            select(address)
-            .outerjoin(order, used)
-            .where(address.customer_id == customer_id)
-            .order_by(func.coalesce(order.sequence, literal(0)).desc(), address.id.desc())
+        for query in (self._of_newest_order, self._newest):
+            saved = self._session.execute(query, {"customer": customer_id}).scalar_one_or_none()
+            if saved is not None:
+                return saved.id, saved.as_value()
+        raise BillingAddressRequired
+
+    @cached_property
+    def _of_newest_order(self) -> Select[Any]:
+        """The query for the address of the newest order whose address is still the customer's."""
+        order, address = self._models.Order, self._models.Address
+        owner = (
+            select(address.customer_id)
+            .where(address.id == order.billing_address_id)
+            .correlate(order)
+            .scalar_subquery()
+        )
+        # The orders are read backwards by (customer_id, sequence) up to the first that fits. As a
+        # join, or as EXISTS, which MariaDB makes a join of, all orders and addresses are read.
+        newest = (
+            select(order.billing_address_id)
+            .where(order.customer_id == bindparam("customer"), owner == bindparam("customer"))
+            .order_by(order.sequence.desc())
             .limit(1)
-        ).scalar_one_or_none()
-        if saved is None:
-            raise BillingAddressRequired
-        return saved.id, saved.as_value()
+        )
+        return select(address).where(address.id == newest.scalar_subquery())
+
+    @cached_property
+    def _newest(self) -> Select[Any]:
+        address = self._models.Address
+        newest = select(func.max(address.id)).where(address.customer_id == bindparam("customer"))
+        return select(address).where(address.id == newest.scalar_subquery())
 
     def _make(self, customer_id: Any, address: BillingAddress) -> int:
         rows = table(self._models.Address)

@@ -152,8 +152,7 @@ def require_customer() -> None:
 @orders_bp.post("/", strict_slashes=False)
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
-    document = _load_json()
-    body = _loaded(CREATE_ORDER, document)
+    body = _loaded(CREATE_ORDER, _load_json())
     submission = Submission(
         id=new_key(),
         customer_id=_customer_id(),
@@ -162,7 +161,7 @@ def create_order() -> Response:
         checkout=body["action"] == "checkout",
     )
     success = _checked_out if submission.checkout else _saved
-    return _place(_Request(submission, success, _keyed(submission.customer_id, document)))
+    return _place(_Request(submission, success, _keyed(submission.customer_id, body)))
 
 
 @orders_bp.get("/", strict_slashes=False)
@@ -339,30 +338,29 @@ def _checked_out(placed: Placed) -> Answer:
     return Answer(303, payment or order, _json({"order": order, "payment": payment}))
 
 
-def _keyed(customer_id: Any, document: dict[str, Any]) -> KeyedRequest | None:
+def _keyed(customer_id: Any, body: dict[str, Any]) -> KeyedRequest | None:
     header = request.headers.get(HEADER)
     if header is None:
         return None
     path = request.path.rstrip("/")
-    return KeyedRequest.of(header, customer_id, request.method, path, document)
+    return KeyedRequest.of(header, customer_id, request.method, path, body)
 
 
 def _step(order_id: str) -> Step:
     return Step(new_key(), _uuid(order_id), CUSTOMER, _customer_id())
 
 
-def _page(found: FoundPage, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The page, with the addresses of its neighbours; they leave out what is ordered meanwhile."""
-    limit, offset = wanted["limit"], wanted["offset"]
+def _page(found: FoundPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The page, with the URLs of its neighbours; they leave out what is ordered meanwhile."""
 
-    def url(start: int) -> str:
-        query = {**wanted, "offset": start, "until": found.until}
-        return url_for(".list_orders", **query)
+    def url(*, before: int | None = None, after: int | None = None) -> str:
+        query = {"status": wanted["status"], "limit": wanted["limit"], "until": found.until}
+        return url_for(".list_orders", **query, before=before, after=after)
 
     return {
         "count": found.count,
-        "next": url(offset + limit) if offset + limit < found.count else None,
-        "previous": url(max(offset - limit, 0)) if offset else None,
+        "next": None if found.before is None else url(before=found.before),
+        "previous": None if found.after is None else url(after=found.after),
         "results": _order_schema().dump(found.orders, many=True),
     }
 

@@ -183,7 +183,7 @@ class Carts:
         if self._priced_by_product and not self._has_price(line):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
-            return "out_of_stock", product.stock
+            return "out_of_stock", max(product.stock, 0)
         return None
 
     def _has_price(self, line: CartLine) -> bool:

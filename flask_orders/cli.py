@@ -1,10 +1,14 @@
 """The commands under `flask orders`; called by whoever runs the shop."""
 
+import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 import click
 from flask import Flask, current_app
@@ -15,10 +19,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from .check import problems
 from .errors import TryAgain
 from .idempotency import IdempotencyKeys
+from .lifecycle import LateOrder
 from .outbox import Outbox, deliver_next
 from .service import current_orders
 from .signals import outbox_event
-from .transaction import in_transaction, is_away, is_conflict
+from .transaction import error_name, in_transaction, is_away, is_conflict
+
+log = logging.getLogger("flask_orders")
 
 Result = TypeVar("Result")
 
@@ -78,15 +85,52 @@ def purge_keys() -> None:
 @with_appcontext
 @_with_cures()
 def expire(batch: int) -> None:
-    """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS."""
+    """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS.
+
+    An order that can't be cancelled is named, the other ones are cancelled, and the exit code is 1.
+    """
     orders, total = current_orders, 0
-    with click.progressbar(
-        length=orders.lifecycle.count_late(orders.settings.payment_hours), label="Expiring"
-    ) as bar:
-        while count := _committed(lambda: orders.expire(batch)):
-            total += count
-            bar.update(count)
+    hours = orders.settings.payment_hours
+    failures: dict[str, str] = {}
+    with click.progressbar(length=orders.lifecycle.count_late(hours), label="Expiring") as bar:
+        for late in _late_orders(hours, batch):
+            total += _expire(hours, late, failures)
+            bar.update(len(late))
+    for number, reason in failures.items():
+        click.echo(f"- The order {number} could not be cancelled: {reason}.")
     click.echo(f"Orders cancelled: {total}.")
+    if failures:
+        raise SystemExit(1)
+
+
+def _late_orders(hours: int, batch: int) -> Iterator[list[LateOrder]]:
+    """The orders that are late, a batch at a time, and each once, whatever becomes of it."""
+    read = current_orders.lifecycle.late_orders
+    late = _committed(partial(read, hours, batch, None))
+    while late:
+        yield late
+        late = _committed(partial(read, hours, batch, late[-1]))
+
+
+def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> int:
+    """Cancel the orders in one transaction, or, if that fails, in ever smaller ones.
+
+    Returns how many were cancelled; `failures` gets the number and the reason of each that can't
+    be.
+    """
+    try:
+        return _committed(partial(current_orders.lifecycle.expire_these, hours, late))
+    except Exception as error:
+        if is_away(error):
+            raise
+        failure = error
+    if len(late) > 1:
+        half = len(late) // 2
+        return _expire(hours, late[:half], failures) + _expire(hours, late[half:], failures)
+    reason = failures[late[0].number] = error_name(failure)
+    where = "".join(traceback.format_tb(failure.__traceback__))
+    log.error("the order %s could not be cancelled: %s at\n%s", late[0].number, reason, where)
+    return 0
 
 
 @click.command("audit")
@@ -121,9 +165,11 @@ def audit() -> None:
 def relay_events(*, once: bool) -> None:
     """Deliver the events of the outbox to the receivers of the signal outbox_event.
 
-    SIGTERM and SIGINT end it after the event that it is at.
+    SIGTERM and SIGINT end it after the event that it is at. An event that is not delivered does not
+    stop those of other orders; with --once it is named, and the exit code is 1.
     """
     orders, app, total = current_orders, _app(), 0
+    failures: dict[UUID, str] = {}
     if not outbox_event.receivers:
         raise click.ClickException(
             "nobody receives the events: connect a function to flask_orders.outbox_event"
@@ -141,18 +187,26 @@ def relay_events(*, once: bool) -> None:
     with _requests_to_stop() as requests:
         while not requests:
             try:
-                found = deliver_next(orders.session, _committed, outbox, deliver)
+                delivery = deliver_next(orders.session, _committed, outbox, deliver)
             except (TryAgain, DBAPIError) as error:
                 if once or not (isinstance(error, TryAgain) or is_away(error)):
                     raise
                 click.echo("The database is away.", err=True)
-                found = False
-            if found:
+                delivery = None
+            if once and delivery is not None:
+                failures.pop(delivery.event_id, None)
+                if delivery.error is not None:
+                    failures[delivery.event_id] = delivery.error
+            if delivery is not None:
                 continue
             if once:
                 break
             time.sleep(PAUSE)
+    for event_id, reason in failures.items():
+        click.echo(f"- The event {event_id} was not delivered: {reason}. It is tried again later.")
     click.echo(f"Events delivered: {total}.")
+    if failures:
+        raise SystemExit(1)
 
 
 COMMANDS = (check, purge_keys, expire, audit, relay_events)

@@ -7,14 +7,17 @@ is. After the IETF draft "The Idempotency-Key HTTP Header Field".
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.orm import scoped_session
 
+from .addresses import BillingAddress
 from .errors import IdempotencyKeyReused, InvalidRequest
 from .models import Models, row_count, table
 
@@ -41,8 +44,12 @@ class KeyedRequest:
     fingerprint: str
 
     @classmethod
-    def of(cls, header: str, customer_id: Any, method: str, path: str, body: Any) -> Self:
+    def of(
+        cls, header: str, customer_id: Any, method: str, path: str, fields: Mapping[str, Any]
+    ) -> Self:
         """The header's key, bare or quoted (a structured field, RFC 9651).
+
+        `fields` are those of the validated body: requests that mean the same are the same.
 
         Raises:
             InvalidRequest: it is not 1 to 255 visible ASCII characters.
@@ -51,7 +58,9 @@ class KeyedRequest:
         key = re.sub(r'\\(["\\])', r"\1", header[1:-1]) if quoted else header
         if not _VISIBLE.fullmatch(key):
             raise InvalidRequest(f"{HEADER} takes 1 to 255 visible ASCII characters.")
-        request = json.dumps([method, path, body], sort_keys=True)
+        # A field that is None is one that is left out, so that a new field changes no fingerprint.
+        given = {name: value for name, value in fields.items() if value is not None}
+        request = json.dumps([method, path, given], sort_keys=True, default=_canonical)
         return cls(customer_id, _sha256(key), _sha256(request))
 
 
@@ -115,6 +124,15 @@ class IdempotencyKeys:
 
     def _horizon(self) -> datetime:
         return datetime.now(UTC) - self._age
+
+
+def _canonical(value: Any) -> Any:
+    """A loaded value as JSON, equal for equal values."""
+    if isinstance(value, BillingAddress):
+        return asdict(value)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    raise TypeError(f"a {type(value).__name__} has no place in a fingerprint")
 
 
 def _sha256(text: str) -> str:

@@ -1,11 +1,13 @@
-"""New keys: of an order and its items, and the number that people read to each other.
+"""Keys: of an order and its items, and the number that people read to each other.
 
-Called by the service. Made by the client, so that an order's address is known before it is written.
+New ones are made by the client, so that an order's URL is known before it is written.
 """
 
 import secrets
 import time
 from uuid import UUID
+
+from .errors import OrderNotFound
 
 # Crockford's base 32: no I, L, O or U, which are misread.
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -17,6 +19,20 @@ def new_key() -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=value)
+
+
+def as_order_id(order_id: UUID | str) -> UUID:
+    """The key of an order, given as a UUID or as text in any of its notations.
+
+    Raises:
+        OrderNotFound: the text is no UUID.
+    """
+    if isinstance(order_id, UUID):
+        return order_id
+    try:
+        return UUID(str(order_id))
+    except ValueError:
+        raise OrderNotFound from None
 
 
 def new_number() -> str:

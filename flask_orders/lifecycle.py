@@ -5,9 +5,10 @@ their keys, and the vouchers last, as a conversion does; the status is changed b
 UPDATE, and the step kept as a row of `order_events`. Nothing is committed here.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from blinker import NamedSignal
 from flask_sqlalchemy.session import Session
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session, selectinload
 
@@ -31,6 +32,7 @@ from .errors import (
 )
 from .keys import new_key
 from .models import Models, OrderMixin, row_count, table
+from .models.types import PRECISION, SCALE
 from .outbox import Outbox
 from .pricing import Currency, KeptVoucher, Pricing
 from .signals import (
@@ -51,8 +53,12 @@ from .status import (
     PAYMENT,
 )
 
-# What the column holds.
+# What the columns hold.
 LONGEST_REFERENCE = 255
+LARGEST_AMOUNT = Decimal(10) ** (PRECISION - SCALE)
+SMALLEST_AMOUNT = Decimal(1).scaleb(-SCALE)
+
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII | re.IGNORECASE)
 
 TOLD = {PAID: order_paid, CANCELLED: order_cancelled, DELIVERED: order_delivered}
 
@@ -74,12 +80,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Money that has arrived for an order; `currency` None is not compared."""
+    """Money that has arrived for an order; `currency` None is the order's."""
 
     order_id: UUID
     reference: str
     amount: Decimal
     currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LateOrder:
+    """An order that has not been paid in time."""
+
+    id: UUID
+    number: str
+    created: datetime
 
 
 class Lifecycle:
@@ -108,15 +123,20 @@ class Lifecycle:
         self._announce(order_placed, order_id)
 
     def pay(self, payment: Payment) -> None:
-        """Keep the payment, and make the order paid if it awaits that.
+        """Record the payment, and make the order paid if it awaits one.
 
         Raises:
             OrderNotFound: there is no such order.
-            PaymentMismatch: it is another amount or currency, or another order's payment.
+            PaymentMismatch: the order awaits another amount or currency, or the payment is another
+                order's.
+            ValueError, TypeError: it can't be a payment.
         """
+        _check(payment)
         order = self._lock(payment.order_id)
-        _check(payment, order)
+        payment = replace(payment, currency=(payment.currency or order.currency).upper())
         expected = order.status == AWAITING_PAYMENT
+        if expected:
+            _compare(payment, order)
         if not self._keep(payment, order, expected=expected):
             return
         if expected:
@@ -175,22 +195,48 @@ class Lifecycle:
         self._change([order], DELIVERED, [step.id], step.actor, step.note)
 
     def expire(self, hours: int, limit: int) -> int:
-        """Cancel the orders that have waited for their payment longest; how many there were.
+        """Cancel the orders that have waited longest for their payment; return how many.
 
-        Orders that somebody else is changing now are passed by, where the database knows how to.
+        Locked orders are skipped (SKIP LOCKED) where supported.
         """
         orders = table(self._models.Order)
-        late = self._session.execute(
-            self._rows()
-            .where(*self._are_late(hours))
-            .order_by(orders.c.created, orders.c.id)
-            .limit(limit)
-            .with_for_update(key_share=True, skip_locked=True)
-        ).all()
+        oldest_first = self._rows().order_by(orders.c.created, orders.c.id).limit(limit)
+        return self._expire(oldest_first.where(*self._are_late(hours)))
+
+    def expire_these(self, hours: int, late: Sequence[LateOrder]) -> int:
+        """Cancel those of the orders that still wait for their payment; return how many.
+
+        Locked orders are skipped (SKIP LOCKED) where supported.
+        """
+        orders = table(self._models.Order)
+        are_these = orders.c.id.in_([order.id for order in late])
+        in_order = self._rows().order_by(orders.c.created, orders.c.id)
+        return self._expire(in_order.where(are_these, *self._are_late(hours)))
+
+    def _expire(self, query: Any) -> int:
+        late = self._session.execute(query.with_for_update(key_share=True, skip_locked=True)).all()
         if late:
             self._change(late, CANCELLED, [new_key() for _ in late], EXPIRY, None)
             self._give_back(late)
         return len(late)
+
+    def late_orders(self, hours: int, limit: int, after: LateOrder | None) -> list[LateOrder]:
+        """The next orders that would expire now, the oldest first, after one that is given."""
+        orders = table(self._models.Order)
+        query = (
+            select(orders.c.id, orders.c.number, orders.c.created)
+            .where(*self._are_late(hours))
+            .order_by(orders.c.created, orders.c.id)
+            .limit(limit)
+        )
+        if after is not None:
+            is_same_second = and_(orders.c.created == after.created, orders.c.id > after.id)
+            # The first condition alone is what the index is read by.
+            query = query.where(
+                orders.c.created >= after.created,
+                or_(orders.c.created > after.created, is_same_second),
+            )
+        return [LateOrder(*row) for row in self._session.execute(query)]
 
     def count_late(self, hours: int) -> int:
         """How many orders would expire now."""
@@ -200,7 +246,12 @@ class Lifecycle:
     def _are_late(self, hours: int) -> list[ColumnElement[bool]]:
         orders = table(self._models.Order)
         horizon = datetime.now(UTC) - timedelta(hours=hours)
-        return [orders.c.status == AWAITING_PAYMENT, orders.c.created <= horizon]
+        return [
+            orders.c.status == AWAITING_PAYMENT,
+            orders.c.created <= horizon,
+            # A zero-total order needs no payment.
+            orders.c.total_amount > 0,
+        ]
 
     def _rows(self) -> Any:
         """What a step has to know of an order."""
@@ -288,7 +339,7 @@ class Lifecycle:
             "order_id": order.id,
             "reference": payment.reference,
             "amount": payment.amount,
-            "currency": order.currency,
+            "currency": payment.currency,
             "received": datetime.now(UTC),
             "expected": expected,
         }
@@ -328,19 +379,34 @@ class Lifecycle:
 
 def _as_json(payment: Payment, order: Mapping[str, Any]) -> dict[str, Any]:
     """What an event says of a payment."""
-    text = Currency.of(order["currency"], order["currency_decimals"]).text
-    return {"reference": payment.reference, "amount": text(payment.amount)}
+    exact = f"{payment.amount.normalize():f}"
+    if payment.currency == order["currency"]:
+        text = Currency.of(order["currency"], order["currency_decimals"]).text(payment.amount)
+        # An amount that is finer than the currency is not rounded.
+        exact = text if Decimal(text) == payment.amount else exact
+    return {"reference": payment.reference, "amount": exact, "currency": payment.currency}
 
 
-def _check(payment: Payment, order: Row[Any]) -> None:
-    if not isinstance(payment.amount, Decimal):
-        raise TypeError(f"a payment's amount is a Decimal, not {payment.amount!r}")
-    if not payment.amount.is_finite() or payment.amount < 0:
-        raise ValueError(f"a payment's amount is finite and 0 or more, not {payment.amount}")
+def _check(payment: Payment) -> None:
+    """Refuse what can't be a payment, whatever it is for."""
+    amount = payment.amount
+    if not isinstance(amount, Decimal):
+        raise TypeError(f"a payment's amount is a Decimal, not {amount!r}")
+    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
+        raise ValueError(f"a payment's amount is above 0 and below {LARGEST_AMOUNT:f}")
+    if amount != amount.quantize(SMALLEST_AMOUNT):
+        raise ValueError(f"a payment's amount has {SCALE} decimals at most")
     if not 0 < len(payment.reference) <= LONGEST_REFERENCE:
         raise ValueError(f"a payment's reference has 1 to {LONGEST_REFERENCE} characters")
-    text = Currency.of(order.currency, order.currency_decimals).text
-    if payment.currency is not None and payment.currency != order.currency:
-        raise PaymentMismatch("its currency", order.currency, payment.currency)
+    if payment.currency is not None and not _CURRENCY.fullmatch(payment.currency):
+        raise ValueError("a payment's currency is its ISO 4217 code, such as 'USD'")
+
+
+def _compare(payment: Payment, order: Row[Any]) -> None:
+    """Refuse a payment that is not what the order awaits."""
+    if payment.currency != order.currency:
+        raise PaymentMismatch("its currency", order.currency, str(payment.currency))
     if payment.amount != order.total_amount:
-        raise PaymentMismatch("its amount", text(order.total_amount), f"{payment.amount:f}")
+        currency = Currency.of(order.currency, order.currency_decimals)
+        expected = currency.text(order.total_amount)
+        raise PaymentMismatch("its amount", expected, f"{payment.amount:f}")

@@ -1,6 +1,8 @@
 """A customer's orders, a page at a time, by two statements whatever its length.
 
-Called by the service.
+A page ends after `limit` orders or 1,000 items, whichever comes first, and always has one order.
+Pages continue from a running order number, so that no order is skipped or repeated while orders
+are made and their statuses change.
 """
 
 from collections.abc import Sequence
@@ -8,33 +10,44 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import ColumnElement, Subquery, and_, func, inspect, or_, select, true
 from sqlalchemy.orm import aliased, scoped_session, selectinload
 
 from .models import Models, OrderMixin
 from .models.contract import primary_key
+
+MOST_ITEMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which orders are wanted, newest first.
 
-    `until` is a running order number: later orders are left out, so that the pages of one list
-    stay the same while orders are made.
+    `until`, `before` and `after` are running order numbers. `until` leaves out later orders on all
+    pages, so that their count stays the same while orders are made. `before` continues with the
+    next older orders, `after` goes back to the next newer ones.
     """
 
     status: str | None
     limit: int
     offset: int
     until: int | None
+    before: int | None
+    after: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPage:
-    """A page; `count` is how many orders there are on all pages, `until` the newest of them."""
+    """A page; `count` is how many orders there are on all pages, `until` the newest of them.
+
+    The next page is `before` that running order number, and the previous one `after` that; None if
+    there is no such page.
+    """
 
     count: int
     until: int | None
+    before: int | None
+    after: int | None
     orders: Sequence[OrderMixin]
 
 
@@ -42,25 +55,12 @@ def find_page(
     session: scoped_session[Session], models: Models, customer_id: Any, wanted: Page
 ) -> FoundPage | None:
     """The page; None if there is no such customer."""
-    order = models.Order
-    are_wanted = [order.customer_id == customer_id]
-    if wanted.status is not None:
-        are_wanted.append(order.status == wanted.status)
-    if wanted.until is not None:
-        are_wanted.append(order.sequence <= wanted.until)
-    counted = _counted(models, customer_id, are_wanted).subquery()
-    page = aliased(
-        order,
-        select(order)
-        .where(*are_wanted)
-        .order_by(order.sequence.desc())
-        .limit(wanted.limit)
-        .offset(wanted.offset)
-        .subquery(),
-    )
+    are_listed = _are_listed(models.Order, customer_id, wanted)
+    counted = _counted(models, customer_id, are_listed).subquery()
+    page = aliased(models.Order, _on_page(models, are_listed, wanted))
     # The outer join keeps the count when the page is empty.
     rows = session.execute(
-        select(counted.c.count, counted.c.until, page)
+        select(counted, page)
         .select_from(counted)
         .outerjoin(page, true())
         .order_by(page.sequence.desc())
@@ -68,20 +68,84 @@ def find_page(
     ).all()
     if not rows:
         return None
-    count, until, _ = rows[0]
-    return FoundPage(count, until, [row[2] for row in rows if row[2] is not None])
+    count, newest, oldest, _ = rows[0]
+    orders = [row[3] for row in rows if row[3] is not None]
+    before, after = _neighbours(orders, wanted)
+    return FoundPage(
+        count,
+        until=newest,
+        before=before if count and before > oldest else None,
+        after=after if count and after < newest else None,
+        orders=orders,
+    )
 
 
-def _counted(models: Models, customer_id: Any, are_wanted: Sequence[ColumnElement[bool]]) -> Any:
-    """How many there are, and the newest; no row if there is no such customer."""
+def _neighbours(orders: Sequence[OrderMixin], wanted: Page) -> tuple[int, int]:
+    """The running order numbers that the next page is before, and the previous one after."""
+    if orders:
+        return orders[-1].sequence, orders[0].sequence
+    if wanted.after is not None:
+        return wanted.after + 1, wanted.after
+    # Beyond the end.
+    return 0, 0 if wanted.before is None else wanted.before - 1
+
+
+def _are_listed(
+    order: type[OrderMixin], customer_id: Any, wanted: Page
+) -> list[ColumnElement[bool]]:
+    """What holds of the orders on all pages."""
+    are_listed = [order.customer_id == customer_id]
+    if wanted.status is not None:
+        are_listed.append(order.status == wanted.status)
+    if wanted.until is not None:
+        are_listed.append(order.sequence <= wanted.until)
+    return are_listed
+
+
+def _counted(models: Models, customer_id: Any, are_listed: Sequence[ColumnElement[bool]]) -> Any:
+    """How many there are, the newest and the oldest; no row if there is no such customer."""
     order, customer = models.Order, models.Customer
-    query = select(func.count(order.id).label("count"), func.max(order.sequence).label("until"))
+    query = select(
+        func.count(order.id).label("count"),
+        func.max(order.sequence).label("newest"),
+        func.min(order.sequence).label("oldest"),
+    )
     if customer is None:
-        return query.where(*are_wanted)
-    key = primary_key(customer)
+        return query.where(*are_listed)
+    # By the mapped attribute, so that the mapper adds the criteria of the customer's class.
+    mapper = inspect(customer)
+    key = mapper.get_property_by_column(primary_key(customer)).class_attribute
     return (
         query.select_from(customer)
-        .outerjoin(order, and_(*are_wanted))
+        .outerjoin(order, and_(*are_listed))
         .where(key == customer_id)
         .group_by(key)
     )
+
+
+def _on_page(models: Models, are_listed: Sequence[ColumnElement[bool]], wanted: Page) -> Subquery:
+    """The orders of the page, by their numbers of items; nothing is read of later ones."""
+    order, item = models.Order, models.OrderItem
+    on_page = list(are_listed)
+    if wanted.before is not None:
+        on_page.append(order.sequence < wanted.before)
+    if wanted.after is not None:
+        on_page.append(order.sequence > wanted.after)
+    is_backward = wanted.after is not None
+    size = select(func.count()).where(item.order_id == order.id).correlate(order).scalar_subquery()
+    found = (
+        select(order, size.label("flask_orders_size"))
+        .where(*on_page)
+        .order_by(order.sequence.asc() if is_backward else order.sequence.desc())
+        .limit(wanted.limit)
+        .offset(wanted.offset)
+        .subquery()
+    )
+    nearest_first = found.c.sequence.asc() if is_backward else found.c.sequence.desc()
+    summed = select(
+        found,
+        func.row_number().over(order_by=nearest_first).label("flask_orders_rank"),
+        func.sum(found.c.flask_orders_size).over(order_by=nearest_first).label("flask_orders_sum"),
+    ).subquery()
+    fits = or_(summed.c.flask_orders_rank == 1, summed.c.flask_orders_sum <= MOST_ITEMS)
+    return select(summed).where(fits).subquery()

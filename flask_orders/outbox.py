@@ -23,7 +23,7 @@ from sqlalchemy.orm import aliased, scoped_session
 from .keys import new_key
 from .models import Models, table
 from .pricing import Currency
-from .transaction import roll_back
+from .transaction import error_name, roll_back
 
 log = logging.getLogger("flask_orders")
 
@@ -141,34 +141,42 @@ def _order(order: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An attempt at delivering an event; `error` is None if it has succeeded."""
+
+    event_id: UUID
+    error: str | None = None
+
+
 def deliver_next(
     session: scoped_session[Session],
     transaction: Callable[[Callable[[], Any]], Any],
     outbox: Outbox,
     deliver: Deliver,
-) -> bool:
-    """Deliver the next event that is due; whether there was one.
+) -> Delivery | None:
+    """Deliver the next event that is due; None if there is none.
 
     `transaction` runs a function in a transaction of its own, and commits it. An event is forgotten
     once `deliver` has returned, so one whose relay is killed is delivered again.
     """
     event: Claimed | None = transaction(outbox.claim)
     if event is None:
-        return False
+        return None
     try:
         deliver(json.loads(event.body))
     except Exception as error:
-        outcome = outbox.failed
+        delivery = Delivery(event.event_id, error_name(error))
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error(
             "event %s of the outbox was not delivered, attempt %d: %s at\n%s",
             event.event_id,
             event.attempts,
-            type(error).__name__,
+            delivery.error,
             where,
         )
     else:
-        outcome = outbox.delivered
+        delivery = Delivery(event.event_id)
     roll_back(session)
-    transaction(partial(outcome, event))
-    return True
+    transaction(partial(outbox.failed if delivery.error else outbox.delivered, event))
+    return delivery

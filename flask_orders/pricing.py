@@ -17,7 +17,7 @@ from uuid import UUID
 
 import iso4217
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, OrdersError, PriceChanged
 
 ZERO = Decimal(0)
 
@@ -267,8 +267,9 @@ class PricedLine:
 class PricedCart:
     """What the order will be: its lines, its voucher and every amount of the contract.
 
-    In a preview, `unavailable` are the lines that can't be had, as `ItemUnavailable` names them,
-    and `voucher_refusal` is the reason why the voucher was left out.
+    In a preview, `unavailable` are the items that are unavailable, as `ItemUnavailable` names them,
+    `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error with
+    which an order would be refused now.
     """
 
     currency: Currency
@@ -276,6 +277,7 @@ class PricedCart:
     voucher: AppliedVoucher | None = None
     unavailable: tuple[dict[str, Any], ...] = ()
     voucher_refusal: str | None = None
+    refusal: OrdersError | None = None
 
     @classmethod
     def of(
@@ -326,6 +328,13 @@ class PricedCart:
     @property
     def total_amount(self) -> Decimal:
         return self.subtotal + self.shipping - self.discount_amount
+
+    def price_refusal(self, expected_total: Decimal | None) -> PriceChanged | None:
+        """Return the error if the total is higher than the expected one."""
+        if expected_total is None or self.total_amount <= expected_total:
+            return None
+        text = self.currency.text
+        return PriceChanged(expected=text(expected_total), actual=text(self.total_amount))
 
 
 def check_priced(cart: PricedCart, pricing: object) -> PricedCart:

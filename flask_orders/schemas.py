@@ -159,7 +159,10 @@ class PageSchema(Schema):
     limit = WholeNumber(
         load_default=20,
         validate=validate.Range(min=1),
-        metadata={"description": f"Orders on a page; more than {MOST_ON_A_PAGE} is the same."},
+        metadata={
+            "description": f"Orders on a page: {MOST_ON_A_PAGE} at most, and fewer where they have "
+            "many items."
+        },
     )
     offset = WholeNumber(load_default=0, metadata={"description": "How many orders to pass over."})
     until = WholeNumber(
@@ -167,6 +170,20 @@ class PageSchema(Schema):
         allow_none=False,
         validate=validate.Range(min=1),
         metadata={"description": "As in `next` and `previous`: leaves out what was made later."},
+    )
+    before = WholeNumber(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Range(min=1),
+        metadata={"description": "As in `next`: the orders that were made before this one."},
+    )
+    after = WholeNumber(
+        load_default=None,
+        allow_none=False,
+        metadata={
+            "description": "As in `previous`: of the orders that were made after this one, the "
+            "oldest."
+        },
     )
 
     @post_load
@@ -256,6 +273,13 @@ class ChangedSchema(Schema):
     actual = Amount()
 
 
+class RefusalSchema(Schema):
+    """Why an order would be refused: the `code` and the `detail` of the problem document."""
+
+    code = fields.String()
+    detail = fields.String()
+
+
 class PreviewSchema(Schema):
     """An order as it would be, of what `preview` makes of a priced cart."""
 
@@ -273,6 +297,14 @@ class PreviewSchema(Schema):
     unavailable = fields.List(fields.Nested(UnavailableSchema))
     voucher_refusal = fields.String(allow_none=True)
     changed = fields.Nested(ChangedSchema, allow_none=True)
+    refusal = fields.Nested(
+        RefusalSchema,
+        allow_none=True,
+        metadata={
+            "description": "What would refuse the order now, other than its billing address or "
+            "its payment; null if nothing would."
+        },
+    )
 
 
 def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
@@ -286,6 +318,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
         unavailable=cart.unavailable,
         voucher_refusal=cart.voucher_refusal,
         changed=None,
+        refusal=cart.refusal or cart.price_refusal(expected_total),
         **{name: getattr(cart, name) for name in AMOUNTS},
     )
     order.items = [_preview_item(order, line) for line in cart.lines]

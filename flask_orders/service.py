@@ -28,11 +28,11 @@ from .errors import (
     InvalidRequest,
     ItemUnavailable,
     OrderNotFound,
-    PriceChanged,
+    OrdersError,
     VoucherNotApplicable,
 )
 from .isolation import CONVERSION
-from .keys import new_key, new_number
+from .keys import as_order_id, new_key, new_number
 from .lifecycle import Lifecycle, Payment, Step
 from .listing import FoundPage, Page, find_page
 from .models import Models, OrderMixin, table
@@ -161,43 +161,44 @@ class OrderService:
         return self.get(customer_id, placed.order_id)
 
     def mark_paid(
-        self, order_id: UUID, reference: str, amount: Decimal, *, currency: str | None = None
+        self, order_id: UUID | str, reference: str, amount: Decimal, *, currency: str | None = None
     ) -> OrderMixin:
         """Note that money has arrived for an order; called any number of times with a reference.
 
         The order becomes paid if it awaits its payment. Money for any other order, one that is
-        cancelled or paid already, is noted as well, and `payment_unexpected` tells the shop to
-        refund it. The caller commits.
+        cancelled or paid already, is recorded whatever its amount and currency, and
+        `payment_unexpected` tells the shop to refund it. The caller commits.
 
         Args:
-            order_id: the order's key.
+            order_id: the order's key, as a UUID or as text.
             reference: the payment provider's name for the payment; 1 to 255 characters.
-            amount: what has arrived, in whole units of the order's currency: Decimal("19.00").
-            currency: its ISO 4217 code, in capitals, to be compared with the order's; left out, it
-                is taken to be that.
+            amount: what has arrived, in whole units of its currency: Decimal("19.00").
+            currency: its ISO 4217 code, in any letter case; left out, it is the order's.
 
         Returns:
             The order; its `status` says whether it is paid.
 
         Raises:
             OrderNotFound: there is no such order.
-            PaymentMismatch: another amount or currency than the order's, or a reference that came
-                for another order. Nothing was changed.
-            ValueError: the reference is empty or too long, or the amount is negative or not finite.
+            PaymentMismatch: another amount or currency than the order awaits, or a reference that
+                came for another order. Nothing was changed.
+            ValueError: the reference is empty or too long, the amount is not above 0 or has more
+                than four decimals, or the currency is no ISO 4217 code.
             TypeError: the amount is no Decimal.
         """
         self._begin()
+        payment = Payment(as_order_id(order_id), reference, amount, currency)
         with self.session.begin_nested():
-            self.lifecycle.pay(Payment(order_id, reference, amount, currency))
-        return self._changed(order_id)
+            self.lifecycle.pay(payment)
+        return self._changed(payment.order_id)
 
     def cancel(
-        self, order_id: UUID, *, by_shop: bool = False, note: str | None = None
+        self, order_id: UUID | str, *, by_shop: bool = False, note: str | None = None
     ) -> OrderMixin:
         """Cancel an order and give its stock and its voucher's use back. The caller commits.
 
         Args:
-            order_id: the order's key.
+            order_id: the order's key, as a UUID or as text.
             by_shop: a paid order may be cancelled too.
             note: why, kept in `order_events`.
 
@@ -209,16 +210,17 @@ class OrderService:
             OrderNotCancellable: its status forbids it.
         """
         self._begin()
-        step = Step(new_key(), order_id, SHOP if by_shop else CUSTOMER, note=note)
+        actor = SHOP if by_shop else CUSTOMER
+        step = Step(new_key(), as_order_id(order_id), actor, note=note)
         with self.session.begin_nested():
             self.lifecycle.cancel(step)
-        return self._changed(order_id)
+        return self._changed(step.order_id)
 
-    def deliver(self, order_id: UUID, *, note: str | None = None) -> OrderMixin:
+    def deliver(self, order_id: UUID | str, *, note: str | None = None) -> OrderMixin:
         """Note that a paid order was delivered. The caller commits.
 
         Args:
-            order_id: the order's key.
+            order_id: the order's key, as a UUID or as text.
             note: how, kept in `order_events`.
 
         Returns:
@@ -229,14 +231,17 @@ class OrderService:
             OrderNotDeliverable: it is not paid.
         """
         self._begin()
+        step = Step(new_key(), as_order_id(order_id), SHOP, note=note)
         with self.session.begin_nested():
-            self.lifecycle.deliver(Step(new_key(), order_id, SHOP, note=note))
-        return self._changed(order_id)
+            self.lifecycle.deliver(step)
+        return self._changed(step.order_id)
 
     def expire(self, limit: int = 100) -> int:
         """Cancel orders that have waited longer than ORDERS_PAYMENT_HOURS for their payment.
 
-        The caller commits, and calls again while there are any; `flask orders expire` does.
+        A zero-total order needs no payment and does not expire. The caller commits, and calls
+        again while there are any; one that can't be cancelled stops them all, which is why
+        `flask orders expire` goes on without it.
 
         Args:
             limit: how many at most; 1 to 10,000, since they are read by one statement.
@@ -270,21 +275,33 @@ class OrderService:
     def preview(self, customer_id: Any) -> PricedCart:
         """The order as it would be now: the conversion's own reading and pricing.
 
-        Nothing is written and nothing is locked. Lines that can't be had are left out and named
-        in `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`.
-        Without a cart there are no lines.
+        Nothing is written and nothing is locked. Unavailable items are left out and named in
+        `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`. Of a
+        cart with more than ORDERS_MAX_LINES items nothing is priced. `refusal` is what would refuse
+        the order, but for what depends on the request: its address and its `expected_total`.
         """
-        cart = self.carts.read(customer_id, self.settings.max_lines, lock=False)
-        if cart is None:
-            return PricedCart.of((), self.currency)
+        nothing = PricedCart.of((), self.currency)
+        try:
+            cart = self.carts.read(customer_id, self.settings.max_lines, lock=False)
+        except InvalidRequest as error:
+            return replace(nothing, refusal=error)
+        if cart is None or not cart.items:
+            return replace(nothing, refusal=EmptyCart())
         lines, unavailable = self.carts.lines(cart.items, lock=False)
-        now, refusal = datetime.now(UTC), None
+        refusal: OrdersError | None = ItemUnavailable(unavailable) if unavailable else None
+        now, voucher_refusal = datetime.now(UTC), None
         try:
             priced = self._price(lines, customer_id, cart.voucher, now)
         except VoucherNotApplicable as error:
-            refusal = error.reason
+            voucher_refusal = error.reason
+            refusal = refusal or error
             priced = self._price(lines, customer_id, None, now)
-        return replace(priced, unavailable=tuple(unavailable), voucher_refusal=refusal)
+        return replace(
+            priced,
+            unavailable=tuple(unavailable),
+            voucher_refusal=voucher_refusal,
+            refusal=refusal or _size_refusal(priced),
+        )
 
     def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
         """What an order of the customer's begins with; None if there is no such customer."""
@@ -316,16 +333,16 @@ class OrderService:
         """A page of the customer's orders; None if there is no such customer."""
         return find_page(self.session, self.models, customer_id, wanted)
 
-    def get(self, customer_id: Any, order_id: UUID) -> OrderMixin:
+    def get(self, customer_id: Any, order_id: UUID | str) -> OrderMixin:
         """The customer's order, with its items.
 
         Raises:
             OrderNotFound: there is none with that id, or it is somebody else's.
         """
-        order = self.models.Order
+        order, key = self.models.Order, as_order_id(order_id)
         found = self.session.execute(
             select(order)
-            .where(order.id == order_id, order.customer_id == customer_id)
+            .where(order.id == key, order.customer_id == customer_id)
             .options(selectinload(order.items))
         ).scalar_one_or_none()
         if found is None:
@@ -357,7 +374,9 @@ class OrderService:
                 raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
             priced = self._price(lines, submission.customer_id, cart.voucher, now)
-            self._check_total(priced, submission.expected_total)
+            refusal = _size_refusal(priced) or priced.price_refusal(submission.expected_total)
+            if refusal is not None:
+                raise refusal
             address_id, address = self._addresses.assign(
                 submission.customer_id, submission.billing_address, standing.address_id
             )
@@ -421,14 +440,6 @@ class OrderService:
     def _outbox(self) -> Outbox | None:
         return Outbox(self.session, self.models) if self.settings.outbox else None
 
-    def _check_total(self, priced: PricedCart, expected: Decimal | None) -> None:
-        largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
-        if largest >= TOO_MUCH or priced.items_count > MOST_UNITS:
-            raise InvalidRequest("An order can't be as large as this. Order less at a time.")
-        if expected is not None and priced.total_amount > expected:
-            text = priced.currency.text
-            raise PriceChanged(expected=text(expected), actual=text(priced.total_amount))
-
     def _insert(
         self,
         submission: Submission,
@@ -465,6 +476,14 @@ class OrderService:
             ],
         )
         return order
+
+
+def _size_refusal(priced: PricedCart) -> OrdersError | None:
+    """Return the error if the amounts are larger than the columns can hold."""
+    largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
+    if largest < TOO_MUCH and priced.items_count <= MOST_UNITS:
+        return None
+    return InvalidRequest("An order can't be as large as this. Order less at a time.")
 
 
 def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:

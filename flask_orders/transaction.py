@@ -95,8 +95,8 @@ def in_transaction(
             roll_back(session)
             if not is_conflict(error):
                 raise
-            log.info("conflict: %s", _name(error))
-            where = f"{_name(error)} at\n{''.join(traceback.format_tb(error.__traceback__))}"
+            log.info("conflict: %s", error_name(error))
+            where = f"{error_name(error)} at\n{''.join(traceback.format_tb(error.__traceback__))}"
             time.sleep(pause)
         else:
             return result
@@ -162,7 +162,7 @@ def hide_values(error: BaseException) -> None:
     """
     for link in _chain(error):
         if isinstance(link, DataError | IntegrityError) and link.orig is not None:
-            name = _name(link)
+            name = error_name(link)
             link.orig.args = link.args = (name,)
 
 
@@ -211,8 +211,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _name(error: BaseException) -> str:
-    """What an error is: its codes alone, since a driver's text may quote what is a customer's."""
+def error_name(error: BaseException) -> str:
+    """The error's class and codes, without its text: a driver's may quote a customer's values."""
     codes = [
         str(_mysql_code(original) or _sqlstate(original) or _sqlite_name(original))
         for original in _driver_errors(error)

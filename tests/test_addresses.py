@@ -140,6 +140,38 @@ def test_the_address_used_last_is_the_saved_one(shop: Shop, customer: int) -> No
     assert last["billing_address"]["city"] == "First"
 
 
+def test_an_address_that_has_left_the_address_book_is_not_the_saved_one(
+    shop: Shop, customer: int
+) -> None:
+    """Deleted, or given to another customer: then it is that of the order before."""
+    for city in ("First", "Second", "Third"):
+        order_again(shop, customer, billing_address={**ADDRESS, "city": city})
+    first, second, third = [row["id"] for row in shop.rows("order_addresses")]
+    other = shop.customer()
+    with shop.session() as session:
+        session.delete(session.get_one(shop.models.Address, third))
+        session.get_one(shop.models.Address, second).customer_id = other
+    assert order_again(shop, customer, billing_address=None)["billing_address"]["city"] == "First"
+
+    with shop.session() as session:
+        session.delete(session.get_one(shop.models.Address, first))
+    shop.fill(customer, {shop.product(): 1})
+    before = shop.everything()
+    answer = shop.post(customer, {"action": "save_order"})
+    assert (answer.status_code, body(answer)["code"]) == (400, "billing_address_required")
+    assert shop.everything() == before
+
+
+def test_of_addresses_that_were_never_used_the_newest_is_the_saved_one(
+    shop: Shop, customer: int
+) -> None:
+    entry = {**ADDRESS, "postal_code": "12345", "country": "CA"}
+    for city in ("First", "Second"):
+        shop.add(shop.models.Address(customer_id=customer, **{**entry, "city": city}))
+    shop.add(shop.models.Address(customer_id=shop.customer(), **{**entry, "city": "Theirs"}))
+    assert shop.order(customer, billing_address=None)["billing_address"]["city"] == "Second"
+
+
 def test_an_address_that_was_never_used_is_a_saved_one_too(shop: Shop, customer: int) -> None:
     address = shop.models.Address(
         customer_id=customer,

@@ -1,5 +1,6 @@
 """The Idempotency-Key: the same request again is the same answer, and one order."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -50,6 +51,67 @@ def test_the_order_of_the_fields_does_not_matter(shop: Shop, customer: int) -> N
     post(shop, customer)
     turned = dict(reversed(SAVE.items()))
     assert post(shop, customer, turned).headers["Idempotent-Replayed"] == "true"
+
+
+PRICED = {**SAVE, "expected_total": "10.00"}
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (PRICED, {**PRICED, "expected_total": "10.0"}),
+        (PRICED, {**PRICED, "expected_total": 10}),
+        (PRICED, {**PRICED, "expected_total": "0010.0000"}),
+        (SAVE, {**SAVE, "expected_total": None}),
+        (SAVE, {**SAVE, "billing_address": {**ADDRESS, "country": "CANADA"}}),
+        (SAVE, {**SAVE, "billing_address": {**ADDRESS, "postal_code": "12345"}}),
+        (SAVE, {**SAVE, "billing_address": {**ADDRESS, "city": " Anytown "}}),
+        (SAVE, {**SAVE, "billing_address": dict(reversed(ADDRESS.items()))}),
+    ],
+)
+def test_a_request_that_means_the_same_is_the_same(
+    shop: Shop, customer: int, first: object, again: object
+) -> None:
+    made = post(shop, customer, first)
+    replayed = post(shop, customer, again)
+    assert (made.status_code, replayed.status_code) == (201, 201)
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert replayed.headers["Location"] == made.headers["Location"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**PRICED, "action": "checkout"},
+        {**PRICED, "expected_total": "10.01"},
+        {**PRICED, "expected_total": "100.00"},
+        SAVE,
+        {**PRICED, "billing_address": None},
+        {**PRICED, "billing_address": {**ADDRESS, "country": "France"}},
+        {**PRICED, "billing_address": {**ADDRESS, "city": "Anytowm"}},
+        {**PRICED, "billing_address": {**ADDRESS, "state": ""}},
+    ],
+)
+def test_a_request_that_means_something_else_is_another(
+    shop: Shop, customer: int, other: object
+) -> None:
+    assert post(shop, customer, PRICED).status_code == 201
+    before = shop.everything()
+    answer = post(shop, customer, other)
+    assert (answer.status_code, body(answer)["code"]) == (422, "idempotency_key_reused")
+    assert shop.everything() == before
+
+
+def test_the_fingerprint_is_the_same_in_every_version(shop: Shop, customer: int) -> None:
+    """Workers of two versions may share the keys while a shop is updated."""
+    post(shop, customer, {**SAVE, "expected_total": "10.00"})
+    (row,) = shop.rows("order_idempotency_keys")
+    written = (
+        '["POST", "/api/v1/i/orders", {"action": "save_order", "billing_address": {"city": '
+        '"Anytown", "country": "CA", "postal_code": "12345", "state": "CA", "street_address": '
+        '"123 Main St"}, "expected_total": "10"}]'
+    )
+    assert row["fingerprint"] == hashlib.sha256(written.encode()).hexdigest()
 
 
 def test_another_request_with_the_same_key_is_refused(shop: Shop, customer: int) -> None:

@@ -13,8 +13,10 @@ from flask_jwt_extended import create_access_token
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import with_loader_criteria
 
 from flask_orders import current_orders
+from flask_orders.listing import MOST_ITEMS, Page
 from flask_orders.models import Models
 from flask_orders.pricing import AMOUNTS
 from flask_orders.status import STATUSES
@@ -37,6 +39,7 @@ def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 
             customer_id=customer,
             status=status,
             currency="USD",
+            currency_decimals=2,
             created=now,
             updated=now,
             **{f"billing_{name}": "-" for name in ("street_address", "postal_code", "city")},
@@ -178,7 +181,7 @@ def test_beyond_the_end_there_is_the_count(shop: Shop, customer: int) -> None:
     made = has_ordered(shop, customer, *["paid"] * 3)
     found = page(shop, customer, "?offset=4&limit=2")
     assert (found["count"], found["results"], found["next"]) == (3, [], None)
-    assert numbers(body(shop.get(customer, found["previous"]))) == made[2:]
+    assert numbers(body(shop.get(customer, found["previous"]))) == made[1:]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +206,10 @@ def test_beyond_the_end_there_is_the_count(shop: Shop, customer: int) -> None:
         ("offset=9999999999", ["offset"]),
         ("until=0", ["until"]),
         ("until=x", ["until"]),
+        ("before=0", ["before"]),
+        ("before=x", ["before"]),
+        ("after=-1", ["after"]),
+        ("after=", ["after"]),
         ("page=2", ["page"]),
         ("customer_id=1", ["customer_id"]),
         ("limit=1&limit=2", ["limit"]),
@@ -283,6 +290,118 @@ def test_a_shop_without_a_customer_class(database: URL) -> None:
     engine.dispose()
 
 
+def has_sizes(shop: Shop, customer: int, *sizes: int) -> None:
+    """Give the customer orders with so many items, the oldest first."""
+    with shop.session() as session:
+        for sequence, size in enumerate(sizes, start=1):
+            (row,) = stored(shop.models, customer, ["paid"], items=size)
+            row.sequence = sequence
+            session.add(row)
+
+
+def sizes(page: dict[str, Any]) -> list[int]:
+    return [len(order["items"]) for order in page["results"]]
+
+
+def test_a_page_ends_at_1000_items_and_has_one_order_at_least(shop: Shop, customer: int) -> None:
+    has_sizes(shop, customer, 1, 2, 500, 500, 1, 1200, 999, 1, 1)
+
+    there = list(walk(shop, customer, page(shop, customer), "next"))
+
+    assert [sizes(one) for one in there] == [[1, 1], [999], [1200], [1, 500], [500, 2, 1]]
+    assert [one["count"] for one in there] == [9] * 5
+    back = list(walk(shop, customer, there[-1], "previous"))
+    assert [sizes(one) for one in back] == [[500, 2, 1], [1, 500], [1200], [1, 999], [1]]
+
+
+def test_nothing_is_read_of_the_orders_beyond_the_1000_items(shop: Shop, customer: int) -> None:
+    has_sizes(shop, customer, *[300] * 5)
+    read = 0
+
+    def count(_item: Any, _context: Any) -> None:
+        nonlocal read
+        read += 1
+
+    sa.event.listen(shop.models.OrderItem, "load", count)
+    try:
+        assert sizes(page(shop, customer)) == [300] * (MOST_ITEMS // 300)
+    finally:
+        sa.event.remove(shop.models.OrderItem, "load", count)
+    assert read == 900
+
+
+@pytest.mark.parametrize("link", ["next", "previous"])
+def test_no_order_is_skipped_while_those_that_were_seen_leave_the_list(
+    shop: Shop, customer: int, link: str
+) -> None:
+    """A client that cancels, or pays, whatever it finds awaiting payment finds all of it."""
+    made = has_ordered(shop, customer, *["awaiting_payment"] * 7)
+    first = page(shop, customer, "?status=awaiting_payment&limit=2")
+    if link == "previous":
+        *_, first = walk(shop, customer, first, "next")
+        made.reverse()
+
+    seen = []
+    for one in walk(shop, customer, first, link):
+        assert numbers(one)
+        seen += numbers(one) if link == "next" else numbers(one)[::-1]
+        for order in one["results"]:
+            assert shop.send(customer, f"{order['url']}cancel/").status_code == 200
+        # Meanwhile others are made, and expire.
+        with shop.session() as session:
+            newest = session.scalar(sa.select(sa.func.max(shop.models.Order.sequence)))
+            (new,) = stored(shop.models, customer, ["awaiting_payment"])
+            new.sequence = (newest or 0) + 1
+            session.add(new)
+
+    assert seen == made
+
+
+def test_the_neighbours_of_a_page_that_has_become_empty(shop: Shop, customer: int) -> None:
+    made = has_ordered(shop, customer, *["paid"] * 4)
+    order = shop.models.Order
+
+    def becomes_cancelled(*orders: str) -> None:
+        with shop.session() as session:
+            session.execute(
+                sa.update(order).where(order.number.in_(orders)).values(status="cancelled")
+            )
+
+    first = page(shop, customer, "?status=paid&limit=2")
+    becomes_cancelled(*made[2:])
+    empty = body(shop.get(customer, first["next"]))
+    assert (empty["count"], empty["results"], empty["next"]) == (2, [], None)
+    assert numbers(body(shop.get(customer, empty["previous"]))) == made[:2]
+
+    becomes_cancelled(*made)
+    with shop.session() as session:
+        session.execute(sa.update(order).where(order.number == made[3]).values(status="paid"))
+    empty = page(shop, customer, "?status=paid&after=1")
+    assert (empty["count"], empty["results"], empty["previous"]) == (1, [], None)
+    assert numbers(body(shop.get(customer, empty["next"]))) == [made[3]]
+
+
+def test_the_customer_is_read_by_the_mapper(shop: Shop, customer: int) -> None:
+    """A shop that hides rows by with_loader_criteria hides them from the list too."""
+    customers = shop.models.Customer
+    assert customers is not None
+    has_ordered(shop, customer, "paid")
+
+    def hide(state: Any) -> None:
+        criteria = with_loader_criteria(customers, lambda cls: cls.email == "x")
+        state.statement = state.statement.options(criteria)
+
+    wanted = Page(status=None, limit=1, offset=0, until=None, before=None, after=None)
+    with shop.service() as orders:
+        assert orders.page(customer, wanted) is not None
+        session = shop.db.session()
+        sa.event.listen(session, "do_orm_execute", hide)
+        try:
+            assert orders.page(customer, wanted) is None
+        finally:
+            sa.event.remove(session, "do_orm_execute", hide)
+
+
 @given(
     statuses=st.lists(st.sampled_from(STATUSES), max_size=12),
     status=st.none() | st.sampled_from(STATUSES),
@@ -315,6 +434,6 @@ def test_a_page_is_a_slice(
 
     assert (found["count"], numbers(found)) == (len(wanted), wanted[start : start + length])
     assert (found["next"] is not None) == (start + length < len(wanted))
-    assert (found["previous"] is not None) == (start > 0)
+    assert (found["previous"] is not None) == (start > 0 and bool(wanted))
     pages = walk(shop, customer, found, "next")
     assert [number for one in pages for number in numbers(one)] == wanted[start:]

@@ -309,6 +309,8 @@ def test_the_parameters_of_the_list(contract: Contract) -> None:
         "limit": {**number, "default": 20},
         "offset": {**number, "default": 0, "minimum": 0},
         "until": number,
+        "before": number,
+        "after": {**number, "minimum": 0},
     }
 
 

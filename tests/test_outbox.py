@@ -112,7 +112,7 @@ def test_every_event_is_kept_as_a_cloud_event(shop: Shop) -> None:
             "total_amount": "10.00",
             "customer": {"id": order["customer_id"]},
         },
-        "payment": {"reference": "ref-2", "amount": "10.00"},
+        "payment": {"reference": "ref-2", "amount": "10.00", "currency": "USD"},
     }
 
 
@@ -213,14 +213,14 @@ def test_a_receiver_that_raises_is_given_the_event_again(
             raise RuntimeError(" ".join(PERSONAL))
 
     with caplog.at_level(logging.DEBUG), frozen() as clock, heard(refuse) as told:
-        assert relay(shop) == "Events delivered: 3.\n"
+        assert relay(shop, failing=1) == "Events delivered: 3.\n"
         # The later events of that order have waited.
         assert told == [(str(other), kind) for kind in KINDS]
         for pause in (2, 4, 8, 16):
             clock.shift(pause - 1)
             assert relay(shop) == "Events delivered: 0.\n"
             clock.shift(1)
-            assert relay(shop) == "Events delivered: 0.\n"
+            assert relay(shop, failing=1) == "Events delivered: 0.\n"
         clock.shift(32)
         assert relay(shop) == "Events delivered: 3.\n"
 
@@ -237,11 +237,11 @@ def test_no_pause_is_longer_than_an_hour(shop: Shop) -> None:
     place(shop)
     with frozen() as clock, heard(fail):
         update_outbox(shop, attempts=10_000)
-        relay(shop)
+        relay(shop, failing=1)
         (row,) = shop.rows("order_outbox")
         assert row["due"] == datetime.now(UTC) + timedelta(seconds=LONGEST_PAUSE)
         clock.shift(LONGEST_PAUSE)
-        relay(shop)
+        relay(shop, failing=1)
         assert shop.rows("order_outbox")[0]["attempts"] == 10_002
 
 
@@ -255,14 +255,48 @@ def test_events_that_fail_do_not_hold_others_up(shop: Shop) -> None:
             raise RuntimeError
 
     with heard(refuse) as told:
-        assert relay(shop) == "Events delivered: 3.\n"
+        assert relay(shop, failing=5) == "Events delivered: 3.\n"
     assert_complete(told, last)
+
+
+def test_an_event_that_can_not_be_read_does_not_hold_others_up(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    place(shop)
+    update_outbox(shop, body="{")
+    (unreadable,) = shop.rows("order_outbox")
+    other = place(shop)
+    with heard() as told:
+        result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
+    assert told == [(str(other), "order-placed")]
+    assert result.exit_code == 1
+    assert result.output == (
+        f"- The event {unreadable['event_id']} was not delivered: JSONDecodeError. "
+        "It is tried again later.\nEvents delivered: 1.\n"
+    )
+    assert [row["id"] for row in shop.rows("order_outbox")] == [unreadable["id"]]
+
+
+def test_an_event_that_is_delivered_at_the_second_attempt_is_no_failure(shop: Shop) -> None:
+    place(shop)
+    tries = 0
+
+    def fail_once(_event: Event) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            place(shop)
+            raise RuntimeError
+        update_outbox(shop, due=datetime.now(UTC))
+
+    with heard(fail_once):
+        assert relay(shop) == "Events delivered: 2.\n"
 
 
 def test_later_events_of_a_failing_order_are_not_looked_at_meanwhile(shop: Shop) -> None:
     live(shop, 1)
     with frozen(), heard(fail):
-        relay(shop)
+        relay(shop, failing=1)
         assert {row["due"] for row in shop.rows("order_outbox")} == {
             datetime.now(UTC) + timedelta(seconds=2)
         }
@@ -291,7 +325,7 @@ def test_what_a_receiver_that_raises_has_written_is_rolled_back(shop: Shop) -> N
         raise RuntimeError
 
     with heard(write_and_fail):
-        assert relay(shop) == "Events delivered: 0.\n"
+        assert relay(shop, failing=1) == "Events delivered: 0.\n"
     assert written(shop) == []
     assert len(outbox(shop)) == 1
 
@@ -367,7 +401,7 @@ def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: S
             raise RuntimeError
 
         with heard(be_slow_and_fail):
-            relay(shop)
+            relay(shop, failing=1)
         (row,) = shop.rows("order_outbox")
         assert row["due"] == datetime.now(UTC) + timedelta(seconds=CLAIM)
 
@@ -598,11 +632,16 @@ def fail(_event: Event) -> None:
     raise RuntimeError
 
 
-def relay(shop: Shop) -> str:
-    """`flask orders relay --once`; what it says."""
+def relay(shop: Shop, *, failing: int = 0) -> str:
+    """Run `flask orders relay --once`; how many events it says it delivered.
+
+    It must name the number of events that are `failing`, and exit with 1 if there are any.
+    """
     result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
+    *named, delivered = result.output.splitlines(keepends=True)
+    assert result.exit_code == (1 if failing else 0), (result.output, result.exception)
+    assert len([line for line in named if line.startswith("- The event ")]) == failing
+    return str(delivered)
 
 
 def relay_from(shop: Shop, deliver: Callable[[Event], None]) -> None:

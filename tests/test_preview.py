@@ -10,12 +10,17 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from flask_jwt_extended import create_access_token
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flask_orders import declare_models, orders_bp
 
 from . import servers
 from .hosts.drivers import DRIVERS
-from .shops import ORDERS, Shop, body
+from .shops import ADDRESS, ORDERS, Shop, body
 from .test_setup import make_app
 from .test_statements import counted
 
@@ -23,7 +28,7 @@ PREVIEW = f"{ORDERS}preview/"
 
 # What an order has that a preview can't have, and the other way round.
 ORDER_ONLY = {"id", "number", "url", "status", "created", "updated", "billing_address"}
-PREVIEW_ONLY = {"unavailable", "voucher_refusal", "changed"}
+PREVIEW_ONLY = {"unavailable", "voucher_refusal", "changed", "refusal"}
 
 NOTHING = {
     "currency": "USD",
@@ -39,6 +44,10 @@ NOTHING = {
     "unavailable": [],
     "voucher_refusal": None,
     "changed": None,
+    "refusal": {
+        "code": "empty_cart",
+        "detail": "There is nothing in your cart. Put an item into it, then order.",
+    },
 }
 
 
@@ -233,13 +242,96 @@ def test_a_query_that_is_wrong(shop: Shop, customer: int, query: str, field: str
     assert list(body(answer)["errors"]) == [field]
 
 
-def test_more_lines_than_can_be_ordered(shop: Shop, customer: int) -> None:
+def is_refused_alike(shop: Shop, customer: int, query: str = "", **fields: Any) -> dict[str, Any]:
+    """The preview, whose refusal must be the one that the order itself meets."""
+    seen = preview(shop, customer, query)
+    with nothing_changed(shop):
+        answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS, **fields})
+    assert seen["refusal"] == {name: body(answer)[name] for name in ("code", "detail")}
+    return seen
+
+
+def test_more_items_than_can_be_ordered(shop: Shop, customer: int) -> None:
+    """None of them is priced: there is no end to what a cart may hold."""
     shop.app.config["ORDERS_MAX_LINES"] = 1
     try:
-        answer = shop.get(customer, PREVIEW)
+        seen = is_refused_alike(shop, customer)
     finally:
         del shop.app.config["ORDERS_MAX_LINES"]
-    assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
+    assert (seen["items"], seen["total_amount"]) == ([], "0.00")
+    assert seen["refusal"]["code"] == "invalid_request"
+    assert "1 lines at most" in seen["refusal"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"), [("99999999999999.00", 2), ("50000000000000.00", 2), ("0.01", 2**31 - 1)]
+)
+def test_an_order_that_is_too_large(shop: Shop, price: str, quantity: int) -> None:
+    customer = shop.customer()
+    one = {shop.product("0.01", stock=None): 1}
+    shop.cart(customer, {shop.product(price, stock=None): quantity, **one})
+    seen = is_refused_alike(shop, customer)
+    assert seen["refusal"]["code"] == "invalid_request"
+    assert "can't be as large" in seen["refusal"]["detail"]
+    assert seen["items_count"] == quantity + 1
+
+
+def test_whatever_would_refuse_the_order_is_named(shop: Shop, customer: int) -> None:
+    assert preview(shop, customer)["refusal"] is None
+    assert preview(shop, customer, "?expected_total=153.87")["refusal"] is None
+    assert preview(shop, customer, "?expected_total=153.88")["refusal"] is None
+    is_refused_alike(shop, customer, "?expected_total=153.86", expected_total="153.86")
+
+    empty = shop.customer()
+    is_refused_alike(shop, empty)
+    shop.cart(empty, {})
+    is_refused_alike(shop, empty)
+
+    other, old = shop.customer(), shop.voucher("OLD", "10%", active=False)
+    shop.cart(other, {shop.product(): 1}, old)
+    assert is_refused_alike(shop, other)["refusal"]["code"] == "voucher_not_applicable"
+    shop.fill(other, {shop.product(active=False): 1}, old)
+    assert is_refused_alike(shop, other)["refusal"]["code"] == "item_unavailable"
+
+
+def test_what_is_available_is_never_negative(database: URL) -> None:
+    """A shop's own table may let the stock go below zero."""
+    app, db = Flask("oversold"), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
+        JWT_SECRET_KEY="s" * 32,
+    )
+
+    class Product(db.Model):
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sku: Mapped[str] = mapped_column(sa.String(20))
+        name: Mapped[str] = mapped_column(sa.String(20))
+        price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
+        shipping: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
+        stock: Mapped[int]
+        active: Mapped[bool]
+
+    db.init_app(app)
+    JWTManager(app)
+    models = declare_models(db, product=Product)
+    app.register_blueprint(orders_bp)
+    with app.app_context():
+        db.create_all()
+        product = Product(sku="S", name="N", price=Decimal(1), stock=-3, active=True)
+        item = models.CartItem(product=product, quantity=1)
+        db.session.add(models.Cart(customer_id="ann", items=[item]))
+        db.session.commit()
+        headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
+        engine = db.engine
+    seen = body(app.test_client().get(PREVIEW, headers=headers))
+    request = {"action": "save_order", "billing_address": ADDRESS}
+    refused = app.test_client().post(ORDERS, headers=headers, json=request)
+    engine.dispose()
+    assert (refused.status_code, body(refused)["code"]) == (409, "item_unavailable")
+    assert body(refused)["lines"] == seen["unavailable"]
+    assert [(line["available"], line["reason"]) for line in seen["unavailable"]] == [
+        (0, "out_of_stock")
+    ]
 
 
 def test_nobody_s_preview(shop: Shop, customer: int) -> None:
