@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, Engine, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_, select
 from sqlalchemy.orm import scoped_session
 
 from .models import Models, table
@@ -21,6 +21,9 @@ Database = Connection | scoped_session[Session]
 
 # Orders that are looked at together, with all their items, of which each may have hundreds.
 BATCH = 100
+
+# What a value raises that is no amount: NULL, a text in SQLite.
+NOT_COMPUTED = (ArithmeticError, TypeError, ValueError)
 
 LINE_AMOUNTS = ("discount_amount", "total_price")
 
@@ -95,17 +98,33 @@ def order_problems(
         yield f"I4: the item {key} has no order"
     last = None
     while True:
-        query = select(orders.c.id, *(orders.c[name] for name in AMOUNTS))
-        query = query.order_by(orders.c.id).limit(BATCH)
-        batch = database.execute(query if last is None else query.where(orders.c.id > last)).all()
-        if not batch:
+        query = select(orders.c.id).order_by(orders.c.id).limit(BATCH)
+        keys = database.scalars(query if last is None else query.where(orders.c.id > last)).all()
+        if not keys:
             return
-        lines = _lines(database, items, [order.id for order in batch])
-        for order in batch:
-            yield from _order_problems(order, lines.get(order.id, []))
+        yield from _batch_problems(database, orders, items, keys)
         if on_progress is not None:
-            on_progress(len(batch))
-        last = batch[-1].id
+            on_progress(len(keys))
+        last = keys[-1]
+
+
+def _batch_problems(
+    database: Database, orders: Table, items: Table, keys: Sequence[Any]
+) -> Iterator[str]:
+    """The problems of these orders; one whose amounts can't be read or computed is named."""
+    query = select(orders.c.id, *(orders.c[name] for name in AMOUNTS))
+    try:
+        batch = database.execute(query.where(orders.c.id.in_(keys)).order_by(orders.c.id)).all()
+        lines = _lines(database, items, keys)
+        found = [one for row in batch for one in _order_problems(row, lines.get(row.id, []))]
+    except NOT_COMPUTED as error:
+        if len(keys) > 1:
+            for key in keys:
+                yield from _batch_problems(database, orders, items, [key])
+            return
+        why = type(error).__name__
+        found = [f"I5: the amounts of the order {keys[0]} can't be computed: {why}"]
+    yield from found
 
 
 def _lines(database: Database, items: Any, order_ids: Sequence[Any]) -> dict[Any, list[Any]]:

@@ -250,6 +250,40 @@ def test_an_order_that_is_deleted_meanwhile_is_no_problem(sold: Sold) -> None:
     assert len(sold.shop.rows("orders")) == 2
 
 
+NOT_AN_AMOUNT = {
+    "sqlite": ["UPDATE order_items SET unit_price = 'ten' WHERE quantity = 2"],
+    "postgresql": [
+        "ALTER TABLE order_items ALTER unit_price DROP NOT NULL",
+        "UPDATE order_items SET unit_price = NULL WHERE quantity = 2",
+    ],
+    "mariadb": [
+        "ALTER TABLE order_items MODIFY unit_price NUMERIC(18, 4) NULL",
+        "UPDATE order_items SET unit_price = NULL WHERE quantity = 2",
+    ],
+}
+
+
+def test_an_order_that_can_not_be_computed_does_not_stop_the_others(
+    database: URL, request: pytest.FixtureRequest
+) -> None:
+    shop = make_shop(database)
+    sold = Sold(shop)
+    name = request.node.callspec.params["server_url"]
+    with shop.engine.begin() as connection:
+        for statement in NOT_AN_AMOUNT[name]:
+            connection.exec_driver_sql(statement)
+        change_the_number_of_units(connection, sold)
+    code, problems, summary = audit(shop)
+    shop.close()
+    assert (code, summary) == (1, "Orders looked at: 3; problems: 2.")
+    assert sorted(problem.rpartition(": ")[0] for problem in problems) == sorted(
+        [
+            f"I5: the amounts of the order {sold.first} can't be computed",
+            f"I5: of the order {sold.bens} these do not follow",
+        ]
+    )
+
+
 def test_no_false_alarm_while_orders_are_made_paid_and_cancelled(
     sold: Sold, capsys: pytest.CaptureFixture[str]
 ) -> None:

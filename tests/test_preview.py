@@ -96,6 +96,7 @@ def test_it_is_the_order_that_is_then_made(shop: Shop, customer: int) -> None:
         "unavailable": [],
         "voucher_refusal": None,
         "changed": None,
+        "refusal": None,
     }
 
 
