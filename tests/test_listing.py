@@ -37,6 +37,7 @@ def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 
             customer_id=customer,
             status=status,
             currency="USD",
+            currency_decimals=2,
             created=now,
             updated=now,
             **{f"billing_{name}": "-" for name in ("street_address", "postal_code", "city")},
