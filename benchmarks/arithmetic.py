@@ -81,6 +81,7 @@ def _totals(key: UUID, items: list[dict[str, Any]], percent: Decimal) -> dict[st
         "number": new_number(),
         "status": "awaiting_payment",
         "currency": "USD",
+        "currency_decimals": 2,
         "items_count": sum(item["quantity"] for item in items),
         "subtotal": subtotal,
         "savings_on_items": saved,
