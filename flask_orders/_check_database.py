@@ -296,6 +296,7 @@ def indexes(inspector: sa.Inspector, table: sa.Table) -> list[tuple[tuple[str, .
 
 def _is_partial(index: Any) -> bool:
     options = index.get("dialect_options", {})
-    condition = str(options.get("postgresql_where") or options.get("sqlite_where") or "")
+    # A clause, whose truth can't be asked, or a text.
+    condition = str(options.get("sqlite_where", options.get("postgresql_where", "")))
     words = condition.replace('"', "").strip("()").upper().split()
     return bool(words) and words[1:] != ["IS", "NOT", "NULL"]

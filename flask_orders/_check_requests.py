@@ -45,6 +45,26 @@ def check_payment(app: Flask, endpoint: str | None) -> Iterator[str]:
             yield from _follow(app, endpoint, rules, url)
 
 
+def check_routes(app: Flask) -> Iterator[str]:
+    """Follow the orders' own URLs, which another route or a missing host may hide."""
+    for rule in _order_rules(app, "POST"):
+        if not rule.suitable_for({"order_id": ORDER_ID}, "POST"):
+            continue  # below a prefix with a variable of the shop's
+        with _order_request(app, rule):
+            found, path = request.endpoint, request.path
+        if found is None:
+            yield (
+                f"no request reaches {rule.endpoint!r} ({path}), since the app matches hosts and "
+                "the orders have none: use subdomain_matching, or give the rules of the app a host "
+                "by an app.url_rule_class of its own"
+            )
+        elif found != rule.endpoint:
+            yield (
+                f"a POST to {path} leads to {found!r} and not to {rule.endpoint!r}: give "
+                "register_blueprint(orders_bp, url_prefix=...) another prefix"
+            )
+
+
 def check_csrf(app: Flask) -> Iterator[str]:
     """Let Flask-WTF's CSRFProtect, if the app has one, judge a POST to each orders endpoint."""
     # The function that it registers, called as Flask calls it: it heeds WTF_CSRF_ENABLED,
@@ -132,18 +152,26 @@ def _is_order_id(value: Any) -> bool:
 
 def _order_request(app: Flask, rule: Rule | None = None) -> AbstractContextManager[Any]:
     """Make a POST to the orders, on a host that the app trusts."""
-    values, path, options = {"order_id": ORDER_ID}, "/", dict[str, Any]()
+    values, host, path, options = {"order_id": ORDER_ID}, "", "/", dict[str, Any]()
     rules = [rule] if rule else _order_rules(app, "POST")
     usable = [candidate for candidate in rules if candidate.suitable_for(values, "POST")]
     built = usable[0].build(values, append_unknown=False) if usable else None
     if built is not None:
         subdomain, path = built
-        if subdomain and app.config["SERVER_NAME"] and not app.url_map.host_matching:
+        if app.url_map.host_matching:
+            host = subdomain
+        elif subdomain and app.config["SERVER_NAME"]:
             options["subdomain"] = subdomain
-    trusted = app.config.get("TRUSTED_HOSTS")
-    if trusted and not app.config["SERVER_NAME"]:
-        path = f"{app.config['PREFERRED_URL_SCHEME']}://{trusted[0].lstrip('.')}{path}"
+    host = host or _trusted_host(app)
+    if host:
+        path = f"{app.config['PREFERRED_URL_SCHEME']}://{host}{path}"
     return app.test_request_context(path, method="POST", **options)
+
+
+def _trusted_host(app: Flask) -> str:
+    """Return a host that TRUSTED_HOSTS lets in; none is needed without it, or with SERVER_NAME."""
+    trusted = app.config.get("TRUSTED_HOSTS")
+    return "" if not trusted or app.config["SERVER_NAME"] else str(trusted[0]).lstrip(".")
 
 
 def _preprocess_url_values(app: Flask) -> None:

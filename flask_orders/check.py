@@ -13,7 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ._check_database import check_connection, check_engine, check_tables
-from ._check_requests import check_csrf, check_payment
+from ._check_requests import check_csrf, check_payment, check_routes
 from ._check_shop import check_shop_columns, check_shop_rows, skipped_by_core
 from .errors import ConfigurationError
 from .service import OrderService
@@ -28,6 +28,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Everything that is wrong, each with its fix."""
     endpoint = orders.settings.payment_endpoint
     yield from _guarded("the payment endpoint", check_payment(app, endpoint))
+    yield from _guarded("the routes", check_routes(app))
     yield from _guarded("CSRFProtect", check_csrf(app))
     yield from _jwt(app)
     wrong_classes = list(_classes(orders))
