@@ -15,7 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapper, Session
 
-from ._check_database import MIGRATE, indexes
+from ._check_tables import MIGRATE, indexes
 from .models import Models
 from .models.contract import column
 from .pricing import Currency
@@ -181,10 +181,13 @@ def _named(cls: type[Any], column: sa.Column[Any]) -> str:
 
 def _sql(statement: sa.Select[Any], engine: sa.Engine) -> str:
     """Return the statement on one line, to be pasted into a console of the database."""
+    # A driver's own style of parameters would double every "%".
+    make: Any = type(engine.dialect)
+    dialect = make(paramstyle="named")
     try:
-        compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     except (CompileError, NotImplementedError):  # a key of a type of the shop's own
-        compiled = statement.compile(engine)
+        compiled = statement.compile(dialect=dialect)
     return " ".join(str(compiled).split())
 
 

@@ -12,9 +12,10 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from ._check_database import check_connection, check_engine, check_tables
+from ._check_database import check_connection, check_engine
 from ._check_requests import check_csrf, check_payment, check_routes
 from ._check_shop import check_shop_columns, check_shop_rows, skipped_by_core
+from ._check_tables import check_tables
 from .errors import ConfigurationError
 from .service import OrderService
 

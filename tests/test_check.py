@@ -335,3 +335,24 @@ def test_constraints_of_other_names_are_as_good(database: URL) -> None:
         db.engine.dispose()
     other, _ = make_app(database)
     assert check(other) == (0, "Everything is set up.\n")
+
+
+def test_a_database_that_can_not_hold_every_name_is_named(database: URL) -> None:
+    if database.get_backend_name() != "postgresql":
+        pytest.skip("only PostgreSQL has databases in an encoding of their own")
+    admin = sa.create_engine(database, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    name = f"{database.database}_latin"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"
+        )
+    try:
+        app, db = make_app(database.set(database=name))
+        create_tables(app, db)
+        code, output = check(app)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    assert (code, output.count("\n")) == (1, 1), output
+    assert "the database is in LATIN1" in output

@@ -164,6 +164,16 @@ def test_a_shop_s_own_tables_that_are_as_they_should_be(shop: OldShop) -> None:
     assert shop.check() == WELL
 
 
+def test_a_shop_s_own_tables_may_have_another_character_set(database: URL) -> None:
+    """Their text is the shop's own to choose; what customers type goes into the library's."""
+    if database.get_backend_name() != "mysql":
+        pytest.skip("only MariaDB has tables in an encoding of their own")
+    shop = OldShop(database, unique=True)
+    shop.run("ALTER TABLE article CONVERT TO CHARACTER SET latin1")
+    assert shop.check() == WELL
+    shop.close()
+
+
 @not_unique
 def test_customers_with_two_carts_are_counted_and_listed(shop: OldShop) -> None:
     """Wish lists in the carts' table are no carts, and closed carts have no customer."""
