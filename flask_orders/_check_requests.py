@@ -53,16 +53,21 @@ def check_routes(app: Flask) -> Iterator[str]:
         with _order_request(app, rule):
             found, path = request.endpoint, request.path
         if found is None:
-            yield (
-                f"no request reaches {rule.endpoint!r} ({path}), since the app matches hosts and "
-                "the orders have none: use subdomain_matching, or give the rules of the app a host "
-                "by an app.url_rule_class of its own"
-            )
+            yield f"no request reaches {rule.endpoint!r} ({path}): {_unreachable_fix(app)}"
         elif found != rule.endpoint:
             yield (
                 f"a POST to {path} leads to {found!r} and not to {rule.endpoint!r}: give "
                 "register_blueprint(orders_bp, url_prefix=...) another prefix"
             )
+
+
+def _unreachable_fix(app: Flask) -> str:
+    if app.url_map.host_matching:
+        return (
+            "the app matches hosts and the orders have none; use subdomain_matching, or give the "
+            "rules of the app a host by an app.url_rule_class of its own"
+        )
+    return "for a subdomain set SERVER_NAME, and Flask(..., subdomain_matching=True)"
 
 
 def check_csrf(app: Flask) -> Iterator[str]:

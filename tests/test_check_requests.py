@@ -31,6 +31,7 @@ def pay(**_values: Any) -> str:
 
 def make_app(folder: Path, arrange: Arrange, config: dict[str, Any], **options: Any) -> Flask:
     cls: type[Flask] = options.pop("cls", Flask)
+    blueprint: dict[str, Any] = options.pop("blueprint", {})
     app, db = cls("checked", **options), SQLAlchemy()
     app.config.update(
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/shop.sqlite3",
@@ -43,7 +44,7 @@ def make_app(folder: Path, arrange: Arrange, config: dict[str, Any], **options: 
     db.init_app(app)
     JWTManager(app)
     arrange(app)
-    app.register_blueprint(orders_bp)
+    app.register_blueprint(orders_bp, **blueprint)
     with app.app_context():
         db.create_all()
         db.engine.dispose()
@@ -147,6 +148,11 @@ def by_a_converter_that_looks_the_order_up(app: Flask) -> None:
         (at_root, {"TRUSTED_HOSTS": [".shop.example"]}, {}),
         (at_subdomain, {"SERVER_NAME": "shop.example"}, {"subdomain_matching": True}),
         (on_another_host, {}, {"cls": HostShop, **HOSTS}),
+        (
+            at_root,
+            {"SERVER_NAME": "shop.example"},
+            {"subdomain_matching": True, "blueprint": {"subdomain": "api"}},
+        ),
         (in_the_customer_s_language, {}, {}),
         (in_the_language_of_a_header, {}, {}),
         (at_a_payment_provider, {}, {}),
@@ -196,6 +202,7 @@ def test_a_payment_endpoint_that_leads_nowhere_is_named_with_its_fix(
     ("arrange", "options", "fix"),
     [
         (on_another_host, HOSTS, "use subdomain_matching, or give the rules of the app a host"),
+        (at_root, {"blueprint": {"subdomain": "api"}}, "subdomain_matching=True"),
         (
             beside_old_orders,
             {},
@@ -211,7 +218,7 @@ def test_orders_that_no_request_reaches_are_named(
     assert code == 1
     assert fix in output
     client = app.test_client()
-    for host in ("localhost", "shop.example"):
+    for host in ("localhost", "shop.example", "api.shop.example"):
         assert client.post(ORDERS, base_url=f"http://{host}").status_code in (200, 404)
 
 
