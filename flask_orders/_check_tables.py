@@ -44,8 +44,10 @@ def check_tables(db: SQLAlchemy, orders: OrderService, incomplete: set[str]) -> 
                 continue
             if table.key in library:
                 yield from _constraints(inspector, table)
-            if table.key in shop:
-                yield from _view(inspector, table)
+            view = list(_view(inspector, table)) if table.key in shop else []
+            yield from view
+            if view:
+                continue
             if connection.dialect.name in MYSQL_DIALECTS and table.key in library | shop:
                 options = inspector.get_table_options(table.name, schema=table.schema)
                 yield from _mariadb_table(
@@ -67,7 +69,7 @@ def _library_tables(orders: OrderService) -> Iterator[sa.Table]:
 
 
 def _shop_tables(models: Models) -> Iterator[sa.Table]:
-    """The tables of the shop's classes, whose rows an order locks, changes and points to."""
+    """Return the tables of the shop's classes, whose rows an order locks, changes and points to."""
     for name in SHOP:
         cls = getattr(models, name)
         if cls is not None:
