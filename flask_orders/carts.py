@@ -186,14 +186,17 @@ class Carts:
             return "out_of_stock", max(product.stock, 0)
         return None
 
+    def is_price(self, amount: Any) -> bool:
+        """Whether it is an amount that a product of the shop can be sold or shipped for."""
+        return isinstance(amount, Decimal | int) and self._currency().is_price(
+            Decimal(amount), noise=self._noise
+        )
+
     def _has_price(self, line: CartLine) -> bool:
         """Whether its price and its shipping can stand on a price tag; NULL shipping is free."""
         if line.product.price is None:
             return False
-        return all(
-            self._currency().is_price(amount, noise=self._noise)
-            for amount in (line.list_price, line.shipping)
-        )
+        return self.is_price(line.list_price) and self.is_price(line.shipping)
 
     @cached_property
     def _noise(self) -> Decimal:

@@ -1,80 +1,74 @@
-"""What can be wrong with a host's set-up, and how to mend it: `flask orders check`.
+"""What is wrong with a shop's set-up, and how to fix it: `flask orders check`.
 
-Called by the CLI, in an app context. Every check yields what is wrong, with its cure.
+Each check is a generator of sentences "what is wrong: the fix". None of them writes anything, and
+one that can't run says so and does not hide the others. `notes` are what a shop has to know and
+can't fix.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
-import sqlalchemy as sa
-from flask import Flask, url_for
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BuildError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from ._check_database import check_connection, check_engine
+from ._check_requests import check_csrf, check_payment, check_routes
+from ._check_shop import check_shop_columns, check_shop_rows, skipped_by_core
+from ._check_tables import check_tables
 from .errors import ConfigurationError
-from .isolation import MYSQL_DIALECTS
 from .models.column_types import AMOUNTS, has_whole_amounts
 from .service import OrderService
-
-SUPPORTED = "SQLite, PostgreSQL and MariaDB"
-
-# Whose errors are known to be read right: a conflict is told from a bug by the driver's own codes.
-DRIVERS = ("pysqlite", "psycopg", "psycopg2", "pymysql")
 
 COLUMNS = (
     *("product_stock", "cart_customer", "cart_voucher"),
     *("item_cart", "item_product", "item_quantity"),
 )
 
-MIGRATE = "run `flask db migrate` and `flask db upgrade`"
-
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
-    """Everything that is wrong, each with its cure."""
-    yield from _payment(app, orders.settings.payment_endpoint)
+    """Everything that is wrong, each with its fix."""
+    endpoint = orders.settings.payment_endpoint
+    yield from _guarded("the payment endpoint", check_payment(app, endpoint))
+    yield from _guarded("the routes", check_routes(app))
+    yield from _guarded("CSRFProtect", check_csrf(app))
     yield from _jwt(app)
-    yield from _classes(orders)
-    yield from orders.carts.dependents.problems
-    yield from _whole_amounts(orders.models.Product)
-    yield from _pricing(orders)
-    engine = db.engine
-    if not engine.hide_parameters:
-        yield (
-            "a database error would write customers' addresses into the log: "
-            "set SQLALCHEMY_ENGINE_OPTIONS = {'hide_parameters': True}"
-        )
+    wrong_classes = list(_classes(orders))
+    yield from wrong_classes
+    yield from _guarded("what hangs on cart items", iter(orders.carts.dependents.problems))
+    yield from _guarded("the prices' types", _whole_amounts(orders.models.Product))
+    yield from _guarded("the carts' vouchers", _pricing(orders))
+    yield from _guarded("the engine", check_engine(db.engine))
     try:
-        with engine.connect() as connection:
-            yield from _database(connection)
-            yield from _tables(connection, db)
+        # The pool, which may be a live shop's, has one connection less for as long as this takes.
+        with db.engine.connect() as connection:
+            yield from _guarded("the connection", check_connection(connection))
     except SQLAlchemyError as error:
         yield f"the database can't be read ({type(error).__name__}): check SQLALCHEMY_DATABASE_URI"
-
-
-def _payment(app: Flask, endpoint: str | None) -> Iterator[str]:
-    if endpoint is None:
-        yield (
-            "checkout has nowhere to redirect to: set ORDERS_PAYMENT_ENDPOINT to the name of your "
-            "payment endpoint, such as 'payments.pay'"
-        )
         return
-    order_id = UUID(int=7 << 76 | 2 << 62)
+    incomplete: set[str] = set()
+    yield from _guarded("the tables", check_tables(db, orders, incomplete))
+    if wrong_classes:
+        return
+    yield from _guarded("the carts' indexes", check_shop_columns(db, orders.models, incomplete))
+    for what, check in check_shop_rows(db, orders, incomplete):
+        yield from _guarded(what, check)
+
+
+def notes(orders: OrderService) -> Iterator[str]:
+    """What works, and may surprise the shop."""
+    yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
+
+
+def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:
+    """Pass a check's sentences on; if it fails, say so instead of ending all checks."""
     try:
-        with app.test_request_context():
-            url = url_for(endpoint, order_id=order_id)
-            path, _, _query = url.partition("?")
-            found, values = app.url_map.bind("localhost").match(path)
-    except (BuildError, HTTPException):
-        yield f"ORDERS_PAYMENT_ENDPOINT {endpoint!r} is no endpoint: `flask routes` lists yours"
-        return
-    if found != endpoint or str(values.get("order_id")) != str(order_id):
-        yield (
-            f"the payment endpoint {endpoint!r} does not take order_id: "
-            "give it a route such as '/pay/<uuid:order_id>'"
-        )
+        yield from check
+    # The shop's own code runs in them: its types, its URL defaults, its loader criteria.
+    except Exception as error:
+        reason, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
+        busy = ", or run it again" if isinstance(error, OperationalError) else ""
+        yield f"{what} could not be checked ({type(error).__name__}: {reason}): fix that{busy}"
 
 
 def _jwt(app: Flask) -> Iterator[str]:
@@ -90,7 +84,7 @@ def _jwt(app: Flask) -> Iterator[str]:
 
 
 def _classes(orders: OrderService) -> Iterator[str]:
-    """The columns that an order locks and changes: they are looked for when the first comes."""
+    """Look for the columns that an order locks and changes, as the first order would."""
     for name in COLUMNS:
         try:
             getattr(orders.models.columns, name)
@@ -109,10 +103,7 @@ def _whole_amounts(product: type[Any]) -> Iterator[str]:
 
 
 def _pricing(orders: OrderService) -> Iterator[str]:
-    try:
-        voucher = orders.models.columns.cart_voucher
-    except ConfigurationError:
-        return
+    voucher = _cart_voucher(orders)
     if orders.has_own_pricing or voucher is None:
         return
     ours = orders.models.Voucher.__tablename__
@@ -124,64 +115,8 @@ def _pricing(orders: OrderService) -> Iterator[str]:
             )
 
 
-def _database(connection: sa.Connection) -> Iterator[str]:
-    dialect = connection.dialect
-    mysql_itself = dialect.name == "mysql" and not getattr(dialect, "is_mariadb", False)
-    if dialect.name not in ("sqlite", "postgresql", *MYSQL_DIALECTS) or mysql_itself:
-        yield f"{dialect.name} is not supported: flask_orders is tested on {SUPPORTED}"
-        return
-    if dialect.driver not in DRIVERS:
-        yield (
-            f"the driver {dialect.driver} is not supported: flask_orders is tested with "
-            f"{', '.join(DRIVERS)}"
-        )
-    if dialect.name == "sqlite":
-        yield from _sqlite(connection)
-    elif _is_autocommitting(connection):
-        yield (
-            "every statement is committed by itself, so that an order can be half written: "
-            "remove 'isolation_level' from SQLALCHEMY_ENGINE_OPTIONS"
-        )
-
-
-def _is_autocommitting(connection: sa.Connection) -> bool:
-    if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        return bool(driver.autocommit)
-    return bool(connection.exec_driver_sql("SELECT @@autocommit").scalar())
-
-
-def _sqlite(connection: sa.Connection) -> Iterator[str]:
-    connection.exec_driver_sql("SELECT 1")
-    driver: Any = connection.connection.driver_connection
-    if not driver.in_transaction:
-        yield (
-            "SQLite's savepoints leak, since its engine was made after register_blueprint("
-            "orders_bp), which sets the transaction mode: call db.init_app(app) before it"
-        )
-
-
-def _tables(connection: sa.Connection, db: SQLAlchemy) -> Iterator[str]:
-    inspector = sa.inspect(connection)
-    for rows in db.metadata.sorted_tables:
-        if not inspector.has_table(rows.name, schema=rows.schema):
-            yield f"the table '{rows.name}' is missing: {MIGRATE}"
-            continue
-        there = {column["name"] for column in inspector.get_columns(rows.name, schema=rows.schema)}
-        missing = [column.name for column in rows.columns if column.name not in there]
-        if missing:
-            yield f"the table '{rows.name}' lacks {', '.join(missing)}: {MIGRATE}"
-        if connection.dialect.name in MYSQL_DIALECTS:
-            options = inspector.get_table_options(rows.name, schema=rows.schema)
-            yield from _mariadb_table(rows.name, options, connection.dialect.name)
-
-
-def _mariadb_table(name: str, options: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    if options[f"{prefix}_engine"] != "InnoDB":
-        yield f"the table '{name}' has no transactions: run ALTER TABLE {name} ENGINE=InnoDB"
-    charset = options[f"{prefix}_default charset"]
-    if charset != "utf8mb4":
-        yield (
-            f"the table '{name}' is in {charset}, which can't hold every name and address: "
-            f"run ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4"
-        )
+def _cart_voucher(orders: OrderService) -> Any:
+    try:
+        return orders.models.columns.cart_voucher
+    except ConfigurationError:  # `_classes` has named it
+        return None

@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from .check import problems
+from .check import notes, problems
 from .errors import TryAgain
 from .idempotency import IdempotencyKeys
 from .lifecycle import LateOrder
@@ -59,6 +59,8 @@ def check() -> None:
     found = list(problems(_app(), current_app.extensions["sqlalchemy"], current_orders))
     for problem in found:
         click.echo(f"- {problem}")
+    for note in notes(current_orders):
+        click.echo(f"Note: {note}.")
     if found:
         raise SystemExit(1)
     click.echo("Everything is set up.")

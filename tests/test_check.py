@@ -1,6 +1,8 @@
 """`flask orders check`: what it finds, and the cure it names."""
 
 import re
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,11 +67,12 @@ def test_a_shop_that_is_set_up(database: URL) -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_cure(config: dict[str, Any], cure: str) -> None:
-    app, db = make_app("sqlite://", **config)
-    with app.app_context():
-        db.create_all()
-        code, output = check(app)
+def test_a_wrong_setting_is_named_with_its_cure(
+    tmp_path: Path, config: dict[str, Any], cure: str
+) -> None:
+    app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3", **config)
+    create_tables(app, db)
+    code, output = check(app)
     assert (code, output.count("\n")) == (1, 1), output
     assert cure in output
 
@@ -179,3 +182,177 @@ def test_a_table_that_can_not_hold_every_name(database: URL) -> None:
     code, output = check(app)
     assert code == 1
     assert "ALTER TABLE order_items CONVERT TO CHARACTER SET utf8mb4" in output
+
+
+MEMORY = "use a file, such as SQLALCHEMY_DATABASE_URI"
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("sqlite://", {}),
+        ("sqlite:///:memory:", {}),
+        ("sqlite:///file:shop?mode=memory&cache=shared&uri=true", {"poolclass": sa.pool.QueuePool}),
+        ("sqlite:///{folder}/shop.sqlite3", {"poolclass": sa.pool.StaticPool}),
+    ],
+)
+def test_sqlite_that_threads_can_not_share_is_named(
+    tmp_path: Path, url: str, options: dict[str, Any]
+) -> None:
+    """Where threads share a connection, one commits or rolls back another's half of an order."""
+    engine_options = {"hide_parameters": True, **options}
+    app, db = make_app(url.format(folder=tmp_path), SQLALCHEMY_ENGINE_OPTIONS=engine_options)
+    with app.app_context():
+        db.create_all()
+        code, output = check(app)
+    assert code == 1
+    assert MEMORY in output
+
+
+@pytest.mark.parametrize(
+    "options", [{"pool_reset_on_return": None}, {"pool_reset_on_return": "commit"}]
+)
+def test_connections_that_are_not_rolled_back_are_named(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    options = {"hide_parameters": True, **options}
+    app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3", SQLALCHEMY_ENGINE_OPTIONS=options)
+    create_tables(app, db)
+    code, output = check(app)
+    assert (code, output.count("\n")) == (1, 1), output
+    assert "remove 'pool_reset_on_return'" in output
+
+
+def test_an_engine_that_rolls_nothing_back_on_sqlite_is_named(database: URL) -> None:
+    """The driver looks as if it were in autocommit mode; elsewhere it is not, and all is well."""
+    options = {"hide_parameters": True, "skip_autocommit_rollback": True}
+    try:
+        app, db = make_app(database, SQLALCHEMY_ENGINE_OPTIONS=options)
+    except TypeError:
+        pytest.skip("SQLAlchemy before 2.0.43 has no skip_autocommit_rollback")
+    create_tables(app, db)
+    code, output = check(app)
+    is_sqlite = database.get_backend_name() == "sqlite"
+    assert ("remove 'skip_autocommit_rollback'" in output) == is_sqlite
+    assert code == int(is_sqlite), output
+
+
+def test_a_database_that_takes_no_writes_is_named(database: URL) -> None:
+    app, db = make_app(database)
+    if database.get_backend_name() == "sqlite":
+        pytest.skip("on SQLite that is a matter of the file")
+    create_tables(app, db)
+    with app.app_context():
+        read_only = {
+            "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            "mysql": "SET SESSION TRANSACTION READ ONLY",
+        }[database.get_backend_name()]
+
+        @sa.event.listens_for(db.engine, "connect")
+        def set_up(connection: Any, _record: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(read_only)
+            connection.commit()
+
+    code, output = check(app)
+    assert (code, output.count("\n")) == (1, 1), output
+    assert "connect to the primary" in output
+
+
+def test_sqlite_foreign_keys_that_nobody_enforced_are_counted(tmp_path: Path) -> None:
+    """They are from now on, so that the shop's own changes of such rows fail."""
+    app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3")
+    with app.app_context():
+        db.create_all()
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE reader (id INTEGER PRIMARY KEY)")
+            connection.exec_driver_sql("CREATE TABLE review (reader REFERENCES reader (id))")
+        raw = sqlite3.connect(tmp_path / "shop.sqlite3")
+        raw.execute("INSERT INTO review VALUES (1), (2), (NULL)")
+        raw.commit()
+        raw.close()
+        db.engine.dispose()
+    code, output = check(app)
+    assert (code, output.count("\n")) == (1, 1), output
+    assert "in 'review' 2 foreign key(s) refer to rows of 'reader' that do not exist" in output
+    assert "PRAGMA foreign_key_check" in output
+
+
+def test_a_broken_foreign_key_does_not_hide_the_other_problems(tmp_path: Path) -> None:
+    app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3", ORDERS_PAYMENT_ENDPOINT=None)
+    with app.app_context():
+        db.create_all()
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE reader (id INTEGER)")
+            connection.exec_driver_sql("CREATE TABLE review (reader REFERENCES reader (id))")
+            connection.exec_driver_sql("DROP TABLE order_outbox")
+        db.engine.dispose()
+    code, output = check(app)
+    assert (code, output.count("\n")) == (1, 3), output
+    assert "set ORDERS_PAYMENT_ENDPOINT" in output
+    assert "could not be checked (OperationalError: foreign key mismatch" in output
+    assert "'order_outbox' is missing" in output
+
+
+def test_a_migration_that_left_the_constraints_out_is_named(database: URL) -> None:
+    """By them the library notices races: without them there would be double orders."""
+    app, db = make_app(database)
+    with app.app_context():
+        bare = sa.MetaData()
+        for table in db.metadata.sorted_tables:
+            columns = [
+                sa.Column(column.name, column.type, primary_key=column.primary_key)
+                for column in table.columns
+            ]
+            sa.Table(table.name, bare, *columns)
+        bare.create_all(db.engine)
+        db.engine.dispose()
+    code, output = check(app)
+    assert code == 1
+    for missing in (
+        "UNIQUE (customer_id, sequence)",
+        "UNIQUE (customer_id, fingerprint)",
+        "UNIQUE (customer_id, key)",
+        "UNIQUE (reference)",
+        "UNIQUE (number)",
+        "FOREIGN KEY (order_id) REFERENCES orders ON DELETE CASCADE",
+        "FOREIGN KEY (product_id) REFERENCES products ON DELETE SET NULL",
+        "CHECK (times_used <= usage_limit)",
+        "CHECK (quantity > 0)",
+    ):
+        assert missing in output, output
+
+
+def test_constraints_of_other_names_are_as_good(database: URL) -> None:
+    app, db = make_app(database)
+    with app.app_context():
+        for table in db.metadata.sorted_tables:
+            # Any of them may have been named by hand.
+            for number, constraint in enumerate(sorted(table.constraints, key=str)):
+                if isinstance(constraint, sa.CheckConstraint):
+                    constraint.name = f"{table.name}_check_{number}"
+        db.create_all()
+        db.engine.dispose()
+    other, _ = make_app(database)
+    assert check(other) == (0, "Everything is set up.\n")
+
+
+def test_a_database_that_can_not_hold_every_name_is_named(database: URL) -> None:
+    if database.get_backend_name() != "postgresql":
+        pytest.skip("only PostgreSQL has databases in an encoding of their own")
+    admin = sa.create_engine(database, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    name = f"{database.database}_latin"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"
+        )
+    try:
+        app, db = make_app(database.set(database=name))
+        create_tables(app, db)
+        code, output = check(app)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    assert (code, output.count("\n")) == (1, 1), output
+    assert "the database is in LATIN1" in output
