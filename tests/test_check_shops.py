@@ -195,9 +195,8 @@ def test_carts_that_the_shop_s_criteria_hide_are_not_counted(shop: OldShop) -> N
 
     def hide(state: Any) -> None:
         if state.is_select:
-            basket = shop.Basket.__mro__[1]
             state.statement = state.statement.options(
-                with_loader_criteria(basket, lambda cls: cls.hidden.is_(False))
+                with_loader_criteria(shop.Basket, lambda cls: cls.hidden.is_(False))
             )
 
     sa.event.listen(shop.db.session, "do_orm_execute", hide)

@@ -257,6 +257,7 @@ def test_requests_go_down_one_stair_and_never_up() -> None:
             "blueprint",
             "carts",
             "check",
+            "dependents",
             "lists",
             "outbox",
             "promotions",
