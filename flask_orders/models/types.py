@@ -1,6 +1,6 @@
-"""Column types: money without floats, and times in UTC.
+"""Column types: money without floats, times in UTC, and the codes of vouchers.
 
-Used by the models. Both types are written into a host's migrations as SQLAlchemy's own, so that
+Used by the models. The types are written into a host's migrations as SQLAlchemy's own, so that
 a migration imports nothing of ours.
 """
 
@@ -12,6 +12,8 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..texts import voucher_code
+
 # ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
 PRECISION, SCALE = 18, 4
 
@@ -20,9 +22,10 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 # A text that is a key. MariaDB takes "Ann" and "ann " for "ann" unless it is told not to: three
 # customers, one cart.
-EXACT_TEXT = String(255).with_variant(
-    mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
+EXACT = "utf8mb4_nopad_bin"
+EXACT_TEXT = String(255).with_variant(mysql.VARCHAR(255, collation=EXACT), "mysql", "mariadb")
+
+VOUCHER_CODE_LENGTH = 64
 
 
 class Money(TypeDecorator[Decimal]):
@@ -59,6 +62,28 @@ class Money(TypeDecorator[Decimal]):
         )
 
 
+class VoucherCode(TypeDecorator[str]):
+    """A voucher's code, in its normal form in every statement, and compared exactly.
+
+    So two codes that look alike are one, whether the ORM, Core or a bulk insert stores them. By
+    MariaDB's own collation CAFE would be CAFÉ.
+    """
+
+    impl = String(VOUCHER_CODE_LENGTH)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        collation = EXACT if dialect.name in ("mysql", "mariadb") else None
+        return dialect.type_descriptor(String(VOUCHER_CODE_LENGTH, collation=collation))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else voucher_code(value)
+
+    def __repr__(self) -> str:
+        exact = f"sa.String({VOUCHER_CODE_LENGTH}, collation='{EXACT}')"
+        return f"String(length={VOUCHER_CODE_LENGTH}).with_variant({exact}, 'mysql', 'mariadb')"
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """A time with its zone in Python, in UTC in every database, to the second.
 
@@ -88,4 +113,4 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 # Alembic writes a type into a migration as `sa.<repr>` if its module is SQLAlchemy's, and else
 # under its own module's name, without importing that: the host's `flask db upgrade` would fail.
-Money.__module__ = UTCDateTime.__module__ = "sqlalchemy.types"
+Money.__module__ = UTCDateTime.__module__ = VoucherCode.__module__ = "sqlalchemy.types"
