@@ -128,7 +128,8 @@ def _former_names() -> Iterator[tuple[str, str]]:
 
 def _folded(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name.casefold().replace("&", " and "))
-    letters = "".join(each for each in plain if unicodedata.category(each) != "Mn")
+    # Without accents and the apostrophes that are letters to Unicode.
+    letters = "".join(each for each in plain if unicodedata.category(each) not in ("Mn", "Lm"))
     words = re.findall(r"[^\W_]+", letters)
     return "".join("saint" if word == "st" else word for word in words if word != "the")
 
@@ -142,11 +143,23 @@ def _misspelt(folded: str) -> str | None:
     """
     if len(folded) < _SHORTEST_MISSPELT:
         return None
-    meant = {code for name, code in _codes().items() if _is_slip(folded, name)}
+    alike = _alike()
+    names = {*alike.get(_undoubled(folded), ()), *alike.get("".join(sorted(folded)), ())}
+    meant = {_codes()[name] for name in names if _is_slip(folded, name)}
     if len(meant) != 1:
         return None
     near = {code for name, code in _codes().items() if _is_within(2, folded, name)}
     return meant.pop() if meant == near else None
+
+
+@cache
+def _alike() -> Mapping[str, list[str]]:
+    """The folded names by their letters, once undoubled and once sorted."""
+    names = defaultdict(list)
+    for name in _codes():
+        names[_undoubled(name)].append(name)
+        names["".join(sorted(name))].append(name)
+    return names
 
 
 def _is_slip(typed: str, name: str) -> bool:
@@ -160,10 +173,10 @@ def _undoubled(text: str) -> str:
 
 def _is_within(edits: int, typed: str, name: str) -> bool:
     """Whether a number of edits make one of the other: a letter more, less, replaced, swapped."""
-    start = sum(takewhile(bool, map(eq, typed, name)))
-    typed, name = typed[start:], name[start:]
     if not edits or abs(len(typed) - len(name)) > edits:
         return typed == name
+    start = sum(takewhile(bool, map(eq, typed, name)))
+    typed, name = typed[start:], name[start:]
     rests = [(typed[1:], name), (typed, name[1:]), (typed[1:], name[1:])]
     if typed[:2] == name[:2][::-1]:
         rests.append((typed[2:], name[2:]))
