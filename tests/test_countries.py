@@ -130,10 +130,10 @@ def test_a_name_of_no_single_country_is_refused_without_a_hint(name: str) -> Non
     assert meant_country(name) is None
 
 
-@pytest.mark.parametrize("country", list(pycountry.countries), ids=lambda country: country.alpha_2)
-def test_a_code_is_no_full_name_and_has_a_hint(country: "pycountry.db.Data") -> None:
-    for code in (country.alpha_2, country.alpha_3, country.alpha_3.lower()):
-        if country_code(code) is None:
+def test_a_code_is_no_full_name_and_has_a_hint() -> None:
+    for country in pycountry.countries:
+        for code in (country.alpha_2, country.alpha_3, country.alpha_3.lower()):
+            assert country_code(code) is None
             assert meant_country(code) == country.alpha_2
 
 
