@@ -49,9 +49,13 @@ class AddressText(fields.String):
         required: bool = False,
         **options: Any,
     ) -> None:
-        lengths = {"minLength": 1, "maxLength": longest} if required else {"maxLength": longest}
-        left_out = {} if required else {"load_default": "", "allow_none": True}
-        super().__init__(required=required, metadata=lengths, **left_out, **options)
+        super().__init__(
+            required=required,
+            allow_none=not required,
+            load_default=missing if required else "",
+            metadata={"maxLength": longest} | ({"minLength": 1} if required else {}),
+            **options,
+        )
         self._rule = rule
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
