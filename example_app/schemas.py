@@ -9,14 +9,14 @@ from typing import Any
 from flask import current_app
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from flask_orders import Currency
+from flask_orders import Currency, voucher_code
 
 CODE = r"[A-Z0-9-]{1,64}\Z"
 MOST_UNITS = 99
 
 
 class Code(fields.String):
-    """A product's sku or a voucher's code, in any letter case; loads trimmed and in upper case."""
+    """A product's sku or a voucher's code, however it is typed; loads in its normal form."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -25,7 +25,7 @@ class Code(fields.String):
         )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return super()._deserialize(value, *args, **kwargs).strip().upper()
+        return voucher_code(super()._deserialize(value, *args, **kwargs))
 
 
 class Email(fields.Email):

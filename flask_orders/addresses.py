@@ -1,16 +1,99 @@
-"""A billing address as a value, and when two of them are the same.
+"""A billing address as a value: its rules, and when two of them are the same.
 
-Made by the schemas, kept by the service. Pure.
+Every `BillingAddress` is normalised and valid, wherever it was made. Pure.
 """
 
 import hashlib
 import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+from .countries import country_code, country_name, has_postal_codes, is_country, meant_country
+from .errors import InvalidRequest
+from .texts import NOTHING_VISIBLE, clean
+
+# What the columns hold.
+LONGEST = 255
+LONGEST_POSTAL_CODE = 32
+
+
+def check_postal_code(code: str, country: str) -> None:
+    """Refuse an empty postal code where the country has postal codes.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if not code and has_postal_codes(country):
+        _refuse(f"Give a postal code: {country_name(country)} has postal codes.")
+
+
+def country_of_full_name(name: Any) -> str:
+    """Return the ISO 3166-1 alpha-2 code of a country's full name.
+
+    Raises:
+        ValueError: it is none; the sentence names the country that was meant, if that is certain.
+    """
+    text = _required(name)
+    return country_code(text) or _refuse(f"Give the country's full name. {_hint(text)}".strip())
+
+
+def _country(text: Any) -> str:
+    code = _required(text).upper()
+    return code if is_country(code) else country_of_full_name(text)
+
+
+def _required(text: Any, *, keep_line_breaks: bool = False) -> str:
+    return _text(text, LONGEST, keep_line_breaks=keep_line_breaks) or _refuse(NOTHING_VISIBLE)
+
+
+def _optional(text: Any) -> str:
+    return "" if text is None else _text(text, LONGEST)
+
+
+def _postal_code(code: Any) -> str:
+    if isinstance(code, int) and not isinstance(code, bool) and code >= 0:
+        code = str(code)
+    return "" if code is None else _text(code, LONGEST_POSTAL_CODE)
+
+
+def _text(text: Any, longest: int, *, keep_line_breaks: bool = False) -> str:
+    if not isinstance(text, str):
+        _refuse("Give a text.")
+    return clean(text, longest, keep_line_breaks=keep_line_breaks)
+
+
+def _hint(text: str) -> str:
+    meant = meant_country(text)
+    return "" if meant is None else f"Did you mean '{country_name(meant)}'?"
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise ValueError(sentence)
+
+
+# What a field of an address may hold. Each rule returns the normalised text, or raises a ValueError
+# with a sentence for the person who typed it.
+RULES: Mapping[str, Callable[[Any], str]] = {
+    "street_address": partial(_required, keep_line_breaks=True),
+    "postal_code": _postal_code,
+    "city": _required,
+    "state": _optional,
+    "country": _country,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class BillingAddress:
-    """A postal address; `country` is an ISO 3166-1 alpha-2 code, `state` may be empty."""
+    """A postal address, normalised and checked like one from a request.
+
+    `country` is an ISO 3166-1 alpha-2 code (a full name becomes one); `state` may be empty, and
+    so may `postal_code` where the country has no postal codes.
+
+    Raises:
+        InvalidRequest: `errors` says what is wrong with which field.
+    """
 
     street_address: str
     postal_code: str
@@ -18,9 +101,46 @@ class BillingAddress:
     state: str
     country: str
 
+    def __post_init__(self) -> None:
+        faults: dict[str, list[str]] = {}
+        for name, rule in RULES.items():
+            try:
+                object.__setattr__(self, name, rule(getattr(self, name)))
+            except ValueError as error:
+                faults[name] = [str(error)]
+        if not faults.keys() & {"postal_code", "country"}:
+            try:
+                check_postal_code(self.postal_code, self.country)
+            except ValueError as error:
+                faults["postal_code"] = [str(error)]
+        if faults:
+            raise InvalidRequest(
+                "The billing address is not valid. Correct the fields listed in 'errors'.",
+                {f"billing_address.{name}": messages for name, messages in faults.items()},
+            )
+
+    @classmethod
+    def stored(cls, row: Any) -> "BillingAddress":
+        """Return the address of a row as it is.
+
+        Whatever the shop itself has written into a customer's address book can be ordered with,
+        under stricter rules too.
+        """
+        address = object.__new__(cls)
+        for name in RULES:
+            object.__setattr__(address, name, getattr(row, name))
+        return address
+
     @property
     def fingerprint(self) -> str:
-        """Equal for addresses that differ only in letter case and white space (SHA-256, hex)."""
-        folded = (" ".join(field.casefold().split()) for field in astuple(self))
-        text = unicodedata.normalize("NFC", "\x1f".join(folded))
+        """Equal for addresses that differ only in letter case and white space (SHA-256, hex).
+
+        Letters are compared as by Unicode's canonical caseless matching (Standard, D145).
+        """
+        text = "\x1f".join(" ".join(_folded(field).split()) for field in astuple(self))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _folded(text: str) -> str:
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", folded)

@@ -1,23 +1,35 @@
-"""What comes in and what goes out, as marshmallow schemas; the country and address rules.
+"""What comes in and what goes out, as marshmallow schemas.
 
 Called by the blueprint. Knows no models: an order is read by its attributes.
 """
 
-import difflib
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-import pycountry
-from marshmallow import Schema, ValidationError, fields, missing, post_load, validate
+from marshmallow import (
+    Schema,
+    ValidationError,
+    fields,
+    missing,
+    post_load,
+    validate,
+    validates_schema,
+)
 
-from .addresses import BillingAddress
+from .addresses import (
+    LONGEST,
+    LONGEST_POSTAL_CODE,
+    RULES,
+    BillingAddress,
+    check_postal_code,
+    country_of_full_name,
+)
+from .countries import country_name
 from .pricing import AMOUNTS, Currency, PricedCart, PricedLine
 from .status import STATUSES
 
@@ -25,43 +37,46 @@ ACTIONS = ("checkout", "save_order")
 
 MOST_ON_A_PAGE = 100
 
-# Characters that turn the reading direction around and so can make a text look like another.
-BIDI_CONTROLS = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
-# Unicode categories: control, surrogate, unassigned, line and paragraph separator.
-REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
+
+class AddressText(fields.String):
+    """A field of an address, by its rule in `addresses.py`; null where it may be left out."""
+
+    def __init__(
+        self,
+        rule: Callable[[Any], str],
+        longest: int = LONGEST,
+        *,
+        required: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            required=required,
+            allow_none=not required,
+            load_default=missing if required else "",
+            metadata={"maxLength": longest} | ({"minLength": 1} if required else {}),
+            **options,
+        )
+        self._rule = rule
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        try:
+            return self._rule(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
-class Text(fields.String):
-    """One line of text: NFC-normalised and trimmed, without control characters."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text = unicodedata.normalize("NFC", super()._deserialize(value, *args, **kwargs)).strip()
-        for character in text:
-            if unicodedata.category(character) in REFUSED_CATEGORIES or character in BIDI_CONTROLS:
-                raise ValidationError(f"Remove the control character U+{ord(character):04X}.")
-        return text
-
-
-class PostalCode(Text):
+class PostalCode(AddressText):
     """Text, or a whole number, which is kept as text."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            value = str(value)
-        return super()._deserialize(value, *args, **kwargs)
+    def __init__(self) -> None:
+        super().__init__(RULES["postal_code"], LONGEST_POSTAL_CODE)
 
 
-class Country(Text):
-    """A country by its full name, in any letter case; kept as its ISO 3166-1 alpha-2 code."""
+class Country(AddressText):
+    """A country by its full name in English; kept as its ISO 3166-1 alpha-2 code."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        name = super()._deserialize(value, *args, **kwargs)
-        code = _country_codes().get(_folded(name))
-        if code is None:
-            raise ValidationError(f"Give the country's full name. {_country_hint(name)}".strip())
-        return code
+    def __init__(self, **options: Any) -> None:
+        super().__init__(country_of_full_name, **options)
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str | None:
         return None if value is None else country_name(value)
@@ -126,13 +141,25 @@ class Part(fields.Nested):
 
 
 class BillingAddressSchema(Schema):
-    """A billing address; loads to a `BillingAddress`."""
+    """A billing address; loads to a `BillingAddress`.
 
-    street_address = Text(required=True, validate=validate.Length(1, 255))
-    postal_code = PostalCode(required=True, validate=validate.Length(1, 32))
-    city = Text(required=True, validate=validate.Length(1, 255))
-    state = Text(load_default="", validate=validate.Length(max=255))
+    A postal code may be left out where the country has none.
+    """
+
+    street_address = AddressText(RULES["street_address"], required=True)
+    postal_code = PostalCode()
+    city = AddressText(RULES["city"], required=True)
+    state = AddressText(RULES["state"])
     country = Country(required=True)
+
+    @validates_schema(skip_on_field_errors=False)
+    def _check_postal_code(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
+        # What is not in the data is at fault itself.
+        if data.keys() >= {"postal_code", "country"}:
+            try:
+                check_postal_code(data["postal_code"] or "", data["country"])
+            except ValueError as error:
+                raise ValidationError(str(error), "postal_code") from None
 
     @post_load
     def _make(self, data: Mapping[str, str], **_kwargs: Any) -> BillingAddress:
@@ -388,34 +415,3 @@ def _preview_item(order: SimpleNamespace, line: PricedLine) -> SimpleNamespace:
         offer_id=None if offer is None else offer.id,
         offer_title=None if offer is None else offer.title,
     )
-
-
-def country_name(code: str) -> str:
-    """The common name of a country, or its name if it has none: "Canada" for "CA"."""
-    country = pycountry.countries.get(alpha_2=code)
-    return str(getattr(country, "common_name", None) or getattr(country, "name", code))
-
-
-@cache
-def _country_codes() -> dict[str, str]:
-    return {
-        _folded(getattr(country, kind)): country.alpha_2
-        for kind in ("name", "official_name", "common_name")
-        for country in pycountry.countries
-        if hasattr(country, kind)
-    }
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(name.casefold().split()))
-
-
-def _country_hint(name: str) -> str:
-    """The country that was probably meant, by its code or by a similar name."""
-    by_code = pycountry.countries.get(alpha_2=name.upper()) or pycountry.countries.get(
-        alpha_3=name.upper()
-    )
-    if by_code is not None:
-        return f"Did you mean '{country_name(by_code.alpha_2)}'?"
-    similar = difflib.get_close_matches(_folded(name)[:80], _country_codes(), n=1, cutoff=0.8)
-    return f"Did you mean '{country_name(_country_codes()[similar[0]])}'?" if similar else ""

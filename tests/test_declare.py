@@ -282,6 +282,28 @@ def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
     assert "voucher_id" not in db.metadata.tables["orders"].c
 
 
+def test_an_address_that_lives_elsewhere_is_checked() -> None:
+    db = new_db()
+    app = make_app(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
+    with app.app_context():
+        db.create_all()
+        models = current_orders.models
+        product = models.Product(sku="A", name="A", price=Decimal(3))
+        items = [models.CartItem(product=product, quantity=1)]
+        db.session.add(models.Cart(customer_id="ann", items=items))
+        db.session.commit()
+        with pytest.raises(OrdersError) as raised:
+            current_orders.convert("ann")
+        assert set(raised.value.extensions["errors"]) == {
+            "billing_address.street_address",
+            "billing_address.postal_code",
+            "billing_address.city",
+        }
+        db.session.commit()
+        assert db.session.query(models.Order).count() == 0
+        assert db.session.query(models.CartItem).count() == 1
+
+
 @pytest.mark.parametrize("there", [HOME, None])
 def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
     db = new_db()

@@ -149,6 +149,20 @@ def test_the_price_is_today_s_and_not_the_cart_s_copy(host: Driver) -> None:
     assert host.rows("orders")[0]["total_amount"] == Decimal("12.00")
 
 
+@only("classic")
+@pytest.mark.parametrize(
+    "typed", ["cafe\u0301", "\uff23\uff21\uff26\u00c9", " CAF\u200b\u00c9\u3164"]
+)
+def test_the_code_in_its_cart_is_matched_however_it_was_typed(host: Driver, typed: str) -> None:
+    assert isinstance(host, VoucherDriver)
+    buyer = host.customer()
+    host.voucher("CAF\u00c9", limit=5)
+    host.put(buyer, host.product("10.00"))
+    host.apply(buyer, typed)
+    assert host.order(buyer).status_code == 201
+    assert host.rows("orders")[0]["voucher_code"] == "CAF\u00c9"
+
+
 @shops_with_vouchers
 def test_its_voucher_is_used_up_and_taken_off_the_cart(host: Driver) -> None:
     assert isinstance(host, VoucherDriver)

@@ -3,6 +3,7 @@
 Called by the host once, by the blueprint when it is registered, and by the service.
 """
 
+from ..texts import voucher_code
 from .contract import HostColumns, are_equal_in_python, attribute, row_count, table
 from .declare import Models, declare_models, declared_models
 from .mixins import (
@@ -19,7 +20,6 @@ from .mixins import (
     ProductMixin,
     VoucherMixin,
     VoucherRedemptionMixin,
-    voucher_code,
 )
 
 __all__ = [

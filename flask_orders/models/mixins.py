@@ -14,15 +14,11 @@ from sqlalchemy import SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from ..addresses import BillingAddress
-from .types import EXACT_TEXT, BigKey, Money, UTCDateTime
+from ..texts import voucher_code
+from .types import EXACT_TEXT, VOUCHER_CODE_LENGTH, BigKey, Money, UTCDateTime, VoucherCode
 
 DISCOUNT_TYPES = ("percentage", "fixed")
 USAGES = ("single", "multiple", "once_per_customer")
-
-
-def voucher_code(text: str) -> str:
-    """A voucher's code as it is stored and matched: trimmed, in upper case."""
-    return text.strip().upper()
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -60,7 +56,7 @@ class OrderMixin(_Row):
     billing_city: Mapped[str] = mapped_column(String(255))
     billing_state: Mapped[str] = mapped_column(String(255))
     billing_country: Mapped[str] = mapped_column(String(2))
-    voucher_code: Mapped[str | None] = mapped_column(String(64))
+    voucher_code: Mapped[str | None] = mapped_column(String(VOUCHER_CODE_LENGTH))
     items_count: Mapped[int]
     subtotal: Mapped[Decimal] = mapped_column(Money)
     savings_on_items: Mapped[Decimal] = mapped_column(Money)
@@ -182,10 +178,8 @@ class AddressMixin(_Row):
         customer_id: Mapped[Any]
 
     def as_value(self) -> BillingAddress:
-        """The address without its owner."""
-        return BillingAddress(
-            self.street_address, self.postal_code, self.city, self.state, self.country
-        )
+        """Return the address without its owner, as it is stored."""
+        return BillingAddress.stored(self)
 
 
 class IdempotencyKeyMixin(_Row):
@@ -284,13 +278,14 @@ class VoucherMixin(_Row):
     """A code that gives a discount on an order's subtotal after offers.
 
     `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` (None: no
-    limit) is the number of orders that may carry it. The code is kept in upper case.
+    limit) is the number of orders that may carry it. The code is stored in its normal form,
+    `voucher_code`, whatever statement stores it.
     """
 
     __tablename__ = "vouchers"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    code: Mapped[str] = mapped_column(String(64), unique=True)
+    code: Mapped[str] = mapped_column(VoucherCode, unique=True)
     discount_type: Mapped[str] = mapped_column(String(10))
     discount_value: Mapped[Decimal] = mapped_column(Money)
     usage: Mapped[str] = mapped_column(String(20), default="multiple")
@@ -303,7 +298,14 @@ class VoucherMixin(_Row):
 
     @validates("code")
     def _normalise_code(self, _key: str, value: str) -> str:
-        return voucher_code(value)
+        code = voucher_code(value)
+        if not code:
+            raise ValueError(f"the code {value!r} is empty: give at least one visible character")
+        if len(code) > VOUCHER_CODE_LENGTH:
+            raise ValueError(
+                f"the code {code!r} has {len(code)} characters: give at most {VOUCHER_CODE_LENGTH}"
+            )
+        return code
 
     @validates("discount_type")
     def _check_discount_type(self, key: str, value: str) -> str:

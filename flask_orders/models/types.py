@@ -1,6 +1,6 @@
-"""Column types: money without floats, and times in UTC.
+"""Column types: money without floats, times in UTC, and the codes of vouchers.
 
-Both types are written into a shop's migrations as SQLAlchemy's own, so that a migration imports
+They are written into a shop's migrations as SQLAlchemy's own, so that a migration imports
 nothing of the library's; they can be pickled and copied like any other type.
 """
 
@@ -13,6 +13,8 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..texts import voucher_code
+
 # ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
 PRECISION, SCALE = 18, 4
 
@@ -21,9 +23,10 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 # A text that is a key. MariaDB takes "Ann" and "ann " for "ann" unless it is told not to: three
 # customers, one cart.
-EXACT_TEXT = String(255).with_variant(
-    mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
+EXACT = "utf8mb4_nopad_bin"
+EXACT_TEXT = String(255).with_variant(mysql.VARCHAR(255, collation=EXACT), "mysql", "mariadb")
+
+VOUCHER_CODE_LENGTH = 64
 
 
 class _WrittenAsSQLAlchemys(type):
@@ -86,6 +89,28 @@ class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
         return (
             f"Numeric(precision={PRECISION}, scale={SCALE}).with_variant(sa.BigInteger(), 'sqlite')"
         )
+
+
+class VoucherCode(TypeDecorator[str], metaclass=_WrittenAsSQLAlchemys):
+    """A voucher's code, in its normal form in every statement, and compared exactly.
+
+    So two codes that look alike are one, whether the ORM, Core or a bulk insert stores them. By
+    MariaDB's own collation CAFE would be CAFÉ.
+    """
+
+    impl = String(VOUCHER_CODE_LENGTH)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        collation = EXACT if dialect.name in ("mysql", "mariadb") else None
+        return dialect.type_descriptor(String(VOUCHER_CODE_LENGTH, collation=collation))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else voucher_code(value)
+
+    def __repr__(self) -> str:
+        exact = f"sa.String({VOUCHER_CODE_LENGTH}, collation='{EXACT}')"
+        return f"String(length={VOUCHER_CODE_LENGTH}).with_variant({exact}, 'mysql', 'mariadb')"
 
 
 class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):

@@ -21,6 +21,9 @@ money = sa.Numeric(18, 4).with_variant(sa.BigInteger(), "sqlite")
 exact_text = sa.String(255).with_variant(
     mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
 )
+exact_code = sa.String(64).with_variant(
+    sa.String(64, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
+)
 
 
 def upgrade():
@@ -67,7 +70,7 @@ def upgrade():
     op.create_table(
         "vouchers",
         sa.Column("id", key, nullable=False),
-        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("code", exact_code, nullable=False),
         sa.Column("discount_type", sa.String(length=10), nullable=False),
         sa.Column("discount_value", money, nullable=False),
         sa.Column("usage", sa.String(length=20), nullable=False),

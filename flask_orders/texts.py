@@ -1,0 +1,104 @@
+"""Text that people type: a single normal form, and what is refused.
+
+A cleaned text is NFC, begins and ends with something that is seen, and has no character that
+can't be printed; cleaning it again changes nothing. Pure.
+"""
+
+import re
+import unicodedata
+
+# Default_Ignorable_Code_Point of the Unicode Character Database, which `unicodedata` lacks, and
+# what is blank without being ignorable: a Braille cell without dots, a notehead without ink, and
+# the marks around an interlinear annotation.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\u2800\U0001d159\ufff9-\ufffb"
+)
+_INVISIBLE_RUN = re.compile(f"[{_INVISIBLE}]+")
+_BLANK_RUN = re.compile(rf"[\s{_INVISIBLE}]*")
+
+_LINE_BREAK_OR_TAB = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
+
+# Controls, line separators, surrogates and noncharacters. Of the bidi controls, those that
+# reorder other characters than their own and so can make an address look like another; the marks
+# U+200E, U+200F and U+061C, and the joiners, belong to Hebrew, Arabic, Persian and Indic text.
+_UNPRINTABLE = re.compile(
+    "[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
+    + "]"
+)
+
+# At most so many characters become a single one in NFC. (Unicode FAQ, Normalization.)
+_COMPOSED = 4
+
+# Combining marks: they need another character to be seen on.
+_MARKS = ("Mn", "Me")
+
+
+def clean(text: str, longest: int, *, keep_line_breaks: bool = False) -> str:
+    """Normalise a line of text; it may be empty.
+
+    Args:
+        text: as it was typed.
+        longest: the number of characters that the result may have.
+        keep_line_breaks: make a blank of a line break or tab, instead of refusing it.
+
+    Raises:
+        ValueError: a sentence for the person who typed it.
+    """
+    text = strip(text)
+    # Before NFC, whose time grows with the square of a run of combining marks.
+    if len(text) > longest * _COMPOSED:
+        raise ValueError(_too_long(longest))
+    if keep_line_breaks:
+        text = _LINE_BREAK_OR_TAB.sub(" ", text)
+    text = unicodedata.normalize("NFC", text)
+    if len(text) > longest:
+        raise ValueError(_too_long(longest))
+    if unprintable := _UNPRINTABLE.search(text):
+        raise ValueError(f"Remove the character U+{ord(unprintable[0]):04X}: it can't be printed.")
+    if text and not _is_visible(text):
+        raise ValueError(NOTHING_VISIBLE)
+    return text
+
+
+NOTHING_VISIBLE = "Give at least one visible character."
+
+
+def voucher_code(text: str) -> str:
+    """Return a voucher's code as it is stored and matched, however it was typed.
+
+    It is NFKC, without invisible characters, trimmed and in upper case; empty if nothing is left.
+    A code that was normalised before stays as it is.
+    """
+    text = _remove_invisible(unicodedata.normalize("NFKC", text)).upper()
+    # Without the invisible between them, and in upper case, letters compose anew.
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+def strip(text: str) -> str:
+    """Remove blanks and invisible characters at both ends."""
+    text = text[_blanks(text) :]
+    return text[: len(text) - _blanks(text[::-1])]
+
+
+def _remove_invisible(text: str) -> str:
+    """Remove the characters that are not seen, wherever they are; blanks stay."""
+    return _INVISIBLE_RUN.sub("", text)
+
+
+def _blanks(text: str) -> int:
+    run = _BLANK_RUN.match(text)
+    return 0 if run is None else run.end()
+
+
+def _is_visible(text: str) -> bool:
+    return any(
+        unicodedata.category(each) not in _MARKS for each in _remove_invisible(text) if each.strip()
+    )
+
+
+def _too_long(longest: int) -> str:
+    return f"Give at most {longest} characters."
