@@ -25,7 +25,7 @@ from flask_sqlalchemy import SQLAlchemy
 from marshmallow import Schema, ValidationError
 from marshmallow.exceptions import SCHEMA
 from sqlalchemy import inspect
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
@@ -35,9 +35,9 @@ from .errors import (
     ConfigurationError,
     IdempotencyKeyInUse,
     InvalidRequest,
+    Misconfigured,
     OrderNotFound,
     OrdersError,
-    PaymentEndpointMissing,
     RequestTooLarge,
     TryAgain,
     UnsupportedMediaType,
@@ -81,6 +81,11 @@ SAVED = {"success": "Your Order has been saved"}
 
 # Made once: that takes longer than to load a body.
 CREATE_ORDER, PAGE, PREVIEW_QUERY = CreateOrderSchema(), PageSchema(), PreviewQuerySchema()
+
+SET_PAYMENT_ENDPOINT = (
+    "Set app.config['ORDERS_PAYMENT_ENDPOINT'] to the name of an endpoint that takes order_id, "
+    "such as 'payments.pay' of the route '/pay/<uuid:order_id>'."
+)
 
 MEND = "Mend the fields named in 'errors'."
 
@@ -228,19 +233,32 @@ def openapi() -> Response:
 
 
 @orders_bp.errorhandler(OrdersError)
-@orders_bp.errorhandler(SQLAlchemyError)
-def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
-    """Any refusal as a problem document (RFC 9457); what is a bug goes on to the host."""
-    if isinstance(error, SQLAlchemyError):
-        if not is_away(error):
-            hide_values(error)
-            raise error
-        log.error("the database is away: %s", type(error).__name__)
-        roll_back(current_orders.session)
-        error = TryAgain()
+def answer_problem(error: OrdersError) -> Response:
+    """Return a refusal as a problem document (RFC 9457)."""
     response = _answer(error.status, error.problem(), **error.headers)
     response.mimetype = "application/problem+json"
     return response
+
+
+@orders_bp.errorhandler(ConfigurationError)
+def answer_misconfigured(error: ConfigurationError) -> Response:
+    """Log the fix, which is none of the client's business; what was begun is rolled back by now."""
+    log.error("misconfigured: %s", error)
+    return answer_problem(Misconfigured())
+
+
+@orders_bp.errorhandler(SQLAlchemyError)
+def answer_database_error(error: SQLAlchemyError) -> Response:
+    """Say that the database is unavailable; what is a bug goes on to the shop's own handler."""
+    if isinstance(error, StatementError) and isinstance(error.orig, ConfigurationError):
+        # Raised by a column's type.
+        return answer_misconfigured(error.orig)
+    if not is_away(error):
+        hide_values(error)
+        raise error
+    log.error("the database is unavailable: %s", type(error).__name__)
+    roll_back(current_orders.session)
+    return answer_problem(TryAgain())
 
 
 class _Known(NamedTuple):
@@ -502,20 +520,11 @@ def _order_url(order_id: UUID) -> str:
 def _payment_url(order_id: UUID) -> str:
     endpoint = current_orders.settings.payment_endpoint
     if endpoint is None:
-        _refuse_checkout("ORDERS_PAYMENT_ENDPOINT is not set")
+        raise ConfigurationError(f"ORDERS_PAYMENT_ENDPOINT is not set. {SET_PAYMENT_ENDPOINT}")
     try:
         return url_for(endpoint, order_id=order_id)
     except BuildError as error:
-        _refuse_checkout(str(error))
-
-
-def _refuse_checkout(why: str) -> NoReturn:
-    log.error(
-        "checkout was refused: %s. Set app.config['ORDERS_PAYMENT_ENDPOINT'] to the name of an "
-        "endpoint that takes order_id, such as 'payments.pay' of the route '/pay/<uuid:order_id>'.",
-        why,
-    )
-    raise PaymentEndpointMissing
+        raise ConfigurationError(f"{error}. {SET_PAYMENT_ENDPOINT}") from None
 
 
 def _json(body: Any) -> str:

@@ -214,11 +214,16 @@ class UnsupportedMediaType(OrdersError):
         super().__init__("Send JSON, with the header 'Content-Type: application/json'.")
 
 
-class PaymentEndpointMissing(OrdersError):
-    code, status, title = "payment_endpoint_missing", 500, "The shop can't take payments yet"
+class Misconfigured(OrdersError):
+    """A `ConfigurationError` that met a request; what to fix is in the shop's log alone."""
+
+    code, status, title = "misconfigured", 500, "The shop can't do this at the moment"
 
     def __init__(self) -> None:
-        super().__init__("Nothing was ordered. The action 'save_order' works meanwhile.")
+        super().__init__(
+            "Nothing was ordered and nothing was changed. Sending the request again won't help "
+            "until the shop has fixed it."
+        )
 
 
 class TryAgain(OrdersError):

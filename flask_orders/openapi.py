@@ -19,11 +19,11 @@ from .errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     ItemUnavailable,
+    Misconfigured,
     OrderNotCancellable,
     OrderNotFound,
     OrderNotPayable,
     OrdersError,
-    PaymentEndpointMissing,
     PriceChanged,
     RequestTooLarge,
     TryAgain,
@@ -205,7 +205,6 @@ def _paths() -> dict[str, dict[str, Json]]:
                         RequestTooLarge,
                         UnsupportedMediaType,
                         IdempotencyKeyReused,
-                        PaymentEndpointMissing,
                     ),
                 },
             },
@@ -246,7 +245,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "parameters": [ORDER_ID],
                 "responses": {
                     "303": _answer("On to the payment.", CHECKED_OUT, LOCATION),
-                    **_problems(OrderNotFound, OrderNotPayable, PaymentEndpointMissing),
+                    **_problems(OrderNotFound, OrderNotPayable),
                 },
             }
         },
@@ -284,7 +283,8 @@ def _content(schema: Json | Schema | type[Schema], kind: str = "application/json
 
 def _problems(*errors: type[OrdersError]) -> Json:
     """A response for each status of the errors, and for those that any call may meet."""
-    by_status = groupby(sorted((*errors, TryAgain), key=attrgetter("status")), attrgetter("status"))
+    met = sorted((*errors, Misconfigured, TryAgain), key=attrgetter("status"))
+    by_status = groupby(met, attrgetter("status"))
     return {"401": UNKNOWN} | {str(status): _refusal(list(group)) for status, group in by_status}
 
 
