@@ -210,8 +210,19 @@ class RequestTooLarge(OrdersError):
 class UnsupportedMediaType(OrdersError):
     code, status, title = "unsupported_media_type", 415, "The request is not JSON"
 
+
+class PathNotFound(OrdersError):
+    code, status, title = "not_found", 404, "No such path"
+
     def __init__(self) -> None:
-        super().__init__("Send JSON, with the header 'Content-Type: application/json'.")
+        super().__init__("Nothing is here: openapi.json, below the same prefix, lists every call.")
+
+
+class MethodNotSupported(OrdersError):
+    code, status, title = "method_not_allowed", 405, "The path has no such method"
+
+    def __init__(self) -> None:
+        super().__init__("Use one of the methods in the header 'Allow'.")
 
 
 class Misconfigured(OrdersError):

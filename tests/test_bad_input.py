@@ -336,7 +336,7 @@ WHOLE = {
     "a comma too much": f"{TEXT[:-1]},}}",
     "a comment": f"/* */ {TEXT}",
     "single quotes": TEXT.replace('"', "'"),
-    "a byte order mark": f"\ufeff{TEXT}",
+    "two byte order marks": f"\ufeff\ufeff{TEXT}",
     "a NUL behind": f"{TEXT}\x00",
     "JSONP": f"f({TEXT})",
     "a form": "action=save_order",

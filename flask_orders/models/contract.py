@@ -13,6 +13,7 @@ from sqlalchemy.orm import (
     ColumnProperty,
     MappedAsDataclass,
     Mapper,
+    QueryableAttribute,
     RelationshipProperty,
     SynonymProperty,
 )
@@ -47,6 +48,16 @@ def primary_key(cls: type[Any]) -> Column[Any]:
             "flask_orders refers to it by one column; give it a key of its own."
         )
     return cast(Column[Any], mapper.primary_key[0])
+
+
+def key_attribute(cls: type[Any]) -> QueryableAttribute[Any]:
+    """The mapped attribute of a class's primary key, for the reads that go through the mapper.
+
+    Raises:
+        ConfigurationError: the key has several columns.
+    """
+    prop = inspect(cls).get_property_by_column(primary_key(cls))
+    return cast(QueryableAttribute[Any], getattr(cls, prop.key))
 
 
 def column(cls: type[Any], name: str) -> Column[Any] | None:
