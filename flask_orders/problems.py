@@ -61,22 +61,35 @@ def watch_paths(app: Flask, blueprint: Any) -> None:
 
     def answer_routing_error() -> Response | HTTPException | None:
         error = request.routing_exception
-        if error is None or not _is_below(app, blueprint):
+        if error is None:
             return None
-        return http_problem(error)
+        adapter = _adapter(app)
+        if not _is_below(app, blueprint, adapter):
+            return None
+        return http_problem(_without_slash(error, adapter))
 
     app.before_request(answer_routing_error)
 
 
-def _is_below(app: Flask, blueprint: Any) -> bool:
-    """Whether the request's path is below a prefix under which the blueprint is registered."""
+def _adapter(app: Flask) -> MapAdapter:
     try:
-        adapter: MapAdapter | None = app.create_url_adapter(request)
+        adapter = app.create_url_adapter(request)
     except HTTPException:
         # A host that the app does not trust.
-        adapter = app.url_map.bind("")
-    if adapter is None:
-        return False
+        adapter = None
+    return adapter or app.url_map.bind("")
+
+
+def _without_slash(error: HTTPException, adapter: MapAdapter) -> HTTPException:
+    """Return 405 for a path that takes other methods, also if its last slash is left out."""
+    if isinstance(error, NotFound) and not request.path.endswith("/"):
+        methods = list(adapter.allowed_methods(f"{request.path}/"))
+        return MethodNotAllowed(methods) if methods else error
+    return error
+
+
+def _is_below(app: Flask, blueprint: Any, adapter: MapAdapter) -> bool:
+    """Whether the request's path is below a prefix under which the blueprint is registered."""
     roots = {f"{name}.{ROOT}" for name, each in app.blueprints.items() if each is blueprint}
     path = "/" + re.sub("/{2,}", "/", request.path).lstrip("/")
     lengths = {rule.rule.count("/") for root in roots for rule in app.url_map.iter_rules(root)}
