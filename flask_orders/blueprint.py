@@ -167,6 +167,21 @@ def set_up(app: Flask, options: Mapping[str, Any]) -> None:
     watch_paths(app, orders_bp)
 
 
+@orders_bp.url_value_preprocessor
+def take_shop_values(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Keep what the shop's prefix or `url_defaults` adds to the paths away from the views."""
+    given = values or {}
+    g.orders_url_values = {name: given.pop(name) for name in given.keys() - {"order_id"}}
+
+
+@orders_bp.url_defaults
+def give_shop_values(endpoint: str, values: dict[str, Any]) -> None:
+    """Put it into the addresses of orders again."""
+    for name, value in g.get("orders_url_values", {}).items():
+        if current_app.url_map.is_endpoint_expecting(endpoint, name):
+            values.setdefault(name, value)
+
+
 @orders_bp.before_request
 def require_customer() -> None:
     """Let nobody in without a valid token; the JWT's own answers are the host's to shape."""

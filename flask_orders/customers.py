@@ -32,7 +32,7 @@ from .models import Models, table
 from .models.contract import primary_key
 
 # PostgreSQL refuses a number that its column can't hold even where it is only compared.
-BITS = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))
+BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
@@ -173,11 +173,10 @@ def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
 def _is_whole_number(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    bits: int = 64
+    bits = 64
     if dialect.name == "postgresql":
         bits = next(bits for kind, bits in BITS if isinstance(type_, kind))
-    most: int = 2 ** (bits - 1)
-    return -most <= value < most
+    return -(1 << bits - 1) <= value < 1 << bits - 1
 
 
 def _is_uuid(value: Any) -> bool:

@@ -84,6 +84,31 @@ def test_wherever_the_shop_has_put_it(options: dict[str, Any], prefix: str) -> N
         assert client.get(url).mimetype == "text/html"
 
 
+@pytest.mark.parametrize(
+    ("options", "prefix"),
+    [
+        ({"url_prefix": "/<lang>/orders"}, "/en/orders/"),
+        ({"url_defaults": {"tenant": "a"}}, ORDERS),
+    ],
+)
+def test_what_the_shop_adds_to_the_paths_stays_in_an_order_s_address(
+    options: dict[str, Any], prefix: str
+) -> None:
+    app = bare_app(**options)
+    with app.app_context():
+        app.extensions["sqlalchemy"].create_all()
+        headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
+        models, session = current_orders.models, current_orders.session
+        item = models.CartItem(product=models.Product(sku="A", name="A", price=3), quantity=1)
+        session.add(models.Cart(customer_id="ann", items=[item]))
+        session.commit()
+        session.remove()
+    made = app.test_client().post(prefix, json=SAVE, headers=headers)
+    assert made.status_code == 201, made.text
+    assert made.headers["Location"].startswith(prefix)
+    assert app.test_client().get(made.headers["Location"], headers=headers).status_code == 200
+
+
 def test_in_another_blueprint_and_on_a_subdomain() -> None:
     app = bare_app()
     api = Blueprint("api", __name__, url_prefix="/api/v2")

@@ -23,7 +23,7 @@ from .test_refusals import SAVE
 
 pytest.importorskip("gunicorn")
 
-CLICKS, ROUNDS = 96, 3
+CLICKS, ROUNDS = 96, 2
 
 
 @contextmanager
