@@ -162,7 +162,7 @@ def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     if isinstance(type_, Integer):
         return _is_whole_number(type_, value, dialect)
     if isinstance(type_, Uuid):
-        return isinstance(value, UUID) if type_.as_uuid else _is_uuid(value)
+        return isinstance(value, UUID if type_.as_uuid else str) and _is_uuid(str(value))
     if isinstance(type_, String):
         return isinstance(value, str) and _is_storable(value, type_.length)
     if isinstance(value, Decimal):
@@ -170,7 +170,7 @@ def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     return not isinstance(value, str) or _is_storable(value, None)
 
 
-def _is_whole_number(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
+def _is_whole_number(type_: TypeEngine[Any], value: object, dialect: Dialect) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return False
     bits = 64
@@ -179,10 +179,10 @@ def _is_whole_number(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bo
     return -(1 << bits - 1) <= value < 1 << bits - 1
 
 
-def _is_uuid(value: Any) -> bool:
+def _is_uuid(text: str) -> bool:
     try:
-        return str(UUID(value)) == value
-    except (ValueError, TypeError, AttributeError):
+        return str(UUID(text)) == text
+    except ValueError:
         return False
 
 
