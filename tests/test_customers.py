@@ -280,8 +280,7 @@ def test_without_a_lookup_the_subject_is_the_key_in_its_one_spelling(
     close(shop)
 
 
-@pytest.mark.parametrize("subject", ["a\0", "\ud800", "x" * 256, "", None, True, 1.5])
-def test_a_subject_that_no_text_column_holds_is_401(database: URL, subject: Any) -> None:
+def test_a_subject_that_no_text_column_holds_is_401(database: URL) -> None:
     """In a shop without a class of customers the subject itself is the key."""
     app, db = Flask("text"), SQLAlchemy()
     app.config.update(
@@ -296,6 +295,7 @@ def test_a_subject_that_no_text_column_holds_is_401(database: URL, subject: Any)
     with app.app_context():
         db.create_all()
     with nothing_changed(shop):
-        # Flask-JWT-Extended 4.7.0 refuses some itself, by 422.
-        assert statuses(shop, subject) <= {401, 422}
+        for subject in ("a\0", "\ud800", "x" * 256, "", None, True, 1.5):
+            # Flask-JWT-Extended 4.7.0 refuses some itself, by 422.
+            assert statuses(shop, subject) <= {401, 422}, subject
     close(shop)
