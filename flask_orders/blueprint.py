@@ -4,14 +4,13 @@ Called by the host's `app.register_blueprint(orders_bp)` and by its customers. T
 knows HTTP, the JWT and commit.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple, NoReturn, cast
 from uuid import UUID
 
-from flask import Blueprint, Flask, Response, current_app, request, url_for
+from flask import Blueprint, Flask, Response, current_app, g, request, url_for
 from flask.sansio.app import App
 from flask_jwt_extended import (
     get_current_user,
@@ -20,27 +19,25 @@ from flask_jwt_extended import (
     get_jwt_identity,
     verify_jwt_in_request,
 )
-from flask_jwt_extended.exceptions import UserLookupError
+from flask_jwt_extended.exceptions import NoAuthorizationError, UserLookupError
+from flask_jwt_extended.internal_utils import has_user_lookup
 from flask_sqlalchemy import SQLAlchemy
 from marshmallow import Schema, ValidationError
 from marshmallow.exceptions import SCHEMA
-from sqlalchemy import inspect
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
-from .address_book import SavedAddress
 from .cli import COMMANDS
+from .customers import UnknownCustomer, key_of_subject, key_of_user
 from .errors import (
     ConfigurationError,
     IdempotencyKeyInUse,
     InvalidRequest,
+    Misconfigured,
     OrderNotFound,
     OrdersError,
-    PaymentEndpointMissing,
-    RequestTooLarge,
     TryAgain,
-    UnsupportedMediaType,
 )
 from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
 from .isolation import prepare_engine
@@ -48,9 +45,18 @@ from .keys import new_key
 from .lifecycle import Step
 from .listing import FoundPage, Page
 from .models import OrderMixin, declared_models
-from .models.contract import primary_key
 from .openapi import describe
-from .pricing import Pricing
+from .problems import dumps, http_problem, problem, watch_paths
+from .requests import (
+    FIELDS_AT_FAULT,
+    arrived,
+    is_json_object,
+    json_object,
+    query,
+    read_body,
+    token_places,
+    watch_arrivals,
+)
 from .schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from .service import (
     EXTENSION_KEY,
@@ -82,7 +88,15 @@ SAVED = {"success": "Your Order has been saved"}
 # Made once: that takes longer than to load a body.
 CREATE_ORDER, PAGE, PREVIEW_QUERY = CreateOrderSchema(), PageSchema(), PreviewQuerySchema()
 
-MEND = "Mend the fields named in 'errors'."
+SET_PAYMENT_ENDPOINT = (
+    "Set app.config['ORDERS_PAYMENT_ENDPOINT'] to the name of an endpoint that takes order_id, "
+    "such as 'payments.pay' of the route '/pay/<uuid:order_id>'."
+)
+
+# What `register_blueprint(orders_bp, ...)` takes beside Flask's own options.
+OPTIONS = ("pricing", "saved_address")
+
+TOKEN_FREE = "openapi"  # noqa: S105 - an endpoint
 
 
 class OrdersBlueprint(Blueprint):
@@ -97,13 +111,16 @@ class OrdersBlueprint(Blueprint):
                 customer's key, it returns a `BillingAddress` or None.
 
         Raises:
-            ConfigurationError: db.init_app(app) has not been called, or a setting is wrong.
+            ConfigurationError: db.init_app(app) has not been called, a setting is wrong, or the
+                app has been given another value of an option by an earlier registration. An option
+                that is left out is kept.
         """
-        set_up(
-            cast(Flask, app),
-            pricing=options.pop("pricing", None),
-            saved_address=options.pop("saved_address", None),
-        )
+        given = {name: options.pop(name, None) for name in OPTIONS}
+        first: OrderService | None = app.extensions.get(EXTENSION_KEY)
+        if first is None:
+            set_up(cast(Flask, app), given)
+        else:
+            _keep(first.options, given)
         super().register(app, options)
 
 
@@ -113,7 +130,18 @@ for command in COMMANDS:
     orders_bp.cli.add_command(command)
 
 
-def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress | None) -> None:
+def _keep(first: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse an option that an earlier registration in the same app was not given."""
+    for name, value in given.items():
+        if value is not None and value is not first[name] and value != first[name]:
+            raise ConfigurationError(
+                f"register_blueprint(orders_bp, {name}=...) was called with another {name} before, "
+                "or without one: an app has one order service, whatever it is registered as. Give "
+                f"{name}= to the first call, and to others the same or none."
+            )
+
+
+def set_up(app: Flask, options: Mapping[str, Any]) -> None:
     db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
     if db is None:
         raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
@@ -133,8 +161,25 @@ def set_up(app: Flask, *, pricing: Pricing | None, saved_address: SavedAddress |
     watch_changes(db.session, engines.values())
     watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(
-        db.session, models, lambda: Settings.of(app.config), pricing, saved_address
+        db.session, models, lambda: Settings.of(app.config), **options
     )
+    watch_arrivals(app)
+    watch_paths(app, orders_bp)
+
+
+@orders_bp.url_value_preprocessor
+def take_shop_values(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Keep what the shop's prefix or `url_defaults` adds to the paths away from the views."""
+    given = values or {}
+    g.orders_url_values = {name: given.pop(name) for name in given.keys() - {"order_id"}}
+
+
+@orders_bp.url_defaults
+def give_shop_values(endpoint: str, values: dict[str, Any]) -> None:
+    """Put it into the addresses of orders again."""
+    for name, value in g.get("orders_url_values", {}).items():
+        if current_app.url_map.is_endpoint_expecting(endpoint, name):
+            values.setdefault(name, value)
 
 
 @orders_bp.before_request
@@ -145,20 +190,51 @@ def require_customer() -> None:
             "flask_orders can't tell who the customer is: the app needs JWTManager(app), of "
             "Flask-JWT-Extended."
         )
-    if current_app.view_functions[str(request.endpoint)] is not openapi:
-        verify_jwt_in_request()
+    if _needs_no_token():
+        return
+    # The user lookup takes a connection: what the client has still to send comes first.
+    g.orders_body = read_body(current_orders.settings.max_body)
+    verify_jwt_in_request(locations=_token_places(g.orders_body))
+
+
+def _token_places(body: bytes | OrdersError) -> list[str]:
+    """Where a token may be; not in JSON that is no object, which Flask-JWT-Extended can't read.
+
+    Raises:
+        NoAuthorizationError: it could be nowhere else.
+    """
+    places = token_places(current_app.config)
+    if "json" in places and not is_json_object(body):
+        places.remove("json")
+        if not places:
+            raise NoAuthorizationError("Missing JSON body with a token.")
+    return places
+
+
+@orders_bp.after_request
+def keep_private(response: Response) -> Response:
+    """Let no cache keep what has a customer's address in it."""
+    if not _needs_no_token():
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _needs_no_token() -> bool:
+    # By name: a shop may wrap the view functions.
+    return str(request.endpoint).rpartition(".")[2] == TOKEN_FREE
 
 
 @orders_bp.post("/", strict_slashes=False)
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
-    body = _loaded(CREATE_ORDER, _load_json())
+    body = _loaded(CREATE_ORDER, json_object(g.orders_body))
     submission = Submission(
         id=new_key(),
         customer_id=_customer_id(),
         billing_address=body["billing_address"],
         expected_total=body["expected_total"],
         checkout=body["action"] == "checkout",
+        arrived=arrived(),
     )
     success = _checked_out if submission.checkout else _saved
     return _place(_Request(submission, success, _keyed(submission.customer_id, body)))
@@ -167,7 +243,7 @@ def create_order() -> Response:
 @orders_bp.get("/", strict_slashes=False)
 def list_orders() -> Response:
     """The customer's orders, newest first."""
-    wanted = _loaded(PAGE, _query())
+    wanted = _loaded(PAGE, query())
     found = current_orders.page(_customer_id(), Page(**wanted))
     if found is None:
         _refuse_unknown_customer()
@@ -177,7 +253,7 @@ def list_orders() -> Response:
 @orders_bp.get("/preview/", strict_slashes=False)
 def preview_order() -> Response:
     """The order as it would be now."""
-    expected = _loaded(PREVIEW_QUERY, _query())["expected_total"]
+    expected = _loaded(PREVIEW_QUERY, query())["expected_total"]
     customer_id = _known_customer_id()
     priced = current_orders.preview(customer_id)
     return _answer(200, preview(priced, customer_id, expected))
@@ -197,10 +273,13 @@ def get_order(order_id: str) -> Response:
 def check_out_order(order_id: str) -> Response:
     """Pay a saved order."""
     step = _step(order_id)
-    _payment_url(step.order_id)
-    payable = _in_transaction(
-        _known_customer_id, lambda _first, _latest: current_orders.lifecycle.check_out(step)
-    )
+
+    def check_out(_first: Any, _latest: Any) -> bool:
+        # Before anything is written: there may be nowhere to pay.
+        _payment_url(step.order_id)
+        return current_orders.lifecycle.check_out(step)
+
+    payable = _in_transaction(_known_customer_id, check_out)
     answer = _checked_out(Placed(step.order_id, payable=payable))
     headers = {"Location": answer.location}
     return Response(answer.body, answer.status, headers, mimetype="application/json")
@@ -227,19 +306,36 @@ def openapi() -> Response:
 
 
 @orders_bp.errorhandler(OrdersError)
+def answer_problem(error: OrdersError) -> Response:
+    """Return a refusal as a problem document (RFC 9457)."""
+    return problem(error)
+
+
+@orders_bp.errorhandler(HTTPException)
+def answer_http_error(error: HTTPException) -> Response | HTTPException:
+    """Return an error of Flask's, or of the shop's code, as a problem document too."""
+    return http_problem(error)
+
+
+@orders_bp.errorhandler(ConfigurationError)
+def answer_misconfigured(error: ConfigurationError) -> Response:
+    """Log the fix, which is none of the client's business; what was begun is rolled back by now."""
+    log.error("misconfigured: %s", error)
+    return answer_problem(Misconfigured())
+
+
 @orders_bp.errorhandler(SQLAlchemyError)
-def answer_problem(error: OrdersError | SQLAlchemyError) -> Response:
-    """Any refusal as a problem document (RFC 9457); what is a bug goes on to the host."""
-    if isinstance(error, SQLAlchemyError):
-        if not is_away(error):
-            hide_values(error)
-            raise error
-        log.error("the database is away: %s", type(error).__name__)
-        roll_back(current_orders.session)
-        error = TryAgain()
-    response = _answer(error.status, error.problem(), **error.headers)
-    response.mimetype = "application/problem+json"
-    return response
+def answer_database_error(error: SQLAlchemyError) -> Response:
+    """Say that the database is unavailable; what is a bug goes on to the shop's own handler."""
+    if isinstance(error, StatementError) and isinstance(error.orig, ConfigurationError):
+        # Raised by a column's type.
+        return answer_misconfigured(error.orig)
+    if not is_away(error):
+        hide_values(error)
+        raise error
+    log.error("the database is unavailable: %s", type(error).__name__)
+    roll_back(current_orders.session)
+    return answer_problem(TryAgain())
 
 
 class _Known(NamedTuple):
@@ -262,13 +358,15 @@ class _Request:
         self._submission = submission
         self._success = success
         self._keyed = keyed
-        # Made before anything is written: there may be nowhere to pay.
         self._foreseen = Placed(submission.id, payable=True)
-        self._foreseen_answer = success(self._foreseen)
         self._orders = current_orders
         hours = self._orders.settings.idempotency_hours
         self._keys = IdempotencyKeys(self._orders.session, self._orders.models, hours)
         self._is_retry = False
+
+    @cached_property
+    def _foreseen_answer(self) -> Answer:
+        return self._success(self._foreseen)
 
     def read(self) -> _Known:
         """Before each attempt: a COMMIT whose answer was lost may have come through."""
@@ -287,6 +385,8 @@ class _Request:
             return self._answer(latest.placed), False
         if latest.used_key is not None and latest.used_key.answer is not None:
             return latest.used_key.answer, True
+        # Before anything is written: there may be nowhere to pay.
+        _ = self._foreseen_answer
         self._claim_key(latest.used_key)
         placed = self._orders.place(submission, first.standing.last_sequence, latest.standing)
         answer = self._answer(placed)
@@ -328,14 +428,14 @@ def _in_transaction(read: Callable[[], Known], work: Callable[[Known, Known], Re
 
 
 def _saved(placed: Placed) -> Answer:
-    return Answer(201, _order_url(placed.order_id), _json(SAVED))
+    return Answer(201, _order_url(placed.order_id), dumps(SAVED))
 
 
 def _checked_out(placed: Placed) -> Answer:
     """To the payment, or, if there is nothing to pay, to the order."""
     order = _order_url(placed.order_id)
     payment = _payment_url(placed.order_id) if placed.payable else None
-    return Answer(303, payment or order, _json({"order": order, "payment": payment}))
+    return Answer(303, payment or order, dumps({"order": order, "payment": payment}))
 
 
 def _keyed(customer_id: Any, body: dict[str, Any]) -> KeyedRequest | None:
@@ -374,27 +474,15 @@ def _known_customer_id() -> Any:
 
 
 def _customer_id() -> Any:
-    """The key of the customer whom the JWT identifies, by the host's user lookup if it has one."""
-    customer, subject = current_orders.models.Customer, get_jwt_identity()
-    if customer is None:
-        return str(subject)
-    user = _looked_up_user()
-    if isinstance(user, customer):
-        # A lookup may make the object of the token's claims alone, which then has no identity yet.
-        identity = inspect(user).identity or inspect(customer).primary_key_from_instance(user)
-        return identity[0]
+    """The key of the customer whom the JWT identifies, by the app's user lookup if it has one."""
+    models = current_orders.models
+    dialect = current_orders.session.get_bind(models.Order).dialect
     try:
-        return primary_key(customer).type.python_type(subject)
-    except (ValueError, TypeError, AttributeError):
+        if models.Customer is None or not has_user_lookup():
+            return key_of_subject(models, get_jwt_identity(), dialect)
+        return key_of_user(models, get_current_user(), dialect)
+    except UnknownCustomer:
         _refuse_unknown_customer()
-
-
-def _looked_up_user() -> Any:
-    try:
-        return get_current_user()
-    except RuntimeError:
-        # The host has no user lookup.
-        return None
 
 
 def _refuse_unknown_customer() -> NoReturn:
@@ -412,38 +500,12 @@ def _uuid(text: str) -> UUID:
     return order_id
 
 
-def _query() -> dict[str, str]:
-    """The query, with each name once."""
-    repeated = [name for name, values in request.args.lists() if len(values) > 1]
-    if repeated:
-        raise InvalidRequest(MEND, {name: ["Give it once."] for name in repeated})
-    return request.args.to_dict()
-
-
-def _load_json() -> dict[str, Any]:
-    """The body of the request: a JSON object, not too large."""
-    limit = current_orders.settings.max_body
-    # Werkzeug cuts a body of unknown length off at its limit and says nothing: one byte more tells.
-    request.max_content_length = limit + 1
-    try:
-        text = request.get_data()
-    except RequestEntityTooLarge:
-        raise RequestTooLarge(limit) from None
-    except ClientDisconnected:
-        raise InvalidRequest("The body broke off. Send all of it.") from None
-    if len(text) > limit:
-        raise RequestTooLarge(limit)
-    if not request.is_json:
-        raise UnsupportedMediaType
-    return _parse(text)
-
-
 def _loaded(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         faults = dict(_by_field(error.messages_dict))
-        raise InvalidRequest(MEND, faults) from None
+        raise InvalidRequest(FIELDS_AT_FAULT, faults) from None
     return loaded
 
 
@@ -457,30 +519,6 @@ def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield prefix.rstrip("."), found
         else:
             yield prefix + name, found
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    """JSON as RFC 8259 has it: in UTF-8, without NaN, and with each name once in an object."""
-    try:
-        body = json.loads(
-            text.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_names
-        )
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise InvalidRequest("The body is not a JSON object.")
-    return body
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name occurs twice in an object")
-    return members
 
 
 def _answer_order(order: OrderMixin) -> Response:
@@ -500,27 +538,12 @@ def _order_url(order_id: UUID) -> str:
 def _payment_url(order_id: UUID) -> str:
     endpoint = current_orders.settings.payment_endpoint
     if endpoint is None:
-        _refuse_checkout("ORDERS_PAYMENT_ENDPOINT is not set")
+        raise ConfigurationError(f"ORDERS_PAYMENT_ENDPOINT is not set. {SET_PAYMENT_ENDPOINT}")
     try:
         return url_for(endpoint, order_id=order_id)
     except BuildError as error:
-        _refuse_checkout(str(error))
-
-
-def _refuse_checkout(why: str) -> NoReturn:
-    log.error(
-        "checkout was refused: %s. Set app.config['ORDERS_PAYMENT_ENDPOINT'] to the name of an "
-        "endpoint that takes order_id, such as 'payments.pay' of the route '/pay/<uuid:order_id>'.",
-        why,
-    )
-    raise PaymentEndpointMissing
-
-
-def _json(body: Any) -> str:
-    # Not the app's JSON provider: a host may have one of its own, and the body is fixed. In ASCII,
-    # since a problem may name a field that no encoding can hold, a lone surrogate.
-    return json.dumps(body, default=str)
+        raise ConfigurationError(f"{error}. {SET_PAYMENT_ENDPOINT}") from None
 
 
 def _answer(status: int, body: Any, **headers: str) -> Response:
-    return Response(_json(body), status, headers, mimetype="application/json")
+    return Response(dumps(body), status, headers, mimetype="application/json")

@@ -210,15 +210,31 @@ class RequestTooLarge(OrdersError):
 class UnsupportedMediaType(OrdersError):
     code, status, title = "unsupported_media_type", 415, "The request is not JSON"
 
-    def __init__(self) -> None:
-        super().__init__("Send JSON, with the header 'Content-Type: application/json'.")
 
-
-class PaymentEndpointMissing(OrdersError):
-    code, status, title = "payment_endpoint_missing", 500, "The shop can't take payments yet"
+class PathNotFound(OrdersError):
+    code, status, title = "not_found", 404, "No such path"
 
     def __init__(self) -> None:
-        super().__init__("Nothing was ordered. The action 'save_order' works meanwhile.")
+        super().__init__("Nothing is here: openapi.json, below the same prefix, lists every call.")
+
+
+class MethodNotSupported(OrdersError):
+    code, status, title = "method_not_allowed", 405, "The path has no such method"
+
+    def __init__(self) -> None:
+        super().__init__("Use one of the methods in the header 'Allow'.")
+
+
+class Misconfigured(OrdersError):
+    """A `ConfigurationError` that met a request; what to fix is in the shop's log alone."""
+
+    code, status, title = "misconfigured", 500, "The shop can't do this at the moment"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was ordered and nothing was changed. Sending the request again won't help "
+            "until the shop has fixed it."
+        )
 
 
 class TryAgain(OrdersError):

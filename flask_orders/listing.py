@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import ColumnElement, Subquery, and_, func, inspect, or_, select, true
+from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select, true
 from sqlalchemy.orm import aliased, scoped_session, selectinload
 
 from .models import Models, OrderMixin
-from .models.contract import primary_key
+from .models.contract import key_attribute
 
 MOST_ITEMS = 1000
 
@@ -112,9 +112,7 @@ def _counted(models: Models, customer_id: Any, are_listed: Sequence[ColumnElemen
     )
     if customer is None:
         return query.where(*are_listed)
-    # By the mapped attribute, so that the mapper adds the criteria of the customer's class.
-    mapper = inspect(customer)
-    key = mapper.get_property_by_column(primary_key(customer)).class_attribute
+    key = key_attribute(customer)
     return (
         query.select_from(customer)
         .outerjoin(order, and_(*are_listed))

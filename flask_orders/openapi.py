@@ -19,17 +19,18 @@ from .errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     ItemUnavailable,
+    Misconfigured,
     OrderNotCancellable,
     OrderNotFound,
     OrderNotPayable,
     OrdersError,
-    PaymentEndpointMissing,
     PriceChanged,
     RequestTooLarge,
     TryAgain,
     UnsupportedMediaType,
     VoucherNotApplicable,
 )
+from .requests import token_places
 from .schemas import (
     Amount,
     CreateOrderSchema,
@@ -142,7 +143,8 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
         spec.components.security_scheme(name, scheme)
     for path, operations in _paths().items():
         for method, operation in operations.items():
-            operation.setdefault("security", _security(schemes, method))
+            if "security" not in operation:
+                operation |= _security(schemes, method)
         spec.path(prefix + path, operations=operations)
     made: Json = spec.to_dict()
     for name, schema in made["components"]["schemas"].items():
@@ -152,7 +154,26 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
             schema["required"] = list(schema["properties"])
             # Some versions of marshmallow and apispec say that there are none.
             schema.pop("additionalProperties", None)
+    if "json" in token_places(config):
+        _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
     return made
+
+
+def _describe_token_in_body(made: Json, name: str, *, is_required: bool) -> None:
+    """OpenAPI has no security scheme for a token that is a member of the JSON body."""
+    token = {"type": "string", "description": "The JWT, if it is not sent in another way."}
+    if is_required:
+        token["description"] = "The JWT."
+    order = made["components"]["schemas"]["CreateOrder"]
+    order["properties"][name] = token
+    body: Json = {"type": "object", "properties": {name: token}}
+    if is_required:
+        body["required"] = [name]
+        order["required"] = [*order["required"], name]
+    for path in made["paths"].values():
+        for operation in path.values():
+            if operation.get("security") != []:
+                operation.setdefault("requestBody", {"required": is_required, **_content(body)})
 
 
 def _empty_spec() -> "APISpec":
@@ -205,7 +226,6 @@ def _paths() -> dict[str, dict[str, Json]]:
                         RequestTooLarge,
                         UnsupportedMediaType,
                         IdempotencyKeyReused,
-                        PaymentEndpointMissing,
                     ),
                 },
             },
@@ -246,7 +266,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "parameters": [ORDER_ID],
                 "responses": {
                     "303": _answer("On to the payment.", CHECKED_OUT, LOCATION),
-                    **_problems(OrderNotFound, OrderNotPayable, PaymentEndpointMissing),
+                    **_problems(OrderNotFound, OrderNotPayable),
                 },
             }
         },
@@ -284,7 +304,8 @@ def _content(schema: Json | Schema | type[Schema], kind: str = "application/json
 
 def _problems(*errors: type[OrdersError]) -> Json:
     """A response for each status of the errors, and for those that any call may meet."""
-    by_status = groupby(sorted((*errors, TryAgain), key=attrgetter("status")), attrgetter("status"))
+    met = sorted((*errors, Misconfigured, TryAgain), key=attrgetter("status"))
+    by_status = groupby(met, attrgetter("status"))
     return {"401": UNKNOWN} | {str(status): _refusal(list(group)) for status, group in by_status}
 
 
@@ -340,8 +361,8 @@ def _problem() -> Json:
 
 
 def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
-    """How a token may be sent, as Flask-JWT-Extended is configured: by header and by cookie."""
-    places, header = config["JWT_TOKEN_LOCATION"], config["JWT_HEADER_NAME"]
+    """How a token may be sent, as Flask-JWT-Extended is configured, but for one in the body."""
+    places, header = token_places(config), config["JWT_HEADER_NAME"]
     schemes: dict[str, Json] = {}
     if "headers" in places:
         is_bearer = (header, config["JWT_HEADER_TYPE"]) == ("Authorization", "Bearer")
@@ -355,15 +376,29 @@ def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
         schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": cookie}
         if config["JWT_COOKIE_CSRF_PROTECT"]:
             schemes["csrf"] = {"type": "apiKey", "in": "header", "name": csrf}
+    if "query_string" in places:
+        schemes["query"] = {
+            "type": "apiKey",
+            "in": "query",
+            "name": config["JWT_QUERY_STRING_NAME"],
+        }
+        prefix = config["JWT_QUERY_STRING_VALUE_PREFIX"]
+        if prefix:
+            schemes["query"]["description"] = f"The token after {prefix!r}."
     return schemes
 
 
-def _security(schemes: Mapping[str, Json], method: str) -> list[dict[str, list[str]]]:
-    """The alternatives; a cookie that changes something comes with its CSRF token."""
-    return [
+def _security(schemes: Mapping[str, Json], method: str) -> Json:
+    """The alternatives; a cookie that changes something comes with its CSRF token.
+
+    Where a token can only be in the body nothing is said: an empty list would say that none is
+    needed.
+    """
+    alternatives: list[dict[str, list[str]]] = [
         {name: [], "csrf": []}
         if name == "cookie" and method == "post" and "csrf" in schemes
         else {name: []}
         for name in schemes
         if name != "csrf"
     ]
+    return {"security": alternatives} if alternatives else {}

@@ -36,7 +36,8 @@ from .keys import as_order_id, new_key, new_number
 from .lifecycle import Lifecycle, Payment, Step
 from .listing import FoundPage, Page, find_page
 from .models import Models, OrderMixin, table
-from .models.contract import primary_key
+from .models.contract import key_attribute
+from .models.mixins import microseconds
 from .outbox import Outbox
 from .pricing import (
     AMOUNTS,
@@ -60,13 +61,19 @@ MOST_UNITS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a customer asks for, the same through all attempts at it; `id` is the order's to be."""
+    """What a customer asks for, the same through all attempts at it.
+
+    Attributes:
+        id: the key of the order to be.
+        arrived: when the request reached the shop, if that is known.
+    """
 
     id: UUID
     customer_id: Any
     billing_address: BillingAddress | None = None
     expected_total: Decimal | None = None
     checkout: bool = False
+    arrived: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ class OrderService:
     ) -> None:
         self.session = session
         self.models = models
+        self.options = {"pricing": pricing, "saved_address": saved_address}
         self.has_own_pricing = pricing is not None
         self._settings = settings
         self._pricing: Pricing = pricing or Promotions(session, models, lambda: self.currency)
@@ -320,7 +328,8 @@ class OrderService:
         query = select(last.scalar_subquery(), self._addresses.equal.scalar_subquery())
         if customer is None:
             return query
-        return query.where(primary_key(customer) == bindparam("customer"))
+        # By the mapper: neither a single-table sibling nor a soft-deleted row is a customer.
+        return query.select_from(customer).where(key_attribute(customer) == bindparam("customer"))
 
     def placed(self, order_id: UUID) -> Placed | None:
         """The order with that key, if there is one by now."""
@@ -354,12 +363,12 @@ class OrderService:
 
         Args:
             submission: what is asked for.
-            since: the customer's last order number when the request came in.
+            since: the customer's last order number when the request was first looked at.
             standing: the customer's, when this attempt at it began.
 
         Returns:
-            The submission's own order, or, if the cart is empty because an order was made of it
-            since the request came in, that one.
+            The submission's own order, or, if the cart is empty because an order was made from it
+            since the request arrived, that one.
 
         Raises:
             OrdersError: a refusal. Conflict, IntegrityError: start over. Either way the savepoint
@@ -368,7 +377,7 @@ class OrderService:
         with self.session.begin_nested():
             cart = self.carts.read(submission.customer_id, self.settings.max_lines)
             if cart is None or not cart.items:
-                return self._order_since(submission.customer_id, since)
+                return self._order_since(submission, since)
             lines, unavailable = self.carts.lines(cart.items)
             if unavailable:
                 raise ItemUnavailable(unavailable)
@@ -393,17 +402,27 @@ class OrderService:
                 self.lifecycle.check_out(Step(new_key(), submission.id, CUSTOMER))
         return Placed(submission.id, payable)
 
-    def _order_since(self, customer_id: Any, since: int) -> Placed:
+    def _order_since(self, submission: Submission, since: int) -> Placed:
+        """Return the order that has emptied the cart while the request was under way.
+
+        Raises:
+            EmptyCart: the newest order was there before the request arrived.
+        """
         order = self.models.Order
-        made = self.session.execute(
-            select(order.id, order.status)
-            .where(order.customer_id == customer_id, order.sequence > since)
-            .order_by(order.sequence)
+        newest = self.session.execute(
+            select(order.id, order.status, order.sequence, order.written)
+            .where(order.customer_id == submission.customer_id)
+            .order_by(order.sequence.desc())
             .limit(1)
         ).one_or_none()
-        if made is None:
+        if newest is None:
             raise EmptyCart
-        return Placed(made.id, payable=made.status == AWAITING_PAYMENT)
+        # An order that was written before, but became visible only after the request's first read.
+        is_new = newest.sequence > since
+        arrived = submission.arrived
+        if not is_new and (arrived is None or newest.written < microseconds(arrived)):
+            raise EmptyCart
+        return Placed(newest.id, payable=newest.status == AWAITING_PAYMENT)
 
     def _begin(self) -> None:
         """Begin the transaction, if the caller has not, as one that is going to write.

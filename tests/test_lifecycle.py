@@ -434,7 +434,7 @@ def test_without_a_payment_endpoint_a_saved_order_can_not_be_checked_out(databas
     shop.cart(customer, {shop.product(): 1})
     order = shop.order(customer)
     answer = shop.send(customer, f"{order['url']}checkout/")
-    assert (answer.status_code, body(answer)["code"]) == (500, "payment_endpoint_missing")
+    assert (answer.status_code, body(answer)["code"]) == (500, "misconfigured")
     shop.close()
 
 

@@ -228,6 +228,8 @@ def refusals(shop: Shop) -> Iterator[TestResponse]:
     set_status(shop, "paid")
     for step in ("checkout", "cancel"):
         yield shop.send(third, f"{made.headers['Location']}{step}/")
+    yield shop.get(third, f"{made.headers['Location']}{ADDRESS['street_address']}/")
+    yield shop.get(third, f"{made.headers['Location']}cancel/")
 
 
 def set_status(shop: Shop, status: str) -> None:

@@ -32,8 +32,8 @@ ORDER = f"{ORDERS}{{order_id}}/"
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 CHECKOUT = {**SAVE, "action": "checkout"}
 
-# In Python only.
-NO_ANSWERS = {"order_not_deliverable", "payment_mismatch"}
+# In Python only, or of no path that is described.
+NO_ANSWERS = {"order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"}
 
 
 class Contract:

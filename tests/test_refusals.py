@@ -248,7 +248,7 @@ def test_no_payment_endpoint(
     try:
         with nothing_changed(shop):
             answer = shop.post(customer, {**SAVE, "action": "checkout"})
-            refused(answer, 500, "payment_endpoint_missing")
+            refused(answer, 500, "misconfigured")
     finally:
         shop.app.config["ORDERS_PAYMENT_ENDPOINT"] = "pay"
     assert "app.config['ORDERS_PAYMENT_ENDPOINT']" in caplog.text

@@ -71,6 +71,15 @@ def primary_key(cls: type[Any]) -> Column[Any]:
     return cast(Column[Any], mapper.primary_key[0])
 
 
+def key_attribute(cls: type[Any]) -> InstrumentedAttribute[Any]:
+    """Return the mapped attribute of a class's primary key, for a read through the mapper.
+
+    Raises:
+        ConfigurationError: the key has several columns.
+    """
+    return attribute(cls, primary_key(cls))
+
+
 def column(cls: type[Any], name: str) -> Column[Any] | None:
     """The column behind an attribute: its own, its synonym's, or its relationship's foreign key."""
     mapper: Mapper[Any] = inspect(cls)

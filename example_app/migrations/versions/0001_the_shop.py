@@ -247,6 +247,7 @@ def upgrade():
         sa.Column("total_amount", money, nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("written", sa.BigInteger(), nullable=False),
         sa.Column("customer_id", sa.Integer()),
         sa.Column("billing_address_id", key),
         sa.Column("voucher_id", key),

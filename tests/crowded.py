@@ -1,0 +1,12 @@
+"""The shop as a process manager imports it; run by test_crowded_clicks.py.
+
+`gunicorn tests.crowded:app`, with the database's URL in ORDERS_TEST_CROWDED.
+"""
+
+import os
+
+from sqlalchemy.engine import make_url
+
+from .shops import make_shop
+
+app = make_shop(make_url(os.environ["ORDERS_TEST_CROWDED"]), create_tables=False).app

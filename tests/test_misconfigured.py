@@ -1,0 +1,137 @@
+"""A misconfiguration that meets a request: `misconfigured`, with the fix in the log alone."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_jwt_extended import JWTManager
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.test import TestResponse
+
+from flask_orders import ConfigurationError, current_orders, declare_models, orders_bp
+
+from .shops import ORDERS, Shop, body, make_shop
+from .test_refusals import SAVE, nothing_changed, refused
+
+FIX = "Set the tax rate of every country in TAX_RATES."
+
+
+class Broken:
+    """A shop's pricing that is not set up."""
+
+    def price(self, lines: Any, customer_id: Any, voucher: Any, now: datetime) -> Any:
+        raise ConfigurationError(FIX)
+
+    redeem = release = None
+
+
+@contextmanager
+def pricing(shop: Shop, broken: Any) -> Iterator[None]:
+    service = shop.app.extensions["orders"]
+    kept, service._pricing = service._pricing, broken
+    yield
+    service._pricing = kept
+
+
+def is_misconfigured(answer: TestResponse, caplog: pytest.LogCaptureFixture, fix: str) -> None:
+    problem = refused(answer, 500, "misconfigured")
+    assert "Nothing was ordered" in problem["detail"]
+    assert fix not in answer.text
+    logged = [record for record in caplog.records if fix in record.getMessage()]
+    assert [(record.name, record.levelno, record.exc_info) for record in logged] == [
+        ("flask_orders", logging.ERROR, None)
+    ]
+
+
+def test_a_pricing_that_is_not_set_up(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with pricing(shop, Broken()), nothing_changed(shop):
+        is_misconfigured(shop.post(customer, SAVE), caplog, FIX)
+        caplog.clear()
+        is_misconfigured(shop.get(customer, f"{ORDERS}preview/"), caplog, FIX)
+
+
+def test_outside_of_requests_it_is_raised_as_it_is(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with (
+        pricing(shop, Broken()),
+        shop.app.app_context(),
+        pytest.raises(ConfigurationError, match="TAX_RATES"),
+    ):
+        current_orders.preview(customer)
+
+
+def test_a_column_type_that_is_not_set_up(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLAlchemy wraps what a type raises."""
+
+    class Unset(sa.types.TypeDecorator[str]):
+        impl = sa.String
+        cache_ok = True
+
+        def process_bind_param(self, value: Any, dialect: Any) -> Any:
+            raise ConfigurationError(FIX)
+
+    class Asking(Broken):
+        def price(self, *_args: Any) -> Any:
+            shop.db.session.execute(sa.select(sa.literal("x", Unset())))
+
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+    with pricing(shop, Asking()), nothing_changed(shop):
+        is_misconfigured(shop.post(customer, SAVE), caplog, FIX)
+
+
+def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixture) -> None:
+    app, db = Flask("carts"), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
+        JWT_SECRET_KEY="s" * 32,
+    )
+
+    class Cart(db.Model):
+        __tablename__ = "shop_carts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        customer_id: Mapped[str] = mapped_column(sa.String(20))
+        voucher = None
+
+    JWTManager(app)
+    db.init_app(app)
+    models = declare_models(db, cart=Cart)
+    app.register_blueprint(orders_bp)
+    shop = Shop(app, db, models)
+    with app.app_context():
+        db.create_all()
+        db.session.add_all([Cart(customer_id="ann"), Cart(customer_id="ann")])
+        db.session.commit()
+    is_misconfigured(shop.get("ann", f"{ORDERS}preview/"), caplog, "A customer has 2 carts")
+    caplog.clear()
+    with nothing_changed(shop):
+        is_misconfigured(shop.post("ann", SAVE), caplog, "A customer has 2 carts")
+    with app.app_context():
+        db.drop_all()
+    shop.close()
+
+
+def test_a_bug_in_the_shop_s_code_goes_on_to_the_shop_s_own_handler(database: URL) -> None:
+    shop = make_shop(database)
+    shop.app.register_error_handler(500, lambda _error: ({"ours": True}, 500))
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(): 1})
+
+    class Buggy(Broken):
+        def price(self, *_args: Any) -> Any:
+            raise TypeError("a bug of the shop's")
+
+    with pricing(shop, Buggy()), nothing_changed(shop):
+        answer = shop.post(customer, SAVE)
+    assert (answer.status_code, body(answer)) == (500, {"ours": True})
+    shop.close()
