@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from .check import problems
-from .errors import TryAgain
+from .errors import ConfigurationError, TryAgain
 from .idempotency import IdempotencyKeys
 from .outbox import Outbox, deliver_next
 from .service import current_orders
@@ -34,6 +34,8 @@ def _with_cures() -> Iterator[None]:
     """End a command by a sentence instead of a traceback if the database is why it can't work."""
     try:
         yield
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
     except (TryAgain, OperationalError, ProgrammingError) as error:
         if isinstance(error, TryAgain) or is_away(error) or is_conflict(error):
             raise click.ClickException(

@@ -3,6 +3,7 @@
 Called by the host once, by the blueprint when it is registered, and by the service.
 """
 
+from .builder import race_foreign_keys, race_unique_keys
 from .contract import HostColumns, row_count, table
 from .declare import Models, declare_models, declared_models
 from .mixins import (
@@ -40,6 +41,8 @@ __all__ = [
     "VoucherRedemptionMixin",
     "declare_models",
     "declared_models",
+    "race_foreign_keys",
+    "race_unique_keys",
     "row_count",
     "table",
     "voucher_code",

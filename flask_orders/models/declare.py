@@ -276,6 +276,7 @@ def _complete_order(builder: Builder, order: type[OrderMixin], address: type[Add
     Index(None, columns.status, columns.created)
     constrain(
         order,
+        UniqueConstraint(columns.number),
         UniqueConstraint(columns.customer_id, columns.sequence),
         not_negative(
             "order", "subtotal", "savings_on_items", "discount_amount", "shipping", "total_amount"
