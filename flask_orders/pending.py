@@ -6,6 +6,7 @@ transaction has written nothing.
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakSet
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import Connection, Engine, event
@@ -21,6 +22,7 @@ from .isolation import is_conversion
 
 _CHANGED = "flask_orders_changed"
 _WRITTEN_BEFORE = "flask_orders_written_before"
+_KNOWN_READS = "flask_orders_known_reads"
 _CONNECTIONS = "flask_orders_connections"
 
 # What changes when the transaction writes, and with nothing else. InnoDB's own list of
@@ -79,16 +81,28 @@ def _before_statement(
     info = connection.info
     if info.get(_CHANGED) or is_conversion(connection):
         return
-    statement = None if context.compiled is None else context.compiled.statement
-    if isinstance(statement, UpdateBase):
+    if context.compiled is not None and isinstance(context.compiled.statement, UpdateBase):
         info[_CHANGED] = True
-    elif _WRITTEN_BEFORE not in info and not _is_read(statement):
+    elif _WRITTEN_BEFORE not in info and not _is_known_read(info, context.compiled):
         info[_WRITTEN_BEFORE] = _written(connection)
 
 
+def _is_known_read(info: dict[str, Any], compiled: Any) -> bool:
+    """Whether it can't write; remembered, since to look takes as long as a short query."""
+    if compiled is None:
+        return False
+    known: WeakSet[Any] = info.setdefault(_KNOWN_READS, WeakSet())
+    if compiled in known:
+        return True
+    is_read = _is_read(compiled.statement)
+    if is_read:
+        known.add(compiled)
+    return is_read
+
+
 def _is_read(statement: Any) -> bool:
-    """Whether it can't write: no text, no function that SQLAlchemy does not know, no DML inside."""
-    return statement is not None and not any(
+    """Whether there is no text in it, no function that SQLAlchemy does not know, and no DML."""
+    return not any(
         isinstance(part, UpdateBase | TextClause | TextualSelect) or type(part) is Function
         for part in iterate(statement)
     )
