@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from .check import notes, problems
-from .errors import TryAgain
+from .errors import ConfigurationError, TryAgain
 from .idempotency import IdempotencyKeys
 from .lifecycle import LateOrder
 from .outbox import Outbox, deliver_next
@@ -41,6 +41,8 @@ def _with_cures() -> Iterator[None]:
     """End a command by a sentence instead of a traceback if the database is why it can't work."""
     try:
         yield
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
     except (TryAgain, OperationalError, ProgrammingError) as error:
         if isinstance(error, TryAgain) or is_away(error) or is_conflict(error):
             raise click.ClickException(

@@ -456,3 +456,5 @@ def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
             current_orders.convert("ann", billing_address=HOME)
         found = app.test_cli_runner().invoke(args=["orders", "check"]).output
         assert "Cart.voucher is no column" in found
+        db.session.remove()
+        db.engine.dispose()

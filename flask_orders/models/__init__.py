@@ -4,6 +4,7 @@ Called by the host once, by the blueprint when it is registered, and by the serv
 """
 
 from ..texts import voucher_code
+from .builder import race_foreign_keys, race_unique_keys
 from .contract import HostColumns, are_equal_in_python, attribute, row_count, table
 from .declare import Models, declare_models, declared_models
 from .mixins import (
@@ -42,6 +43,8 @@ __all__ = [
     "attribute",
     "declare_models",
     "declared_models",
+    "race_foreign_keys",
+    "race_unique_keys",
     "row_count",
     "table",
     "voucher_code",

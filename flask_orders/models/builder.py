@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Constraint,
     ForeignKey,
+    Table,
     UniqueConstraint,
     inspect,
 )
@@ -23,6 +24,9 @@ from .types import EXACT_TEXT, PRECISION, Money
 
 # The largest number of PRECISION digits.
 MOST = 10**PRECISION - 1
+
+# In the `info` of a constraint or foreign key: it is the library's, not the host's.
+_OURS = "flask_orders"
 
 
 class Builder:
@@ -65,7 +69,8 @@ class Builder:
 
 def reference(name: str, target: type[Any], *, ondelete: str, **options: Any) -> Column[Any]:
     """A foreign key of the type of what it points to."""
-    return Column(name, ForeignKey(primary_key(target), ondelete=ondelete), **options)
+    key = ForeignKey(primary_key(target), ondelete=ondelete, info={_OURS: True})
+    return Column(name, key, **options)
 
 
 def add(cls: type[Any], *columns: Column[Any]) -> None:
@@ -109,7 +114,28 @@ def relate_lines(owner: type[Any], line: type[Any], name: str, order_by: Column[
 def constrain(cls: type[Any], *constraints: Constraint) -> None:
     """Add constraints to the table of a class."""
     for constraint in constraints:
+        constraint.info[_OURS] = True
         table(cls).append_constraint(constraint)
+
+
+def race_unique_keys(rows: Table) -> set[frozenset[str]]:
+    """The columns of the unique constraints by which the library notices a lost race.
+
+    A key that is counted up is none: no other transaction is given the same number.
+    """
+    found = {
+        frozenset(constraint.columns.keys())
+        for constraint in rows.constraints
+        if isinstance(constraint, UniqueConstraint) and constraint.info.get(_OURS)
+    }
+    if found and rows.autoincrement_column is None:
+        found.add(frozenset(rows.primary_key.columns.keys()))
+    return found
+
+
+def race_foreign_keys(rows: Table) -> set[frozenset[str]]:
+    """The columns of the foreign keys by which the library notices that a row was removed."""
+    return {frozenset([key.parent.name]) for key in rows.foreign_keys if key.info.get(_OURS)}
 
 
 def not_negative(what: str, cls: type[Any], *counts: str) -> CheckConstraint:

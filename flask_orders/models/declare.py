@@ -280,6 +280,7 @@ def _complete_order(builder: Builder, order: type[OrderMixin], address: type[Add
     Index(None, columns.status, columns.created)
     constrain(
         order,
+        UniqueConstraint(columns.number),
         UniqueConstraint(columns.customer_id, columns.sequence),
         not_negative("order", order),
         CheckConstraint("items_count > 0", name="order_items_count_positive"),

@@ -57,7 +57,7 @@ class OrderMixin(_Row):
     __tablename__ = "orders"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    number: Mapped[str] = mapped_column(String(16), unique=True)
+    number: Mapped[str] = mapped_column(String(16))
     sequence: Mapped[int]
     status: Mapped[str] = mapped_column(String(20))
     currency: Mapped[str] = mapped_column(String(3))
