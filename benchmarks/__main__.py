@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from sqlalchemy.engine import URL
 
-from tests.servers import server
+from tests.support.servers import server
 
 from . import growth, items, load, oscar, profiled
 from .report import QUICK, Part, Sizes, summary

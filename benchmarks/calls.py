@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
-from tests.shops import ORDERS
+from tests.support.shops import ORDERS
 
 from .stage import Purchase, Stage
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import URL
 
-from tests.shops import ORDERS
+from tests.support.shops import ORDERS
 
 from .contenders import Spread
 from .report import Part, Ratio, Sizes, new_table

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from sqlalchemy.engine import URL
 
-from tests.servers import fresh_database
+from tests.support.servers import fresh_database
 
 from . import picture
 from .calls import Calls

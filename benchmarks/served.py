@@ -4,7 +4,7 @@ import os
 
 from sqlalchemy.engine import make_url
 
-from tests.shops import make_shop
+from tests.support.shops import make_shop
 
 from .stage import DATABASE
 

@@ -16,8 +16,8 @@ from psycopg import Connection
 from sqlalchemy.engine import URL
 
 from flask_orders import BillingAddress
-from tests.servers import fresh_database
-from tests.shops import ADDRESS, Shop, make_shop
+from tests.support.servers import fresh_database
+from tests.support.shops import ADDRESS, Shop, make_shop
 
 from .history import BUYERS, CUSTOMERS, PRODUCTS, VOUCHERS, load
 

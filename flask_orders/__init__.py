@@ -1,8 +1,8 @@
 """flask_orders: the step in which a cart becomes an order, for Flask shops."""
 
 from .addresses import BillingAddress
-from .blueprint import orders_bp
 from .errors import ConfigurationError, Conflict, OrdersError, VoucherNotApplicable
+from .http.blueprint import orders_bp
 from .models import (
     AddressMixin,
     CartItemMixin,

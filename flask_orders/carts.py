@@ -34,9 +34,9 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
+from .db.bulk import PREFIX, UnitsUpdate, has_arrays, one_of
 from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
-from .lists import PREFIX, UnitsUpdate, has_arrays, one_of
 from .models import (
     Models,
     ProductMixin,

@@ -20,10 +20,10 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import aliased, scoped_session
 
+from .db.retrying import error_name, roll_back
 from .keys import new_key
 from .models import Models, table
 from .pricing import Currency
-from .transaction import error_name, roll_back
 
 log = logging.getLogger("flask_orders")
 

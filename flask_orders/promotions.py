@@ -32,8 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
+from .db.bulk import has_arrays, one_of
 from .errors import Conflict, VoucherNotApplicable
-from .lists import has_arrays, one_of
 from .models import Models, are_equal_in_python, row_count, table, voucher_code
 from .models.promotions import PromotionModels
 from .pricing import (

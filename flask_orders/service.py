@@ -22,6 +22,7 @@ from .address_book import AddressBook, SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
 from .carts import Carts
+from .db.managed import CONVERSION
 from .errors import (
     ConfigurationError,
     EmptyCart,
@@ -31,14 +32,13 @@ from .errors import (
     OrdersError,
     VoucherNotApplicable,
 )
-from .isolation import CONVERSION
 from .keys import as_order_id, new_key, new_number
 from .lifecycle import Lifecycle, Payment, Step
-from .listing import FoundPage, Page, find_page
 from .models import Models, OrderMixin, table
 from .models.contract import key_attribute
 from .models.mixins import microseconds
 from .outbox import Outbox
+from .pagination import FoundPage, Page, find_page
 from .pricing import (
     AMOUNTS,
     TOO_MUCH,

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from .transaction import roll_back
+from .db.retrying import roll_back
 
 log = logging.getLogger("flask_orders")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.engine import URL
 
-from . import raced, servers
-from .galera import Cluster, cluster
-from .shops import Shop, make_shop
+from .support import raced, servers
+from .support.galera import Cluster, cluster
+from .support.shops import Shop, make_shop
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flask_orders import BillingAddress, OrdersError
 from flask_orders.texts import clean
 
-from .shops import ADDRESS, Shop, body
+from .support.shops import ADDRESS, Shop, body
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from flask import Flask
 from sqlalchemy.engine import URL
 from werkzeug.serving import make_server
 
-from flask_orders.requests import arrived
+from flask_orders.http.requests import arrived
 
-from .shops import ORDERS, Shop, make_shop
+from .support.shops import ORDERS, Shop, make_shop
 from .test_refusals import SAVE, nothing_changed, refused
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -21,13 +21,13 @@ from sqlalchemy.exc import OperationalError
 
 from flask_orders import current_orders
 from flask_orders.audit import BATCH
+from flask_orders.db.retrying import is_conflict
 from flask_orders.keys import new_key, new_number
 from flask_orders.models import table
 from flask_orders.testing import at_once
-from flask_orders.transaction import is_conflict
 
-from . import servers
-from .shops import ADDRESS, Shop, make_shop
+from .support import servers
+from .support.shops import ADDRESS, Shop, make_shop
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 MANY = 20_000 if LONG else 2_000

@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders.texts import strip
 
-from .shops import ADDRESS, ORDERS, Rows, Shop, body
+from .support.shops import ADDRESS, ORDERS, Rows, Shop, body
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from example_app import create_app
 from flask_orders import ConfigurationError, current_orders, orders_bp
 
-from .shops import ORDERS, Shop, body
+from .support.shops import ORDERS, Shop, body
 from .test_refusals import SAVE, nothing_changed, refused
 from .test_setup import make_app
 

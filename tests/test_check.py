@@ -12,7 +12,8 @@ from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 
-from flask_orders import orders_bp, outbox_event, sqlite
+from flask_orders import orders_bp, outbox_event
+from flask_orders.db.dialects import sqlite
 
 WELL: dict[str, Any] = {
     "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},

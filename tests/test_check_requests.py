@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter, Rule, ValidationError
 
 from flask_orders import orders_bp
 
-from .shops import ADDRESS, ORDERS
+from .support.shops import ADDRESS, ORDERS
 
 WELL = (0, "Everything is set up.\n")
 
@@ -234,7 +234,7 @@ def unprotected(_csrf: CSRFProtect) -> None:
         (unprotected, {"WTF_CSRF_CHECK_DEFAULT": False}, False),
         (unprotected, {"WTF_CSRF_METHODS": ["PUT"]}, False),
         (lambda csrf: csrf.exempt(orders_bp), {}, False),
-        (lambda csrf: csrf.exempt("flask_orders.blueprint.create_order"), {}, True),
+        (lambda csrf: csrf.exempt("flask_orders.http.blueprint.create_order"), {}, True),
     ],
 )
 def test_csrf_protection_that_refuses_orders_is_named(

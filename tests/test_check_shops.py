@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column, with_loader_criteria
 
 from flask_orders import declare_models, orders_bp
 
-from . import servers
+from .support import servers
 
 WELL = (0, "Everything is set up.\n")
 

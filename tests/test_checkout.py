@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from .shops import ADDRESS, ORDERS, Shop, body
+from .support.shops import ADDRESS, ORDERS, Shop, body
 
 PAGE = {"action": "checkout", "billing_address": ADDRESS}
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from .shops import Shop, make_shop
+from .support.shops import Shop, make_shop
 
 
 def not_null(orders: sa.Table) -> None:

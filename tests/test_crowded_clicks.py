@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from .shops import ORDERS, Shop, make_shop
+from .support.shops import ORDERS, Shop, make_shop
 from .test_refusals import SAVE
 
 pytest.importorskip("gunicorn")
@@ -36,7 +36,7 @@ def gunicorn(url: URL) -> Iterator[int]:
         [
             *(sys.executable, "-m", "gunicorn", "--workers=2", "--threads=4"),
             *(f"--bind=127.0.0.1:{port}", "--log-level=error", "--no-control-socket"),
-            "tests.crowded:app",
+            "tests.support.crowded:app",
         ],
         env={**os.environ, "ORDERS_TEST_CROWDED": url.render_as_string(hide_password=False)},
         cwd=Path(__file__).parents[1],

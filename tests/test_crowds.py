@@ -18,8 +18,8 @@ from werkzeug.test import TestResponse
 from flask_orders.models import row_count
 from flask_orders.testing import Ledger
 
-from .raced import SQLITE_POOL, RacedShop, Tally
-from .shops import ADDRESS, until_done
+from .support.raced import SQLITE_POOL, RacedShop, Tally
+from .support.shops import ADDRESS, until_done
 from .test_races import outcomes
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))

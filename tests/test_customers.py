@@ -17,7 +17,7 @@ from werkzeug.local import LocalProxy
 
 from flask_orders import declare_models, orders_bp
 
-from .shops import ORDERS, Shop, body
+from .support.shops import ORDERS, Shop, body
 from .test_refusals import SAVE, nothing_changed, refused
 
 KEY = str(UUID(int=7))

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from flask_orders.testing import Ledger, at_once
 
-from .shops import Shop, body, make_shop
+from .support.shops import Shop, body, make_shop
 
 OPTIONS: dict[str, Any] = {"hide_parameters": True, "pool_size": 10}
 

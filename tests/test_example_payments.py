@@ -19,11 +19,12 @@ from werkzeug.test import TestResponse
 from example_app import create_app
 from example_app.models import Cart, Customer, Order, Product, db
 from example_app.signatures import HEADER, sign
-from flask_orders import isolation, sqlite
+from flask_orders.db import managed as isolation
+from flask_orders.db.dialects import sqlite
 from flask_orders.testing import fault
 
-from .servers import fresh_database
-from .shops import ADDRESS
+from .support.servers import fresh_database
+from .support.shops import ADDRESS
 
 API = "/api/v1/i"
 CALLBACK = "/payments/callback/"

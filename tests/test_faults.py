@@ -6,7 +6,7 @@ from werkzeug.test import TestResponse
 from flask_orders import order_placed
 from flask_orders.testing import Ledger, fault
 
-from .shops import ADDRESS, Rows, Shop
+from .support.shops import ADDRESS, Rows, Shop
 
 CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 MOST_STATEMENTS = 40

@@ -14,11 +14,11 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import text
 
-from . import servers
-from .galera import Cluster
-from .galera_clients import SAVE, Clients, order_id
-from .raced import conflicts
-from .shops import Shop, make_shop
+from .support import servers
+from .support.galera import Cluster
+from .support.galera_clients import SAVE, Clients, order_id
+from .support.raced import conflicts
+from .support.shops import Shop, make_shop
 
 ORDERS = 1000 if os.environ.get("ORDERS_TEST_LONG") else 150
 WORKERS = 4

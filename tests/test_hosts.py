@@ -13,9 +13,10 @@ from sqlalchemy.engine import URL
 from flask_orders import BillingAddress, current_orders
 from flask_orders.testing import at_once
 
-from . import hosts, servers
+from . import hosts
 from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver
-from .shops import body
+from .support import servers
+from .support.shops import body
 from .test_races import outcomes
 
 ROUNDS = 3

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from werkzeug.test import TestResponse
 
-from .shops import ADDRESS, Shop, body
+from .support.shops import ADDRESS, Shop, body
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}

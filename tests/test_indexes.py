@@ -18,8 +18,8 @@ from sqlalchemy.engine import URL
 
 from flask_orders import outbox_event
 
-from . import servers
-from .shops import ADDRESS, Shop, make_shop
+from .support import servers
+from .support.shops import ADDRESS, Shop, make_shop
 from .test_lifecycle import age
 
 # Enough for MariaDB, which reads a table of a few rows from end to end whatever its indexes are.

@@ -22,10 +22,10 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
+from flask_orders.db.retrying import is_conflict
 from flask_orders.testing import Ledger
-from flask_orders.transaction import is_conflict
 
-from .shops import ADDRESS, ORDERS, Shop, make_shop
+from .support.shops import ADDRESS, ORDERS, Shop, make_shop
 
 KILLS = 100 if os.environ.get("ORDERS_TEST_LONG") else 10
 CLIENTS = 4
@@ -121,7 +121,7 @@ class Clients:
 def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
     """The port of a server, and the pipes to it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.worker", url.render_as_string(hide_password=False)],
+        [sys.executable, "-m", "tests.support.worker", url.render_as_string(hide_password=False)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -21,7 +21,7 @@ from flask_orders.promotions import Promotions
 from flask_orders.settings import Settings
 from flask_orders.testing import Ledger, at_once
 
-from .shops import ADDRESS, Shop, body, make_shop
+from .support.shops import ADDRESS, Shop, body, make_shop
 
 CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 

@@ -16,14 +16,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import with_loader_criteria
 
 from flask_orders import current_orders
-from flask_orders.listing import MOST_ITEMS, Page
 from flask_orders.models import Models
+from flask_orders.pagination import MOST_ITEMS, Page
 from flask_orders.pricing import AMOUNTS
 from flask_orders.status import STATUSES
 
-from . import servers
 from .hosts.drivers import UuidKeys
-from .shops import ORDERS, Shop, body
+from .support import servers
+from .support.shops import ORDERS, Shop, body
 from .test_setup import make_app
 from .test_statements import counted
 

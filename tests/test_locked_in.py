@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .shops import Shop, body
+from .support.shops import Shop, body
 
 
 def test_edits_change_no_order(shop: Shop) -> None:

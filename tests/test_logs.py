@@ -19,12 +19,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from flask_orders import isolation, order_placed
+from flask_orders import order_placed
+from flask_orders.db import managed as isolation
 from flask_orders.errors import OrdersError
 from flask_orders.idempotency import KeyedRequest
 
-from . import servers
-from .shops import ORDERS, Shop, body, make_shop
+from .support import servers
+from .support.shops import ORDERS, Shop, body, make_shop
 from .test_transaction import connection_cut_at_commit
 
 # Each planted value has this in it, in some letter case.

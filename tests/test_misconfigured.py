@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders import ConfigurationError, current_orders, declare_models, orders_bp
 
-from .shops import ORDERS, Shop, body, make_shop
+from .support.shops import ORDERS, Shop, body, make_shop
 from .test_refusals import SAVE, nothing_changed, refused
 
 FIX = "Set the tax rate of every country in TAX_RATES."

@@ -36,7 +36,7 @@ from flask_orders import (
 )
 from flask_orders.models.types import Money
 
-from .shops import ORDERS, Shop, body
+from .support.shops import ORDERS, Shop, body
 
 HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 

@@ -20,9 +20,9 @@ from werkzeug.test import TestResponse
 from flask_orders import OrdersError, orders_bp
 from flask_orders.errors import IdempotencyKeyInUse
 
-from . import servers
 from .hosts.drivers import DRIVERS
-from .shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support import servers
+from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 from .test_setup import make_app
 
 OPENAPI = f"{ORDERS}openapi.json"

@@ -32,12 +32,12 @@ from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
 from flask_orders import BillingAddress, current_orders, outbox_event
+from flask_orders.db.retrying import in_transaction
 from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
 from flask_orders.testing import InjectedFault, at_once, fault
-from flask_orders.transaction import in_transaction
 
-from . import servers
-from .shops import ADDRESS, Shop, make_shop
+from .support import servers
+from .support.shops import ADDRESS, Shop, make_shop
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 ROUNDS = 10 if LONG else 1

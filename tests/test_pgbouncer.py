@@ -9,9 +9,10 @@ from sqlalchemy import literal, select, text
 
 from flask_orders.testing import at_once
 
-from . import servers, test_races
-from .pgbouncer import POOL, pgbouncer
-from .shops import Shop, body, make_shop
+from . import test_races
+from .support import servers
+from .support.pgbouncer import POOL, pgbouncer
+from .support.shops import Shop, body, make_shop
 
 # What a host sets: a statement that psycopg has prepared is known to one connection of the server
 # only, and the next transaction may be on another.

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_orders import declare_models, orders_bp
 
-from . import servers
 from .hosts.drivers import DRIVERS
-from .shops import ADDRESS, ORDERS, Shop, body
+from .support import servers
+from .support.shops import ADDRESS, ORDERS, Shop, body
 from .test_setup import make_app
 from .test_statements import counted
 

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger, at_once
 
-from .shops import ADDRESS, Shop, body
+from .support.shops import ADDRESS, Shop, body
 
 ROUNDS = 5
 THREADS = 6

@@ -11,7 +11,7 @@ from flask_jwt_extended import create_access_token
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from .shops import ADDRESS, Shop, body
+from .support.shops import ADDRESS, Shop, body
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 NOW = datetime.now(UTC)

@@ -20,8 +20,8 @@ from werkzeug.test import TestResponse
 from flask_orders import Models
 from flask_orders.testing import Ledger
 
-from .raced import VARIANTS, RacedShop, Tally
-from .shops import ADDRESS, Rows, Shop, until_done
+from .support.raced import VARIANTS, RacedShop, Tally
+from .support.shops import ADDRESS, Rows, Shop, until_done
 from .test_races import outcomes
 from .test_schedules import Paced, change_meanwhile
 

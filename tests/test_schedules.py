@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger
 
-from .shops import ADDRESS, Shop, make_shop
+from .support.shops import ADDRESS, Shop, make_shop
 from .test_races import outcomes
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}

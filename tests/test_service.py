@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 
 from flask_orders import BillingAddressSchema, ConfigurationError, OrdersError, current_orders
 
-from .shops import ADDRESS, Shop
+from .support.shops import ADDRESS, Shop
 
 # One second, after which a statement that waits for a lock fails.
 LOCK_TIMEOUT = {

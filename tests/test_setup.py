@@ -1,8 +1,8 @@
 """What it costs a host to install it, and what it is told when something is missing."""
 
 import ast
-import itertools
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from flask_orders import (
     orders_bp,
 )
 
-from .shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
 HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 PACKAGE = Path(flask_orders.__file__).parent
@@ -199,105 +199,54 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
     shop.close()
 
 
-def test_requests_go_down_one_stair_and_never_up() -> None:
-    """The layers of the package, read off its import statements."""
-    allowed = {
-        "address_book": {"addresses", "errors", "models"},
-        "audit": {"models", "pricing", "status"},
-        "check": {
-            *("_check_database", "_check_requests", "_check_shop", "_check_tables", "errors"),
-            *("models", "service"),
-        },
-        "customers": {"errors", "models"},
-        "problems": {"errors"},
-        "requests": {"errors"},
-        "_check_database": {"isolation"},
-        "_check_requests": set(),
-        "_check_shop": {"_check_tables", "models", "service"},
-        "_check_tables": {"isolation", "models", "service"},
-        "cli": {
-            *("check", "errors", "idempotency", "lifecycle", "outbox", "service", "signals"),
-            "transaction",
-        },
-        "idempotency": {"addresses", "errors", "models"},
-        "errors": set(),
-        "keys": {"errors"},
-        "signals": {"transaction"},
-        "status": set(),
-        "texts": set(),
-        "countries": set(),
-        "addresses": {"countries", "errors", "texts"},
-        "isolation": set(),
-        "sqlite": {"isolation"},
-        "pricing": {"errors"},
-        "settings": {"errors", "pricing"},
-        "models": {"addresses", "errors", "texts"},
-        "schemas": {"addresses", "countries", "pricing", "status"},
-        "transaction": {"drivers", "errors", "isolation", "models", "pending", "violations"},
-        "drivers": set(),
-        "pending": {"errors", "isolation"},
-        "violations": {"drivers", "models"},
-        "lists": set(),
-        "dependents": {"models"},
-        "promotions": {"errors", "lists", "models", "pricing", "status"},
-        "carts": {"dependents", "errors", "lists", "models", "pricing"},
-        "listing": {"models"},
-        "openapi": {"errors", "requests", "schemas"},
-        "outbox": {"keys", "models", "pricing", "transaction"},
-        "lifecycle": {
-            *("carts", "errors", "keys", "models", "outbox", "pricing", "signals", "status"),
-        },
-        "service": {
-            *("address_book", "addresses", "audit", "carts", "errors", "isolation", "keys"),
-            *("lifecycle", "listing", "models", "outbox", "pricing", "promotions", "settings"),
-            "status",
-        },
-        "testing": {"audit", "models", "service", "status"},
-        # Everything but what only the CLI and the service need.
-        "blueprint": set(_modules())
-        - {
-            "_check_database",
-            "_check_requests",
-            "_check_shop",
-            "_check_tables",
-            "address_book",
-            "addresses",
-            "audit",
-            "blueprint",
-            "carts",
-            "check",
-            "countries",
-            "dependents",
-            "drivers",
-            "lists",
-            "outbox",
-            "pending",
-            "pricing",
-            "promotions",
-            "testing",
-            "texts",
-            "violations",
-        },
-    }
-    found = {
-        name: set(itertools.chain.from_iterable(_imports(path) for path in paths)) - {name}
-        for name, paths in _modules().items()
-    }
-    assert found == allowed
+# The layers of the package: a module imports from its own layer and from those above its line.
+LAYERS = (
+    {"errors"},
+    {"addresses", "countries", "keys", "pricing", "settings", "status", "texts"},
+    {"models"},
+    {"db"},
+    {
+        *("address_book", "audit", "carts", "dependents", "idempotency", "lifecycle", "outbox"),
+        *("pagination", "promotions", "schemas", "service", "signals", "testing"),
+    },
+    {"cli"},
+    {"http"},
+)
 
 
-def _modules() -> dict[str, list[Path]]:
-    files = {path.stem: [path] for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-    return {**files, "models": list((PACKAGE / "models").glob("*.py"))}
-
-
-def _imports(path: Path) -> list[str]:
-    top = 1 + len(path.relative_to(PACKAGE).parents) - 1
-    return [
-        node.module.split(".")[0]
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.level == top and node.module
+def test_imports_go_down_and_never_up() -> None:
+    """The layers of the package, read off its import statements; no module imports in a circle."""
+    layer = {name: i for i, names in enumerate(LAYERS) for name in names}
+    found = {module: _imports(path) for module, path in _modules().items()}
+    upward = [
+        (module, imported)
+        for module, imports in found.items()
+        for imported in imports
+        if layer[imported.split(".")[0]] > layer[module.split(".")[0]]
     ]
+    assert upward == []
+    tuple(TopologicalSorter(found).static_order())
+
+
+def _modules() -> dict[str, Path]:
+    """Each module's name below the package and its file; a package is its __init__.py."""
+    files = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+    return {
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__"): PACKAGE / path
+        for path in files
+        if len(path.parts) > 1 or path.stem != "__init__"
+    }
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules of the package that a file imports from."""
+    package = path.relative_to(PACKAGE).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            found.add(".".join([*base, *(node.module or "").split(".")]).strip("."))
+    return {name for name in found if name}
 
 
 @pytest.mark.parametrize("name", ["service", "pricing", "models/declare", "carts"])

@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeDecorator
 from flask_orders import declare_models, orders_bp
 from flask_orders.testing import Ledger
 
-from .shops import Shop, body
+from .support.shops import Shop, body
 from .test_statements import counted
 
 PRICE = Numeric(12, 2)

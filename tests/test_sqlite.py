@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, text
 
 from flask_orders import ConfigurationError, current_orders, orders_bp
-from flask_orders.isolation import CONVERSION
+from flask_orders.db.managed import CONVERSION
 
 
 def make_app(path: Path, *, with_orders: bool = True) -> tuple[Flask, SQLAlchemy]:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from flask_orders.testing import Ledger
 
-from .shops import ADDRESS, Shop, body
+from .support.shops import ADDRESS, Shop, body
 
 LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 SETTINGS = settings(

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
-from . import servers
 from .hosts.drivers import DRIVERS
-from .shops import ADDRESS, Shop
+from .support import servers
+from .support.shops import ADDRESS, Shop
 
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 MOST = 14

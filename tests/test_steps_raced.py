@@ -15,10 +15,10 @@ from uuid import UUID
 import pytest
 
 from flask_orders import OrdersError, current_orders
+from flask_orders.db.retrying import in_transaction
 from flask_orders.testing import Ledger, at_once
-from flask_orders.transaction import in_transaction
 
-from .shops import ADDRESS, Shop, body, until_done
+from .support.shops import ADDRESS, Shop, body, until_done
 from .test_lifecycle import age, heard
 from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
 

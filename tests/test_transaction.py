@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from flask_orders import order_placed
 from flask_orders.idempotency import KeyedRequest
 
-from .shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 KEY = {"Idempotency-Key": "abc"}

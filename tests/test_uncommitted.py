@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from .shops import Shop, make_shop
+from .support.shops import Shop, make_shop
 
 UPDATE = "UPDATE customers SET email = 'seen'"
 

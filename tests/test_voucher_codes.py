@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_orders import voucher_code
 
-from .shops import Shop
+from .support.shops import Shop
 
 # Composed, in capitals; each of TYPED is what somebody may type or paste for it.
 CODE = "CAF\u00c9-10"

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders import current_orders
 
-from ..shops import ADDRESS, ORDERS, Rows
+from ..support.shops import ADDRESS, ORDERS, Rows
 from . import load
 
 PASSWORD = "correct horse battery staple"

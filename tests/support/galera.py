@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from .servers import Missing
 
-SCRIPT = Path(__file__).parents[1] / ".ci" / "galera"
+SCRIPT = Path(__file__).parents[2] / ".ci" / "galera"
 PROVIDER = os.environ.get("ORDERS_TEST_GALERA", "/usr/lib/galera/libgalera_smm.so")
 
 

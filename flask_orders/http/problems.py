@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect
 
-from .errors import MethodNotSupported, OrdersError, PathNotFound
+from ..errors import MethodNotSupported, OrdersError, PathNotFound
 
 # The endpoint whose rule is the prefix itself.
 ROOT = "list_orders"

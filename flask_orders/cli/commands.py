@@ -16,14 +16,14 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
+from ..db.retrying import error_name, in_transaction, is_away, is_conflict
+from ..errors import ConfigurationError, TryAgain
+from ..idempotency import IdempotencyKeys
+from ..lifecycle import LateOrder
+from ..outbox import Outbox, deliver_next
+from ..service import current_orders
+from ..signals import outbox_event
 from .check import notes, problems
-from .errors import ConfigurationError, TryAgain
-from .idempotency import IdempotencyKeys
-from .lifecycle import LateOrder
-from .outbox import Outbox, deliver_next
-from .service import current_orders
-from .signals import outbox_event
-from .transaction import error_name, in_transaction, is_away, is_conflict
 
 log = logging.getLogger("flask_orders")
 

@@ -1,6 +1,6 @@
 """The shop as a process manager imports it; run by test_crowded_clicks.py.
 
-`gunicorn tests.crowded:app`, with the database's URL in ORDERS_TEST_CROWDED.
+`gunicorn tests.support.crowded:app`, with the database's URL in ORDERS_TEST_CROWDED.
 """
 
 import os

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.pool.base import ResetStyle
 
-from .isolation import MYSQL_DIALECTS
+from ..db.managed import MYSQL_DIALECTS
 
 SUPPORTED = "SQLite, PostgreSQL and MariaDB"
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import scoped_session
 
+from ..errors import ConfigurationError, Conflict, OrdersError, TryAgain
+from ..models import table
 from .drivers import chain, driver_errors, mysql_code, sqlite_name, sqlstate
-from .errors import ConfigurationError, Conflict, OrdersError, TryAgain
-from .isolation import CONVERSION
-from .models import table
+from .managed import CONVERSION
 from .pending import refuse_pending_changes, watch_session
 from .violations import (
     FOREIGN_KEY,

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from flask import Flask, current_app, request, request_started
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from .errors import InvalidRequest, OrdersError, RequestTooLarge, UnsupportedMediaType
+from ..errors import InvalidRequest, OrdersError, RequestTooLarge, UnsupportedMediaType
 
 FIELDS_AT_FAULT = "Correct the fields listed in 'errors'."
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from .isolation import LOCK_WAIT, is_conversion
+from ..managed import LOCK_WAIT, is_conversion
 
 # Milliseconds: what an SQLite connection waited before we first changed it.
 _HOST_WAIT = "flask_orders_host_wait"

@@ -1,8 +1,8 @@
 """A web server whose worker is killed at every line of its standard input; run by test_kills.py.
 
-`python -m tests.worker DATABASE_URL`: prints its port, and after each kill a line. The socket
-outlives the workers, as it does under any process manager: clients whose worker is killed see a
-connection that is reset, and can connect again.
+`python -m tests.support.worker DATABASE_URL`: prints its port, and after each kill a line. The
+socket outlives the workers, as it does under any process manager: clients whose worker is killed
+see a connection that is reset, and can connect again.
 """
 
 import os

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import SAWarning
 
-from .isolation import MYSQL_DIALECTS
-from .models import CartItemMixin, CartMixin, Models, ProductMixin
-from .service import OrderService
+from ..db.managed import MYSQL_DIALECTS
+from ..models import CartItemMixin, CartMixin, Models, ProductMixin
+from ..service import OrderService
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
 

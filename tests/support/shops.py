@@ -20,9 +20,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
 from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
-from flask_orders.isolation import CONVERSION
+from flask_orders.db.managed import CONVERSION
+from flask_orders.db.retrying import is_conflict
 from flask_orders.models import row_count
-from flask_orders.transaction import is_conflict
 
 ORDERS = "/api/v1/i/orders/"
 

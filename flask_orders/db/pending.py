@@ -17,8 +17,8 @@ from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.sql.visitors import iterate
 
-from .errors import ConfigurationError
-from .isolation import is_conversion
+from ..errors import ConfigurationError
+from .managed import is_conversion
 
 _CHANGED = "flask_orders_changed"
 _WRITTEN_BEFORE = "flask_orders_written_before"

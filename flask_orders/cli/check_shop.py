@@ -14,10 +14,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapper, Session
 
-from ._check_tables import MIGRATE, indexes
-from .models import Models, attribute
-from .models.contract import column
-from .service import OrderService
+from ..models import Models, attribute
+from ..models.contract import column
+from ..service import OrderService
+from .check_tables import MIGRATE, indexes
 
 # Rows in memory at a time.
 BATCH = 1000

@@ -12,13 +12,13 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from ._check_database import check_connection, check_engine
-from ._check_requests import check_csrf, check_payment, check_routes
-from ._check_shop import check_shop_columns, check_shop_rows, skipped_by_core
-from ._check_tables import check_tables
-from .errors import ConfigurationError
-from .models.column_types import AMOUNTS, has_whole_amounts
-from .service import OrderService
+from ..errors import ConfigurationError
+from ..models.column_types import AMOUNTS, has_whole_amounts
+from ..service import OrderService
+from .check_database import check_connection, check_engine
+from .check_requests import check_csrf, check_payment, check_routes
+from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
+from .check_tables import check_tables
 
 COLUMNS = (
     *("product_stock", "cart_customer", "cart_voucher"),

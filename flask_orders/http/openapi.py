@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, fields
 
-from .errors import (
+from ..errors import (
     BillingAddressRequired,
     ConfigurationError,
     EmptyCart,
@@ -30,8 +30,7 @@ from .errors import (
     UnsupportedMediaType,
     VoucherNotApplicable,
 )
-from .requests import token_places
-from .schemas import (
+from ..schemas import (
     Amount,
     CreateOrderSchema,
     ExpectedTotal,
@@ -44,6 +43,7 @@ from .schemas import (
     UnavailableSchema,
     WholeNumber,
 )
+from .requests import token_places
 
 if TYPE_CHECKING:
     from apispec import APISpec

@@ -28,9 +28,20 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
-from .cli import COMMANDS
-from .customers import UnknownCustomer, key_of_subject, key_of_user
-from .errors import (
+from ..cli.commands import COMMANDS
+from ..db.dialects.sqlite import use_real_transactions
+from ..db.managed import prepare_engine
+from ..db.retrying import (
+    Known,
+    Result,
+    hide_values,
+    in_transaction,
+    is_away,
+    is_lock_timeout,
+    roll_back,
+    watch_changes,
+)
+from ..errors import (
     ConfigurationError,
     IdempotencyKeyInUse,
     InvalidRequest,
@@ -39,12 +50,24 @@ from .errors import (
     OrdersError,
     TryAgain,
 )
-from .idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
-from .isolation import prepare_engine
-from .keys import new_key
-from .lifecycle import Step
-from .listing import FoundPage, Page
-from .models import OrderMixin, declared_models
+from ..idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
+from ..keys import new_key
+from ..lifecycle import Step
+from ..models import OrderMixin, declared_models
+from ..pagination import FoundPage, Page
+from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
+from ..service import (
+    EXTENSION_KEY,
+    OrderService,
+    Placed,
+    Standing,
+    Submission,
+    current_orders,
+)
+from ..settings import Settings
+from ..signals import watch_commits
+from ..status import CUSTOMER
+from .customers import UnknownCustomer, key_of_subject, key_of_user
 from .openapi import describe
 from .problems import dumps, http_problem, problem, watch_paths
 from .requests import (
@@ -56,29 +79,6 @@ from .requests import (
     read_body,
     token_places,
     watch_arrivals,
-)
-from .schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
-from .service import (
-    EXTENSION_KEY,
-    OrderService,
-    Placed,
-    Standing,
-    Submission,
-    current_orders,
-)
-from .settings import Settings
-from .signals import watch_commits
-from .sqlite import use_real_transactions
-from .status import CUSTOMER
-from .transaction import (
-    Known,
-    Result,
-    hide_values,
-    in_transaction,
-    is_away,
-    is_lock_timeout,
-    roll_back,
-    watch_changes,
 )
 
 log = logging.getLogger("flask_orders")

@@ -1,0 +1,1 @@
+"""The database side: transactions, retries, bulk statements. Nothing here is public."""

@@ -1,0 +1,1 @@
+"""What one database needs, a file for each."""

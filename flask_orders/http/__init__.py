@@ -1,0 +1,1 @@
+"""The HTTP side: routes, requests, customers, problem documents. Nothing here is public."""
