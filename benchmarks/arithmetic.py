@@ -63,7 +63,7 @@ def priced(lines: Sequence[Line], offers: Iterable[Sequence[Any]], percent: Deci
                 "shipping": line.shipping or Decimal(0),
                 "offer_id": -number,
                 "offer_title": title,
-                "stock_taken": True,
+                "stock_deducted": True,
             }
         )
     return PricedOrder(_totals(key, items, percent), items)

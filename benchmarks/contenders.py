@@ -20,7 +20,7 @@ WHAT_WAS_MADE = (
     "SELECT status, items_count, subtotal, savings_on_items, discount_amount, amount_saved,"
     " shipping, total_amount, billing_country FROM orders WHERE id = %s",
     "SELECT position, product_id, sku, name, quantity, list_price, unit_price, discount_amount,"
-    " total_price, shipping, voucher_discount, offer_id, offer_title, stock_taken"
+    " total_price, shipping, voucher_discount, offer_id, offer_title, stock_deducted"
     " FROM order_items WHERE order_id = %s ORDER BY product_id",
 )
 

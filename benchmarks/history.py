@@ -57,7 +57,7 @@ ORDERS: tuple[LiteralString, ...] = (
     "  FROM generate_series(0, %(orders)s - 1) n) AS history",
     "INSERT INTO order_items (id, order_id, position, product_id, sku, name, quantity, list_price,"
     " unit_price, discount_amount, total_price, shipping, voucher_discount, offer_id, offer_title,"
-    " stock_taken)"
+    " stock_deducted)"
     " SELECT " + KEY.format("n * 3 + k") + ", " + KEY.format("n") + ", k, product,"
     " 'SKU-' || product, 'Product ' || product, 1, 10, 10, 0, 10, 0, 1, NULL, NULL, true"
     " FROM (SELECT n, k, 1 + (n * 7919::bigint + k) %% %(products)s AS product"

@@ -37,7 +37,7 @@ def callback() -> tuple[str, int]:
 def note_payment(payment: dict[str, Any]) -> None:
     """Make the order paid, or have the provider send the callback again."""
     try:
-        current_orders.mark_paid(
+        current_orders.record_payment(
             payment["order_id"],
             payment["reference"],
             payment["amount"],

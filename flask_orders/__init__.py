@@ -24,10 +24,10 @@ from .models import (
 from .pricing import (
     AppliedOffer,
     AppliedVoucher,
-    CartLine,
+    CartItem,
     Currency,
     PricedCart,
-    PricedLine,
+    PricedItem,
     Pricing,
 )
 from .schemas import BillingAddressSchema
@@ -47,8 +47,8 @@ __all__ = [
     "AppliedVoucher",
     "BillingAddress",
     "BillingAddressSchema",
+    "CartItem",
     "CartItemMixin",
-    "CartLine",
     "CartMixin",
     "ConfigurationError",
     "Conflict",
@@ -64,7 +64,7 @@ __all__ = [
     "OrdersError",
     "OutboxEventMixin",
     "PricedCart",
-    "PricedLine",
+    "PricedItem",
     "Pricing",
     "ProductMixin",
     "VoucherMixin",

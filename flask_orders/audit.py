@@ -25,7 +25,7 @@ BATCH = 100
 # What a value raises that is no amount: NULL, a text in SQLite.
 NOT_COMPUTED = (ArithmeticError, TypeError, ValueError)
 
-LINE_AMOUNTS = ("discount_amount", "total_price")
+ITEM_AMOUNTS = ("discount_amount", "total_price")
 
 
 def problems(
@@ -36,14 +36,14 @@ def problems(
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
     """Everything that does not add up, a sentence each."""
-    _see_one_moment(database, models)
+    _use_snapshot(database, models)
     yield from _stock_problems(database, models)
     if not has_own_pricing:
         yield from voucher_problems(database, models)
     yield from order_problems(database, models, on_progress)
 
 
-def _see_one_moment(database: Database, models: Models) -> None:
+def _use_snapshot(database: Database, models: Models) -> None:
     """Have all statements read one snapshot, unless the caller's transaction has begun already.
 
     On SQLite they do, and on MariaDB by default; on PostgreSQL an order that the host deletes
@@ -115,8 +115,8 @@ def _batch_problems(
     query = select(orders.c.id, *(orders.c[name] for name in AMOUNTS))
     try:
         batch = database.execute(query.where(orders.c.id.in_(keys)).order_by(orders.c.id)).all()
-        lines = _lines(database, items, keys)
-        found = [one for row in batch for one in _order_problems(row, lines.get(row.id, []))]
+        by_order = _items(database, items, keys)
+        found = [one for row in batch for one in _order_problems(row, by_order.get(row.id, []))]
     except NOT_COMPUTED as error:
         if len(keys) > 1:
             for key in keys:
@@ -127,25 +127,25 @@ def _batch_problems(
     yield from found
 
 
-def _lines(database: Database, items: Any, order_ids: Sequence[Any]) -> dict[Any, list[Any]]:
-    lines: dict[Any, list[Any]] = {}
-    names = ("quantity", "list_price", "unit_price", "shipping", "voucher_discount", *LINE_AMOUNTS)
+def _items(database: Database, items: Any, order_ids: Sequence[Any]) -> dict[Any, list[Any]]:
+    by_order: dict[Any, list[Any]] = {}
+    names = ("quantity", "list_price", "unit_price", "shipping", "voucher_discount", *ITEM_AMOUNTS)
     query = select(items.c.order_id, items.c.id, *(items.c[name] for name in names))
-    for line in database.execute(query.where(items.c.order_id.in_(order_ids))):
-        lines.setdefault(line.order_id, []).append(line)
-    return lines
+    for item in database.execute(query.where(items.c.order_id.in_(order_ids))):
+        by_order.setdefault(item.order_id, []).append(item)
+    return by_order
 
 
-def _order_problems(order: Any, lines: Sequence[Any]) -> Iterator[str]:
-    if not lines:
+def _order_problems(order: Any, items: Sequence[Any]) -> Iterator[str]:
+    if not items:
         yield f"I4: the order {order.id} has no items"
-    for line in lines:
+    for item in items:
         expected: dict[str, Any] = {
-            "total_price": line.unit_price * line.quantity,
-            "discount_amount": (line.list_price - line.unit_price) * line.quantity,
+            "total_price": item.unit_price * item.quantity,
+            "discount_amount": (item.list_price - item.unit_price) * item.quantity,
         }
-        yield from _differences(f"item {line.id}", line, expected)
-    yield from _differences(f"order {order.id}", order, recomputed(lines))
+        yield from _differences(f"item {item.id}", item, expected)
+    yield from _differences(f"order {order.id}", order, recomputed(items))
 
 
 def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _stock_problems(database: Database, models: Models) -> Iterator[str]:
     for product, left in database.execute(select(key, stock).where(stock < 0)):
         yield f"I1: of product {product} there are {left} units"
     items = table(models.OrderItem)
-    is_deducted = exists().where(items.c.product_id == key, items.c.stock_taken)
+    is_deducted = exists().where(items.c.product_id == key, items.c.stock_deducted)
     for (product,) in database.execute(select(key).where(stock.is_(None), is_deducted)):
         yield f"I1: the stock of product {product} is NULL, and orders have taken units from it"
 

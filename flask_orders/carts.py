@@ -1,9 +1,9 @@
-"""The host's rows: its cart, the items and the products are locked, changed and deleted here.
+"""The shop's rows: its cart, items and products are locked, changed and deleted here.
 
-In this order: `read`, `lines`, `take_stock`, `empty`; a preview is the first two, without a lock.
-`give_back` is for a cancellation. Whatever the host's classes are called, the number of statements
-does not depend on the number of lines. Reads go through the host's mappers; what is changed is
-changed by the tables, row by row as it was locked.
+In this order: `read`, `priceable_items`, `deduct_stock`, `empty`; a preview is the first two,
+without a lock. `restock` is for a cancellation. The number of statements does not depend on the
+number of items. Reads go through the shop's mappers; writes go to its tables, row by row as they
+were locked.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
-from .db.bulk import PREFIX, UnitsUpdate, has_arrays, one_of
+from .db.bulk import PREFIX, UnitsUpdate, has_arrays, in_values
 from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .models import (
@@ -45,7 +45,7 @@ from .models import (
     row_count,
     table,
 )
-from .pricing import FLOAT_NOISE, ZERO, CartLine, Currency
+from .pricing import FLOAT_NOISE, ZERO, CartItem, Currency
 
 # Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
 MOST_KEYS = 5000
@@ -54,7 +54,7 @@ EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
 
 
 @dataclass(frozen=True, slots=True)
-class FoundItem:
+class CartItemRow:
     """A cart item; `product_key` is the key of the product's row that the database finds for it."""
 
     key: Any
@@ -64,13 +64,13 @@ class FoundItem:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundCart:
+class CartSnapshot:
     """A cart as the locking reads found it; `voucher` and `version` are what its row holds."""
 
     key: Any
     voucher: Any
     version: Any
-    items: tuple[FoundItem, ...]
+    items: tuple[CartItemRow, ...]
 
 
 class Carts:
@@ -95,11 +95,11 @@ class Carts:
         return has_arrays(self._session, self._models.Order)
 
     @cached_property
-    def _locking(self) -> "_Reads":
+    def _locking_queries(self) -> "_Reads":
         return _Reads(self._models, lock=True, arrays=self._arrays)
 
     @cached_property
-    def _looking(self) -> "_Reads":
+    def _plain_queries(self) -> "_Reads":
         return _Reads(self._models, lock=False, arrays=self._arrays)
 
     @cached_property
@@ -114,14 +114,14 @@ class Carts:
     def _cart_version(self) -> "_Version | None":
         return _Version.of(self._models.Cart)
 
-    def read(self, customer_id: Any, max_lines: int, *, lock: bool = True) -> FoundCart | None:
+    def read(self, customer_id: Any, max_items: int, *, lock: bool = True) -> CartSnapshot | None:
         """The customer's cart, locked, then its items, locked by key; None if there is no cart.
 
         Raises:
-            InvalidRequest: there are more than `max_lines` items.
+            InvalidRequest: there are more than `max_items` items.
             ConfigurationError: the customer has several carts.
         """
-        reads = self._locking if lock else self._looking
+        reads = self._locking_queries if lock else self._plain_queries
         rows = self._session.execute(reads.cart, {"customer": customer_id}).all()
         if len(rows) > 1:
             raise ConfigurationError(
@@ -131,32 +131,32 @@ class Carts:
         if not rows:
             return None
         key, voucher, version = rows[0]
-        found = self._session.execute(reads.items, {"cart": key, "most": max_lines + 1}).all()
-        if len(found) > max_lines:
-            raise InvalidRequest(f"A cart can be ordered with {max_lines} lines at most.")
-        return FoundCart(key, voucher, version, tuple(FoundItem(*row) for row in found))
+        found = self._session.execute(reads.items, {"cart": key, "most": max_items + 1}).all()
+        if len(found) > max_items:
+            raise InvalidRequest(f"A cart can be ordered with {max_items} items at most.")
+        return CartSnapshot(key, voucher, version, tuple(CartItemRow(*row) for row in found))
 
-    def lines(
-        self, items: Sequence[FoundItem], *, lock: bool = True
-    ) -> tuple[list[CartLine], list[dict[str, Any]]]:
-        """The lines that can be had, and what `ItemUnavailable` says of those that can't.
+    def priceable_items(
+        self, rows: Sequence[CartItemRow], *, lock: bool = True
+    ) -> tuple[list[CartItem], list[dict[str, Any]]]:
+        """Return the available items, and what `ItemUnavailable` says of the unavailable ones.
 
         The products are locked in the order of their keys, so that no two conversions deadlock.
         """
-        reads = self._locking if lock else self._looking
-        found_keys = {item.key: item.product_key for item in items} | self._found_late(items, reads)
+        reads = self._locking_queries if lock else self._plain_queries
+        found_keys = {row.key: row.product_key for row in rows} | self._found_late(rows, reads)
         keys = list(dict.fromkeys(key for key in found_keys.values() if key is not None))
         products = {row[0]: row[1] for row in self._session.execute(reads.products, {"keys": keys})}
-        lines = [self._line(item, found_keys[item.key], products) for item in items]
-        wanted = _units(line for line in lines if _is_count(line.quantity))
-        refusals = [self._refusal(line, wanted[line.product_id]) for line in lines]
-        found = list(zip(lines, refusals, strict=True))
+        items = [self._item(row, found_keys[row.key], products) for row in rows]
+        wanted = _units(item for item in items if _is_count(item.quantity))
+        refusals = [self._refusal(item, wanted[item.product_id]) for item in items]
+        found = list(zip(items, refusals, strict=True))
         return (
-            [line for line, refusal in found if refusal is None],
-            [line.unavailable(*refusal) for line, refusal in found if refusal is not None],
+            [item for item, refusal in found if refusal is None],
+            [item.unavailable(*refusal) for item, refusal in found if refusal is not None],
         )
 
-    def _found_late(self, items: Sequence[FoundItem], reads: "_Reads") -> dict[Any, Any]:
+    def _found_late(self, items: Sequence[CartItemRow], reads: "_Reads") -> dict[Any, Any]:
         """By item, the products that the statement which read the items was too early to see."""
         missing = [
             item.key for item in items if item.product_id is not None and item.product_key is None
@@ -165,22 +165,22 @@ class Carts:
             return {}
         return {row[0]: row[1] for row in self._session.execute(reads.late, {"keys": missing})}
 
-    def _line(self, item: FoundItem, key: Any, products: Mapping[Any, Any]) -> CartLine:
+    def _item(self, item: CartItemRow, key: Any, products: Mapping[Any, Any]) -> CartItem:
         product = products.get(key)
-        return CartLine(
+        return CartItem(
             item.key, item.product_id if product is None else key, product, item.quantity
         )
 
-    def _refusal(self, line: CartLine, wanted: int) -> tuple[str, int] | None:
-        """Why a line can't be had, and how many units are left; or None."""
-        product = line.product
+    def _refusal(self, item: CartItem, wanted: int) -> tuple[str, int] | None:
+        """Return why an item is unavailable, and how many units are left; or None."""
+        product = item.product
         if product is None:
             return "gone", 0
         if not product.active:
             return "inactive", 0
-        if not _is_count(line.quantity):
+        if not _is_count(item.quantity):
             return "invalid_quantity", 0
-        if self._priced_by_product and not self._has_price(line):
+        if self._priced_by_product and not self._has_price(item):
             return "no_price", 0
         if product.stock is not None and product.stock < wanted:
             return "out_of_stock", max(product.stock, 0)
@@ -192,11 +192,11 @@ class Carts:
             Decimal(amount), noise=self._noise
         )
 
-    def _has_price(self, line: CartLine) -> bool:
+    def _has_price(self, item: CartItem) -> bool:
         """Whether its price and its shipping can stand on a price tag; NULL shipping is free."""
-        if line.product.price is None:
+        if item.product.price is None:
             return False
-        return self.is_price(line.list_price) and self.is_price(line.shipping)
+        return self.is_price(item.list_price) and self.is_price(item.shipping)
 
     @cached_property
     def _noise(self) -> Decimal:
@@ -205,24 +205,24 @@ class Carts:
         is_exact = issubclass(self._models.Product, ProductMixin)
         return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
 
-    def take_stock(self, lines: Sequence[CartLine]) -> None:
-        """Take the units of all lines from the stock that is counted, by one guarded UPDATE.
+    def deduct_stock(self, items: Sequence[CartItem]) -> None:
+        """Take the units of all items from the stock that is counted, by one guarded UPDATE.
 
         Raises:
             Conflict: the stock is no longer what it was under the lock.
         """
-        counted = [line for line in lines if line.product.stock is not None]
+        counted = [item for item in items if item.product.stock is not None]
         if self._changes.taking is None or not counted:
             return
         units, version = _units(counted), self._product_version
         versions = (
             {}
             if version is None
-            else {line.product_id: version.next(version.held_by(line.product)) for line in counted}
+            else {item.product_id: version.next(version.held_by(item.product)) for item in counted}
         )
         self._change_stock(self._changes.taking, units, versions)
 
-    def give_back(self, units: Mapping[Any, int]) -> None:
+    def restock(self, units: Mapping[Any, int]) -> None:
         """Put units, by their product's key, back into the stock that is counted.
 
         A product that is gone is left out; its row is looked for whatever the host's mapper hides.
@@ -269,7 +269,7 @@ class Carts:
         if row_count(self._session.execute(statement, parameters)) != len(units):
             raise Conflict
 
-    def empty(self, cart: FoundCart) -> None:
+    def empty(self, cart: CartSnapshot) -> None:
         """Delete exactly the items that were read, and take the voucher off.
 
         Raises:
@@ -377,7 +377,7 @@ class _Reads:
         return (
             select(key, self._product_key)
             .join_from(item, self._models.Product, self._product_key == product)
-            .where(one_of(key, "keys", arrays=self._arrays))
+            .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(self._product_key)
         )
 
@@ -387,9 +387,9 @@ class _Reads:
         product, key = self._models.Product, self._product_key
         return (
             select(key, product)
-            .where(one_of(key, "keys", arrays=self._arrays))
+            .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(key)
-            .options(lazyload("*"), *_at_hand(product))
+            .options(lazyload("*"), *_many_to_one_loads(product))
             .execution_options(populate_existing=True)
         )
 
@@ -419,7 +419,7 @@ class _Changes:
 
         self.taking, self.giving_back = changing(deduct=True), changing(deduct=False)
         self.deleting = delete(table(models.CartItem)).where(
-            one_of(columns.item_key, "keys", arrays=arrays)
+            in_values(columns.item_key, "keys", arrays=arrays)
         )
         self.taking_voucher_off = (
             update(table(models.Cart))
@@ -428,8 +428,8 @@ class _Changes:
         )
 
 
-def _at_hand(product: type[Any]) -> list[Any]:
-    """The objects that the host loads with its products, one for all lines: a variant's product."""
+def _many_to_one_loads(product: type[Any]) -> list[Any]:
+    """The objects that the host loads with its products, one for all items: a variant's product."""
     return [
         selectinload(getattr(product, relation.key))
         for relation in inspect(product).relationships
@@ -437,11 +437,11 @@ def _at_hand(product: type[Any]) -> list[Any]:
     ]
 
 
-def _units(lines: Iterable[CartLine]) -> Counter[Any]:
+def _units(items: Iterable[CartItem]) -> Counter[Any]:
     """How many units of each product."""
     units = Counter[Any]()
-    for line in lines:
-        units[line.product_id] += line.quantity
+    for item in items:
+        units[item.product_id] += item.quantity
     return units
 
 

@@ -79,14 +79,14 @@ class OrderNotFound(OrdersError):
 
 
 class ItemUnavailable(OrdersError):
-    """`lines` says which lines of the cart can't be had, why, and how many are left."""
+    """`items` says which items of the cart are unavailable, why, and how many units are left."""
 
     code, status, title = "item_unavailable", 409, "An item in the cart is not available"
 
-    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, items: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(
-            "Nothing was ordered. Change or remove the lines named in 'lines', then order again.",
-            lines=lines,
+            "Nothing was ordered. Change or remove the items listed in 'items', then order again.",
+            items=items,
         )
 
 

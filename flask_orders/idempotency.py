@@ -27,7 +27,7 @@ _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """A success, as it is sent and sent again."""
 
     status: int
@@ -36,7 +36,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedRequest:
+class IdempotentRequest:
     """Whose key it is, and what it came with; key and request as SHA-256 in hex."""
 
     customer_id: Any
@@ -65,11 +65,11 @@ class KeyedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredKey:
     """A key that has been used; `answer` is None if it is too old to count."""
 
     id: int
-    answer: Answer | None
+    answer: StoredResponse | None
 
 
 class IdempotencyKeys:
@@ -80,7 +80,7 @@ class IdempotencyKeys:
         self._rows = table(models.IdempotencyKey)
         self._age = timedelta(hours=hours)
 
-    def find(self, request: KeyedRequest) -> Found | None:
+    def find(self, request: IdempotentRequest) -> StoredKey | None:
         """What the key was used for before.
 
         Raises:
@@ -90,13 +90,15 @@ class IdempotencyKeys:
         row = self._session.execute(query).one_or_none()
         if row is None:
             return None
-        if row.created <= self._horizon():
-            return Found(row.id, None)
+        if row.created <= self._cutoff():
+            return StoredKey(row.id, None)
         if row.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
-        return Found(row.id, Answer(row.status, row.location, row.body))
+        return StoredKey(row.id, StoredResponse(row.status, row.location, row.body))
 
-    def claim(self, request: KeyedRequest, answer: Answer, found: Found | None) -> None:
+    def claim(
+        self, request: IdempotentRequest, answer: StoredResponse, found: StoredKey | None
+    ) -> None:
         """Keep the answer under the key, in the place of one that is too old.
 
         Raises:
@@ -107,7 +109,7 @@ class IdempotencyKeys:
         row = {**asdict(request), **asdict(answer), "created": datetime.now(UTC)}
         self._session.execute(insert(self._rows), [row])
 
-    def replace(self, request: KeyedRequest, answer: Answer) -> None:
+    def replace(self, request: IdempotentRequest, answer: StoredResponse) -> None:
         """Keep another answer under a key that has been claimed."""
         self._session.execute(
             update(self._rows).where(self._is_key_of(request)).values(asdict(answer))
@@ -115,14 +117,14 @@ class IdempotencyKeys:
 
     def purge(self) -> int:
         """Delete the keys that are too old; how many there were. The caller commits."""
-        old = self._rows.c.created <= self._horizon()
+        old = self._rows.c.created <= self._cutoff()
         return row_count(self._session.execute(delete(self._rows).where(old)))
 
-    def _is_key_of(self, request: KeyedRequest) -> ColumnElement[bool]:
+    def _is_key_of(self, request: IdempotentRequest) -> ColumnElement[bool]:
         rows = self._rows.c
         return and_(rows.customer_id == request.customer_id, rows.key == request.key)
 
-    def _horizon(self) -> datetime:
+    def _cutoff(self) -> datetime:
         return datetime.now(UTC) - self._age
 
 

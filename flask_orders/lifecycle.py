@@ -1,8 +1,8 @@
 """An order's life after the conversion: it is paid, delivered, cancelled, or expires.
 
-Called by the service. Each step locks the order's row first, then the products in the order of
-their keys, and the vouchers last, as a conversion does; the status is changed by one guarded
-UPDATE, and the step kept as a row of `order_events`. Nothing is committed here.
+Each transition locks the order's row first, then the products in the order of their keys, and the
+vouchers last, as a conversion does; the status is changed by one guarded UPDATE, and recorded as a
+row of `order_events`. Nothing is committed here.
 """
 
 import re
@@ -60,12 +60,12 @@ SMALLEST_AMOUNT = Decimal(1).scaleb(-SCALE)
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII | re.IGNORECASE)
 
-TOLD = {PAID: order_paid, CANCELLED: order_cancelled, DELIVERED: order_delivered}
+SIGNALS = {PAID: order_paid, CANCELLED: order_cancelled, DELIVERED: order_delivered}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A step that somebody wants an order to take.
+class Transition:
+    """A transition that somebody wants an order to take.
 
     `id` is its event's to be, the same through all attempts at it; `customer_id` is whose order it
     has to be, or None for the shop, which may reach any.
@@ -114,11 +114,11 @@ class Lifecycle:
         self._pricing = pricing
         self._outbox = outbox
 
-    def placed(self, order: Mapping[str, Any]) -> None:
+    def announce_placed(self, order: Mapping[str, Any]) -> None:
         """Tell of an order that was made; `order` is what was written into its row."""
-        self._tell(order_placed, order)
+        self._emit(order_placed, order)
 
-    def placed_before(self, order_id: UUID) -> None:
+    def announce_placed_again(self, order_id: UUID) -> None:
         """Tell of an order whose COMMIT came through, though its answer was lost."""
         self._announce(order_placed, order_id)
 
@@ -142,57 +142,57 @@ class Lifecycle:
         if expected:
             self._change([order], PAID, [new_key()], PAYMENT, payment.reference)
         else:
-            self._tell(payment_unexpected, order._asdict(), payment)
+            self._emit(payment_unexpected, order._asdict(), payment)
 
-    def check_out(self, step: Step) -> bool:
+    def check_out(self, transition: Transition) -> bool:
         """Whether there is something to pay; an order of nothing is paid now, if it is not yet.
 
         Raises:
             OrderNotFound: there is no such order, or it is another customer's.
             OrderNotPayable: it is cancelled, or paid with money.
         """
-        order = self._lock(step.order_id, step.customer_id)
+        order = self._lock(transition.order_id, transition.customer_id)
         if order.status == PAID and not order.total_amount:
-            if self._is_done(step):
+            if self._is_done(transition):
                 self._announce(order_paid, order.id)
             return False
         if order.status != AWAITING_PAYMENT:
             raise OrderNotPayable(order.status)
         if order.total_amount:
             return True
-        self._change([order], PAID, [step.id], step.actor, "nothing to pay")
+        self._change([order], PAID, [transition.id], transition.actor, "nothing to pay")
         return False
 
-    def cancel(self, step: Step) -> None:
+    def cancel(self, transition: Transition) -> None:
         """Cancel an order, unless it is cancelled already; give its stock and voucher back.
 
         Raises:
             OrderNotFound: there is no such order, or it is another customer's.
             OrderNotCancellable: its status forbids it to this actor.
         """
-        order = self._lock(step.order_id, step.customer_id)
+        order = self._lock(transition.order_id, transition.customer_id)
         if order.status == CANCELLED:
-            if self._is_done(step):
+            if self._is_done(transition):
                 self._announce(order_cancelled, order.id)
-        elif order.status not in CANCELLABLE[step.actor]:
+        elif order.status not in CANCELLABLE[transition.actor]:
             raise OrderNotCancellable(order.status)
         else:
-            self._change([order], CANCELLED, [step.id], step.actor, step.note)
+            self._change([order], CANCELLED, [transition.id], transition.actor, transition.note)
             self._give_back([order])
 
-    def deliver(self, step: Step) -> None:
+    def deliver(self, transition: Transition) -> None:
         """Note that a paid order was delivered, unless that is noted already.
 
         Raises:
             OrderNotFound: there is no such order.
             OrderNotDeliverable: it is not paid.
         """
-        order = self._lock(step.order_id)
+        order = self._lock(transition.order_id)
         if order.status == DELIVERED:
             return
         if order.status != PAID:
             raise OrderNotDeliverable(order.status)
-        self._change([order], DELIVERED, [step.id], step.actor, step.note)
+        self._change([order], DELIVERED, [transition.id], transition.actor, transition.note)
 
     def expire(self, hours: int, limit: int) -> int:
         """Cancel the orders that have waited longest for their payment; return how many.
@@ -254,7 +254,7 @@ class Lifecycle:
         ]
 
     def _rows(self) -> Any:
-        """What a step has to know of an order."""
+        """What a transition has to know of an order."""
         orders = table(self._models.Order)
         names = (
             *("id", "number", "customer_id", "status"),
@@ -284,7 +284,7 @@ class Lifecycle:
         actor: str,
         note: str | None,
     ) -> None:
-        """Let locked orders of one status take a step, and note it."""
+        """Let locked orders of one status take a transition, and note it."""
         rows, (source,) = table(self._models.Order), {order.status for order in orders}
         now = datetime.now(UTC)
         changed = self._session.execute(
@@ -294,21 +294,21 @@ class Lifecycle:
         )
         if row_count(changed) != len(orders):
             raise Conflict
-        step = {"from_status": source, "to_status": target, "actor": actor, "note": note}
+        transition = {"from_status": source, "to_status": target, "actor": actor, "note": note}
         self._session.execute(
             insert(table(self._models.OrderEvent)),
             [
-                {"id": event_id, "order_id": order.id, **step, "created": now}
+                {"id": event_id, "order_id": order.id, **transition, "created": now}
                 for event_id, order in zip(event_ids, orders, strict=True)
             ],
         )
         for order in orders:
-            self._tell(TOLD[target], {**order._asdict(), "status": target})
+            self._emit(SIGNALS[target], {**order._asdict(), "status": target})
 
-    def _is_done(self, step: Step) -> bool:
-        """Whether an earlier attempt at this very step has come through after all."""
+    def _is_done(self, transition: Transition) -> bool:
+        """Whether an earlier attempt at this very transition has come through after all."""
         rows = table(self._models.OrderEvent)
-        query = select(rows.c.id).where(rows.c.id == step.id)
+        query = select(rows.c.id).where(rows.c.id == transition.id)
         return self._session.execute(query).first() is not None
 
     def _give_back(self, orders: Sequence[Row[Any]]) -> None:
@@ -319,14 +319,14 @@ class Lifecycle:
             .where(
                 items.c.order_id.in_([order.id for order in orders]),
                 items.c.product_id.is_not(None),
-                items.c.stock_taken,
+                items.c.stock_deducted,
             )
             .with_for_update()
         )
         units = Counter[Any]()
         for product_id, quantity in taken:
             units[product_id] += quantity
-        self._carts.give_back(units)
+        self._carts.restock(units)
         carrying = [order for order in orders if order.voucher_code is not None]
         for order in sorted(carrying, key=lambda order: str(order.voucher_code)):
             voucher = KeptVoucher(getattr(order, "voucher_id", None), order.voucher_code)
@@ -354,7 +354,7 @@ class Lifecycle:
             return False
         return True
 
-    def _tell(
+    def _emit(
         self, signal: NamedSignal, order: Mapping[str, Any], payment: Payment | None = None
     ) -> None:
         outbox = self._outbox()

@@ -110,14 +110,14 @@ class Outbox:
         )
         return event
 
-    def delivered(self, event: Claimed) -> None:
+    def mark_delivered(self, event: Claimed) -> None:
         """Forget an event. The caller commits."""
         rows = table(self._model)
         # SQLite gives the id of a deleted row to another one.
         this = [rows.c.id == event.id, rows.c.event_id == event.event_id]
         self._session.execute(delete(rows).where(*this))
 
-    def failed(self, event: Claimed) -> None:
+    def reschedule(self, event: Claimed) -> None:
         """Try again later, and no later event of the order before that. The caller commits."""
         rows = table(self._model)
         due = datetime.now(UTC) + timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
@@ -178,5 +178,5 @@ def deliver_next(
     else:
         delivery = Delivery(event.event_id)
     roll_back(session)
-    transaction(partial(outbox.failed if delivery.error else outbox.delivered, event))
+    transaction(partial(outbox.reschedule if delivery.error else outbox.mark_delivered, event))
     return delivery

@@ -37,7 +37,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPage:
+class OrderPage:
     """A page; `count` is how many orders there are on all pages, `until` the newest of them.
 
     The next page is `before` that running order number, and the previous one `after` that; None if
@@ -53,7 +53,7 @@ class FoundPage:
 
 def find_page(
     session: scoped_session[Session], models: Models, customer_id: Any, wanted: Page
-) -> FoundPage | None:
+) -> OrderPage | None:
     """The page; None if there is no such customer."""
     are_listed = _are_listed(models.Order, customer_id, wanted)
     counted = _counted(models, customer_id, are_listed).subquery()
@@ -71,7 +71,7 @@ def find_page(
     count, newest, oldest, _ = rows[0]
     orders = [row[3] for row in rows if row[3] is not None]
     before, after = _neighbours(orders, wanted)
-    return FoundPage(
+    return OrderPage(
         count,
         until=newest,
         before=before if count and before > oldest else None,

@@ -2,7 +2,7 @@
 
 Called by the service and by the default pricing (`promotions.py`); a host with prices of its own
 builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, no Flask. Every
-amount is a Decimal in the shop's currency, rounded half-up to its quantum once per line.
+amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item.
 """
 
 from collections import defaultdict
@@ -125,8 +125,8 @@ def _minor_units(code: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class CartLine:
-    """One line of the cart, as the locking read found it.
+class CartItem:
+    """One item of the cart, as the locking read found it.
 
     Attributes:
         key: the cart item's primary key.
@@ -157,11 +157,11 @@ class CartLine:
 
     @property
     def shipping(self) -> Decimal:
-        """The shipping cost of the whole line."""
+        """The shipping cost of the whole item."""
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
 
     def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
-        """The line as `ItemUnavailable` names it."""
+        """The item as `ItemUnavailable` names it."""
         product = self.product
         return {
             "id": self.key,
@@ -190,7 +190,7 @@ def _amount(product: Any, name: str) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class AppliedOffer:
-    """The offer of a line: its key (None if it is no row of `offers`) and its title."""
+    """The offer of an item: its key (None if it is no row of `offers`) and its title."""
 
     id: Any
     title: str
@@ -214,10 +214,10 @@ class KeptVoucher:
 
 
 @dataclass(frozen=True, slots=True)
-class PricedLine:
-    """A line with its prices; `voucher_discount` is its share of the voucher's discount."""
+class PricedItem:
+    """An item with its prices; `voucher_discount` is its share of the voucher's discount."""
 
-    line: CartLine
+    cart_item: CartItem
     list_price: Decimal
     unit_price: Decimal
     shipping: Decimal
@@ -227,7 +227,7 @@ class PricedLine:
     @classmethod
     def of(
         cls,
-        line: CartLine,
+        item: CartItem,
         currency: Currency,
         *,
         list_price: Decimal | None = None,
@@ -235,24 +235,24 @@ class PricedLine:
         shipping: Decimal | None = None,
         offer: AppliedOffer | None = None,
     ) -> Self:
-        """Round a line's amounts; left out, they are the product's, and no offer applies.
+        """Round an item's amounts; left out, they are the product's, and no offer applies.
 
         Raises:
             ConfigurationError: an amount is NaN, infinite, or no Decimal.
         """
-        listed = line.list_price if list_price is None else list_price
+        listed = item.list_price if list_price is None else list_price
         unit = listed if unit_price is None else unit_price
         return cls(
-            line=line,
+            cart_item=item,
             list_price=currency.round(listed),
             unit_price=max(ZERO, currency.round(unit)),
-            shipping=currency.round(line.shipping if shipping is None else shipping),
+            shipping=currency.round(item.shipping if shipping is None else shipping),
             offer=offer,
         )
 
     @property
     def quantity(self) -> int:
-        return self.line.quantity
+        return self.cart_item.quantity
 
     @property
     def total_price(self) -> Decimal:
@@ -265,7 +265,7 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True)
 class PricedCart:
-    """What the order will be: its lines, its voucher and every amount of the contract.
+    """What the order will be: its items, its voucher and every amount of the contract.
 
     In a preview, `unavailable` are the items that are unavailable, as `ItemUnavailable` names them,
     `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error with
@@ -273,7 +273,7 @@ class PricedCart:
     """
 
     currency: Currency
-    lines: tuple[PricedLine, ...]
+    items: tuple[PricedItem, ...]
     voucher: AppliedVoucher | None = None
     unavailable: tuple[dict[str, Any], ...] = ()
     voucher_refusal: str | None = None
@@ -282,40 +282,40 @@ class PricedCart:
     @classmethod
     def of(
         cls,
-        lines: Sequence[PricedLine],
+        items: Sequence[PricedItem],
         currency: Currency,
         *,
         voucher: AppliedVoucher | None = None,
         discount: Callable[[Decimal], Decimal] | None = None,
     ) -> Self:
-        """Share a voucher's discount out over the lines.
+        """Share a voucher's discount out over the items.
 
         `discount` is called with their subtotal; what it returns counts up to that.
         """
-        subtotal = sum((line.total_price for line in lines), ZERO)
+        subtotal = sum((item.total_price for item in items), ZERO)
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
         discount_amount = min(max(ZERO, wanted), subtotal)
-        shares = share_out(discount_amount, [line.total_price for line in lines], currency)
+        shares = share_out(discount_amount, [item.total_price for item in items], currency)
         shared = (
-            replace(line, voucher_discount=share) for line, share in zip(lines, shares, strict=True)
+            replace(item, voucher_discount=share) for item, share in zip(items, shares, strict=True)
         )
         return cls(currency, tuple(shared), voucher)
 
     @property
     def items_count(self) -> int:
-        return sum(line.quantity for line in self.lines)
+        return sum(item.quantity for item in self.items)
 
     @property
     def subtotal(self) -> Decimal:
-        return sum((line.total_price for line in self.lines), ZERO)
+        return sum((item.total_price for item in self.items), ZERO)
 
     @property
     def savings_on_items(self) -> Decimal:
-        return sum((line.discount_amount for line in self.lines), ZERO)
+        return sum((item.discount_amount for item in self.items), ZERO)
 
     @property
     def discount_amount(self) -> Decimal:
-        return sum((line.voucher_discount for line in self.lines), ZERO)
+        return sum((item.voucher_discount for item in self.items), ZERO)
 
     @property
     def amount_saved(self) -> Decimal:
@@ -323,7 +323,7 @@ class PricedCart:
 
     @property
     def shipping(self) -> Decimal:
-        return sum((line.shipping for line in self.lines), ZERO)
+        return sum((item.shipping for item in self.items), ZERO)
 
     @property
     def total_amount(self) -> Decimal:
@@ -344,25 +344,26 @@ def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
         ConfigurationError: an amount is negative, NaN or infinite, is finer than the currency's
             quantum, or a list price is below its unit price.
     """
-    for line in cart.lines:
+    for item in cart.items:
         for name in ("list_price", "unit_price", "shipping", "voucher_discount"):
-            amount = getattr(line, name)
+            amount = getattr(item, name)
             if not isinstance(amount, Decimal) or not cart.currency.is_price(amount):
-                raise _refused(pricing, line, f"{name} {amount!r}", "make lines by PricedLine.of")
-        if line.list_price < line.unit_price:
+                raise _refused(pricing, item, f"{name} {amount!r}", "make items by PricedItem.of")
+        if item.list_price < item.unit_price:
             raise _refused(
                 pricing,
-                line,
-                f"list_price {line.list_price} below unit_price {line.unit_price}",
-                "pass the price before the discount as list_price= to PricedLine.of",
+                item,
+                f"list_price {item.list_price} below unit_price {item.unit_price}",
+                "pass the price before the discount as list_price= to PricedItem.of",
             )
     return cart
 
 
-def _refused(pricing: object, line: PricedLine, what: str, fix: str) -> ConfigurationError:
+def _refused(pricing: object, item: PricedItem, what: str, fix: str) -> ConfigurationError:
+    product_id = item.cart_item.product_id
     return ConfigurationError(
-        f"{type(pricing).__name__}.price returned {what} for the product {line.line.product_id!r}, "
-        f"which no order can hold: an amount is a Decimal, 0 or more, in whole units of the "
+        f"{type(pricing).__name__}.price returned {what} for the product {product_id!r}, "
+        "which no order can hold: an amount is a Decimal, 0 or more, in whole units of the "
         f"currency's smallest coin; {fix}."
     )
 
@@ -380,9 +381,9 @@ class Pricing(Protocol):
     """Prices, offers and vouchers. Each method runs inside the conversion's transaction."""
 
     def price(
-        self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        """Price the lines, in their order. `voucher` is what the cart's row holds, or None.
+        """Price the items, in their order. `voucher` is what the cart's row holds, or None.
 
         Raises:
             VoucherNotApplicable: the voucher can't be used.
@@ -493,17 +494,17 @@ def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -
 
 
 def best_price(
-    line: CartLine, offers: Iterable[Offer], currency: Currency, now: datetime
-) -> PricedLine:
-    """The line at the lowest price that one of the offers gives; of equal ones the first."""
-    best = PricedLine.of(line, currency)
+    item: CartItem, offers: Iterable[Offer], currency: Currency, now: datetime
+) -> PricedItem:
+    """The item at the lowest price that one of the offers gives; of equal ones the first."""
+    best = PricedItem.of(item, currency)
     listed = best.list_price
     for offer in offers:
-        if not offer.applies(line.product_id, now):
+        if not offer.applies(item.product_id, now):
             continue
         discount = discount_on(listed, offer.discount_type, offer.discount_value)
-        priced = PricedLine.of(
-            line,
+        priced = PricedItem.of(
+            item,
             currency,
             unit_price=listed - discount,
             offer=AppliedOffer(offer.id, offer.title),
@@ -514,7 +515,7 @@ def best_price(
 
 
 def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
-    """The offers by the product that they are for, in their order: a line meets few of them."""
+    """The offers by the product that they are for, in their order: an item meets few of them."""
     for_all: list[tuple[int, Offer]] = []
     for_one = defaultdict[Any, list[tuple[int, Offer]]](list)
     for numbered in enumerate(offers):
@@ -527,7 +528,7 @@ def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
 
 
 def price_cart(
-    items: Iterable[CartLine],
+    cart_items: Iterable[CartItem],
     offers: Sequence[Offer],
     voucher: Voucher | None,
     currency: Currency,
@@ -535,11 +536,11 @@ def price_cart(
 ) -> tuple[PricedCart, str | None]:
     """Price a cart; beside it, why its voucher was left out, or None."""
     offers_of = by_product(offers)
-    lines = [best_price(line, offers_of(line.product_id), currency, now) for line in items]
-    cart = PricedCart.of(lines, currency)
+    items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]
+    cart = PricedCart.of(items, currency)
     if voucher is None:
         return cart, None
     refusal = voucher.refusal(cart.subtotal, now)
     if refusal is not None:
         return cart, refusal
-    return PricedCart.of(lines, currency, voucher=voucher, discount=voucher.discount), None
+    return PricedCart.of(items, currency, voucher=voucher, discount=voucher.discount), None

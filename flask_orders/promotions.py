@@ -32,13 +32,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
-from .db.bulk import has_arrays, one_of
+from .db.bulk import has_arrays, in_values
 from .errors import Conflict, VoucherNotApplicable
 from .models import Models, are_equal_in_python, row_count, table, voucher_code
 from .models.promotions import PromotionModels
 from .pricing import (
     AppliedVoucher,
-    CartLine,
+    CartItem,
     Currency,
     Offer,
     OrderReference,
@@ -80,7 +80,7 @@ class Promotions:
         self._currency = currency
 
     def price(
-        self, items: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
         offers, terms = self._read(items, customer_id, voucher)
         cart, refusal = price_cart(items, offers, terms, self._currency(), now)
@@ -126,7 +126,7 @@ class Promotions:
         )
 
     def _read(
-        self, items: Sequence[CartLine], customer_id: Any, voucher: Any
+        self, items: Sequence[CartItem], customer_id: Any, voucher: Any
     ) -> tuple[list[Offer], Voucher | None]:
         """The offers and the voucher as they are at one moment, by one statement."""
         cart = {"customer": customer_id, "products": [item.product_id for item in items]}
@@ -171,7 +171,7 @@ class _Queries:
         offers, links = table(self._models.Offer).c, self._models.offer_products
         is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
         is_linked = links.c.offer_id == offers.id
-        is_of_these = one_of(links.c.product_id, "products", arrays=self._arrays)
+        is_of_these = in_values(links.c.product_id, "products", arrays=self._arrays)
         fields = [offers[name] for name in OFFER]
         # Each by an index of its own; joined by an OR, both tables would be read from end to end.
         product = self._linked_product(links.c.product_id)

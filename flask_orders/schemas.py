@@ -30,7 +30,7 @@ from .addresses import (
     country_of_full_name,
 )
 from .countries import country_name
-from .pricing import AMOUNTS, Currency, PricedCart, PricedLine
+from .pricing import AMOUNTS, Currency, PricedCart, PricedItem
 from .status import STATUSES
 
 ACTIONS = ("checkout", "save_order")
@@ -66,7 +66,7 @@ class AddressText(fields.String):
 
 
 class PostalCode(AddressText):
-    """Text, or a whole number, which is kept as text."""
+    """SingleLineText, or a whole number, which is kept as text."""
 
     def __init__(self) -> None:
         super().__init__(RULES["postal_code"], LONGEST_POSTAL_CODE)
@@ -116,7 +116,7 @@ class Amount(fields.Field[Decimal]):
         return Currency.of(order.currency, order.currency_decimals).text(value)
 
 
-class Time(fields.DateTime):
+class UTCTimestamp(fields.DateTime):
     """ISO 8601 in UTC, with Z."""
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
@@ -124,11 +124,11 @@ class Time(fields.DateTime):
         return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Key(fields.Raw):
+class PrimaryKeyField(fields.Raw):
     """A primary key, of whatever type the host's are."""
 
 
-class Part(fields.Nested):
+class Flattened(fields.Nested):
     """An object of its own in the answer, whose fields the outer object has itself.
 
     It is null if the outer object's `attribute` is None.
@@ -231,7 +231,7 @@ class PreviewQuerySchema(Schema):
 class ProductSchema(Schema):
     """A product."""
 
-    id = Key()
+    id = PrimaryKeyField()
     sku = fields.String(allow_none=True)
     name = fields.String(allow_none=True)
 
@@ -239,27 +239,27 @@ class ProductSchema(Schema):
 class ItemProductSchema(ProductSchema):
     """The product of an item, as it was; `id` is null if it has been deleted."""
 
-    id = Key(attribute="product_id", allow_none=True)
+    id = PrimaryKeyField(attribute="product_id", allow_none=True)
 
 
 class OfferSchema(Schema):
     """The offer of an item, as it was; `id` is null if it has been deleted."""
 
     # A shop with prices of its own keeps no reference.
-    id = Key(attribute="offer_id", allow_none=True, dump_default=None)
+    id = PrimaryKeyField(attribute="offer_id", allow_none=True, dump_default=None)
     title = fields.String(attribute="offer_title")
 
 
 class OrderItemSchema(Schema):
-    """A line of an order."""
+    """An item of an order."""
 
     id: fields.Field[Any] = fields.UUID()
-    product = Part(ItemProductSchema)
+    product = Flattened(ItemProductSchema)
     unit_price = Amount()
     list_price = Amount()
     quantity = fields.Integer()
     discount_amount = Amount()
-    offer = Part(OfferSchema, attribute="offer_title", allow_none=True)
+    offer = Flattened(OfferSchema, attribute="offer_title", allow_none=True)
     shipping = Amount()
     total_price = Amount()
     voucher_discount = Amount()
@@ -268,7 +268,7 @@ class OrderItemSchema(Schema):
 class CustomerSchema(Schema):
     """Whose order it is."""
 
-    id = Key(attribute="customer_id")
+    id = PrimaryKeyField(attribute="customer_id")
 
 
 class VoucherSchema(Schema):
@@ -278,15 +278,15 @@ class VoucherSchema(Schema):
 
 
 class PreviewItemSchema(OrderItemSchema):
-    """A line of an order as it would be; `id` is the cart item's."""
+    """An item of an order as it would be; `id` is the cart item's."""
 
-    id = Key()
+    id = PrimaryKeyField()
 
 
 class UnavailableSchema(Schema):
-    """A line of the cart that can't be had."""
+    """An item of the cart that can't be had."""
 
-    id = Key()
+    id = PrimaryKeyField()
     product = fields.Nested(ProductSchema, allow_none=True)
     requested = fields.Integer()
     available = fields.Integer()
@@ -311,10 +311,10 @@ class PreviewSchema(Schema):
     """An order as it would be, of what `preview` makes of a priced cart."""
 
     currency = fields.String()
-    customer = Part(CustomerSchema)
+    customer = Flattened(CustomerSchema)
     items = fields.List(fields.Nested(PreviewItemSchema))
     items_count = fields.Integer()
-    voucher = Part(VoucherSchema, attribute="voucher_code", allow_none=True)
+    voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
     subtotal = Amount()
     savings_on_items = Amount()
     discount_amount = Amount()
@@ -348,7 +348,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
         refusal=cart.refusal or cart.price_refusal(expected_total),
         **{name: getattr(cart, name) for name in AMOUNTS},
     )
-    order.items = [_preview_item(order, line) for line in cart.lines]
+    order.items = [_preview_item(order, item) for item in cart.items]
     if not is_as_expected:
         order.changed = SimpleNamespace(
             order=order, expected=expected_total, actual=cart.total_amount
@@ -379,13 +379,13 @@ class OrderSchema(Schema):
     url = fields.Method("_url", metadata={"type": "string", "format": "uri-reference"})
     status = fields.String(metadata={"enum": STATUSES})
     currency = fields.String()
-    customer = Part(CustomerSchema)
-    created = Time()
-    updated = Time()
-    billing_address = Part(OrderAddressSchema)
+    customer = Flattened(CustomerSchema)
+    created = UTCTimestamp()
+    updated = UTCTimestamp()
+    billing_address = Flattened(OrderAddressSchema)
     items = fields.List(fields.Nested(OrderItemSchema))
     items_count = fields.Integer()
-    voucher = Part(VoucherSchema, attribute="voucher_code", allow_none=True)
+    voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
     subtotal = Amount()
     savings_on_items = Amount()
     discount_amount = Amount()
@@ -397,21 +397,21 @@ class OrderSchema(Schema):
         return self._order_url(order.id)
 
 
-def _preview_item(order: SimpleNamespace, line: PricedLine) -> SimpleNamespace:
-    offer = line.offer
+def _preview_item(order: SimpleNamespace, item: PricedItem) -> SimpleNamespace:
+    offer = item.offer
     return SimpleNamespace(
         order=order,
-        id=line.line.key,
-        product_id=line.line.product_id,
-        sku=line.line.sku,
-        name=line.line.name,
-        quantity=line.quantity,
-        list_price=line.list_price,
-        unit_price=line.unit_price,
-        discount_amount=line.discount_amount,
-        total_price=line.total_price,
-        shipping=line.shipping,
-        voucher_discount=line.voucher_discount,
+        id=item.cart_item.key,
+        product_id=item.cart_item.product_id,
+        sku=item.cart_item.sku,
+        name=item.cart_item.name,
+        quantity=item.quantity,
+        list_price=item.list_price,
+        unit_price=item.unit_price,
+        discount_amount=item.discount_amount,
+        total_price=item.total_price,
+        shipping=item.shipping,
+        voucher_discount=item.voucher_discount,
         offer_id=None if offer is None else offer.id,
         offer_title=None if offer is None else offer.title,
     )

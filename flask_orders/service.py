@@ -22,7 +22,7 @@ from .address_book import AddressBook, SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
 from .carts import Carts
-from .db.managed import CONVERSION
+from .db.managed import MANAGED
 from .errors import (
     ConfigurationError,
     EmptyCart,
@@ -33,19 +33,19 @@ from .errors import (
     VoucherNotApplicable,
 )
 from .keys import as_order_id, new_key, new_number
-from .lifecycle import Lifecycle, Payment, Step
+from .lifecycle import Lifecycle, Payment, Transition
 from .models import Models, OrderMixin, table
 from .models.contract import key_attribute
 from .models.mixins import microseconds
 from .outbox import Outbox
-from .pagination import FoundPage, Page, find_page
+from .pagination import OrderPage, Page, find_page
 from .pricing import (
     AMOUNTS,
     TOO_MUCH,
-    CartLine,
+    CartItem,
     Currency,
     PricedCart,
-    PricedLine,
+    PricedItem,
     Pricing,
     check_priced,
 )
@@ -60,7 +60,7 @@ MOST_UNITS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class OrderRequest:
     """What a customer asks for, the same through all attempts at it.
 
     Attributes:
@@ -77,7 +77,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CustomerState:
     """What an order begins with: the customer's last order number, and the address's row if any.
 
     Either may be outdated when it is used; the database's constraints notice.
@@ -87,11 +87,11 @@ class Standing:
     address_id: int | None = None
 
 
-NEW_CUSTOMER = Standing(0)
+NEW_CUSTOMER = CustomerState(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedOrder:
     """An order that a cart has become, and whether there is something to pay."""
 
     order_id: UUID
@@ -161,14 +161,14 @@ class OrderService:
             VoucherNotApplicable: nothing was ordered; each says why.
         """
         self._begin()
-        submission = Submission(new_key(), customer_id, billing_address, expected_total)
-        standing = self.standing(customer_id, billing_address) or NEW_CUSTOMER
-        placed = self.place(submission, standing.last_sequence, standing)
+        order_request = OrderRequest(new_key(), customer_id, billing_address, expected_total)
+        state = self.load_customer_state(customer_id, billing_address) or NEW_CUSTOMER
+        placed = self.place(order_request, state.last_sequence, state)
         # The statements above pass by what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, placed.order_id)
 
-    def mark_paid(
+    def record_payment(
         self, order_id: UUID | str, reference: str, amount: Decimal, *, currency: str | None = None
     ) -> OrderMixin:
         """Note that money has arrived for an order; called any number of times with a reference.
@@ -219,10 +219,10 @@ class OrderService:
         """
         self._begin()
         actor = SHOP if by_shop else CUSTOMER
-        step = Step(new_key(), as_order_id(order_id), actor, note=note)
+        transition = Transition(new_key(), as_order_id(order_id), actor, note=note)
         with self.session.begin_nested():
-            self.lifecycle.cancel(step)
-        return self._changed(step.order_id)
+            self.lifecycle.cancel(transition)
+        return self._changed(transition.order_id)
 
     def deliver(self, order_id: UUID | str, *, note: str | None = None) -> OrderMixin:
         """Note that a paid order was delivered. The caller commits.
@@ -239,10 +239,10 @@ class OrderService:
             OrderNotDeliverable: it is not paid.
         """
         self._begin()
-        step = Step(new_key(), as_order_id(order_id), SHOP, note=note)
+        transition = Transition(new_key(), as_order_id(order_id), SHOP, note=note)
         with self.session.begin_nested():
-            self.lifecycle.deliver(step)
-        return self._changed(step.order_id)
+            self.lifecycle.deliver(transition)
+        return self._changed(transition.order_id)
 
     def expire(self, limit: int = 100) -> int:
         """Cancel orders that have waited longer than ORDERS_PAYMENT_HOURS for their payment.
@@ -285,25 +285,25 @@ class OrderService:
 
         Nothing is written and nothing is locked. Unavailable items are left out and named in
         `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`. Of a
-        cart with more than ORDERS_MAX_LINES items nothing is priced. `refusal` is what would refuse
+        cart with more than ORDERS_MAX_ITEMS items nothing is priced. `refusal` is what would refuse
         the order, but for what depends on the request: its address and its `expected_total`.
         """
         nothing = PricedCart.of((), self.currency)
         try:
-            cart = self.carts.read(customer_id, self.settings.max_lines, lock=False)
+            cart = self.carts.read(customer_id, self.settings.max_items, lock=False)
         except InvalidRequest as error:
             return replace(nothing, refusal=error)
         if cart is None or not cart.items:
             return replace(nothing, refusal=EmptyCart())
-        lines, unavailable = self.carts.lines(cart.items, lock=False)
+        items, unavailable = self.carts.priceable_items(cart.items, lock=False)
         refusal: OrdersError | None = ItemUnavailable(unavailable) if unavailable else None
         now, voucher_refusal = datetime.now(UTC), None
         try:
-            priced = self._price(lines, customer_id, cart.voucher, now)
+            priced = self._price(items, customer_id, cart.voucher, now)
         except VoucherNotApplicable as error:
             voucher_refusal = error.reason
             refusal = refusal or error
-            priced = self._price(lines, customer_id, None, now)
+            priced = self._price(items, customer_id, None, now)
         return replace(
             priced,
             unavailable=tuple(unavailable),
@@ -311,15 +311,17 @@ class OrderService:
             refusal=refusal or _size_refusal(priced),
         )
 
-    def standing(self, customer_id: Any, address: BillingAddress | None = None) -> Standing | None:
+    def load_customer_state(
+        self, customer_id: Any, address: BillingAddress | None = None
+    ) -> CustomerState | None:
         """What an order of the customer's begins with; None if there is no such customer."""
         fingerprint = None if address is None else address.fingerprint
         asked = {"customer": customer_id, "fingerprint": fingerprint}
-        found = self.session.execute(self._standing, asked).one_or_none()
-        return None if found is None else Standing(*found)
+        found = self.session.execute(self._state_query, asked).one_or_none()
+        return None if found is None else CustomerState(*found)
 
     @cached_property
-    def _standing(self) -> Select[Any]:
+    def _state_query(self) -> Select[Any]:
         # Made once: to make it takes longer than to send it.
         orders, customer = table(self.models.Order).c, self.models.Customer
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(
@@ -331,14 +333,14 @@ class OrderService:
         # By the mapper: neither a single-table sibling nor a soft-deleted row is a customer.
         return query.select_from(customer).where(key_attribute(customer) == bindparam("customer"))
 
-    def placed(self, order_id: UUID) -> Placed | None:
+    def find_placed(self, order_id: UUID) -> PlacedOrder | None:
         """The order with that key, if there is one by now."""
         orders = table(self.models.Order)
         query = select(orders.c.status).where(orders.c.id == order_id)
         status = self.session.execute(query).scalar_one_or_none()
-        return None if status is None else Placed(order_id, payable=status == AWAITING_PAYMENT)
+        return None if status is None else PlacedOrder(order_id, payable=status == AWAITING_PAYMENT)
 
-    def page(self, customer_id: Any, wanted: Page) -> FoundPage | None:
+    def page(self, customer_id: Any, wanted: Page) -> OrderPage | None:
         """A page of the customer's orders; None if there is no such customer."""
         return find_page(self.session, self.models, customer_id, wanted)
 
@@ -358,51 +360,51 @@ class OrderService:
             raise OrderNotFound
         return found
 
-    def place(self, submission: Submission, since: int, standing: Standing) -> Placed:
+    def place(self, order_request: OrderRequest, since: int, state: CustomerState) -> PlacedOrder:
         """Convert the cart, in a savepoint.
 
         Args:
-            submission: what is asked for.
+            order_request: what is asked for.
             since: the customer's last order number when the request was first looked at.
-            standing: the customer's, when this attempt at it began.
+            state: the customer's, when this attempt at it began.
 
         Returns:
-            The submission's own order, or, if the cart is empty because an order was made from it
-            since the request arrived, that one.
+            The request's own order, or, if the cart is empty because an order was made from
+            it since the request arrived, that one.
 
         Raises:
             OrdersError: a refusal. Conflict, IntegrityError: start over. Either way the savepoint
             is rolled back.
         """
         with self.session.begin_nested():
-            cart = self.carts.read(submission.customer_id, self.settings.max_lines)
+            cart = self.carts.read(order_request.customer_id, self.settings.max_items)
             if cart is None or not cart.items:
-                return self._order_since(submission, since)
-            lines, unavailable = self.carts.lines(cart.items)
+                return self._order_since(order_request, since)
+            items, unavailable = self.carts.priceable_items(cart.items)
             if unavailable:
                 raise ItemUnavailable(unavailable)
             now = datetime.now(UTC)
-            priced = self._price(lines, submission.customer_id, cart.voucher, now)
-            refusal = _size_refusal(priced) or priced.price_refusal(submission.expected_total)
+            priced = self._price(items, order_request.customer_id, cart.voucher, now)
+            refusal = _size_refusal(priced) or priced.price_refusal(order_request.expected_total)
             if refusal is not None:
                 raise refusal
             address_id, address = self._addresses.assign(
-                submission.customer_id, submission.billing_address, standing.address_id
+                order_request.customer_id, order_request.billing_address, state.address_id
             )
-            self.carts.take_stock(lines)
+            self.carts.deduct_stock(items)
             if priced.voucher is not None:
-                self._pricing.redeem(priced.voucher, submission)
+                self._pricing.redeem(priced.voucher, order_request)
             order = self._insert(
-                submission, standing.last_sequence + 1, priced, address_id, address, now
+                order_request, state.last_sequence + 1, priced, address_id, address, now
             )
             self.carts.empty(cart)
-            self.lifecycle.placed(order)
+            self.lifecycle.announce_placed(order)
             payable = priced.total_amount > 0
-            if submission.checkout and not payable:
-                self.lifecycle.check_out(Step(new_key(), submission.id, CUSTOMER))
-        return Placed(submission.id, payable)
+            if order_request.checkout and not payable:
+                self.lifecycle.check_out(Transition(new_key(), order_request.id, CUSTOMER))
+        return PlacedOrder(order_request.id, payable)
 
-    def _order_since(self, submission: Submission, since: int) -> Placed:
+    def _order_since(self, order_request: OrderRequest, since: int) -> PlacedOrder:
         """Return the order that has emptied the cart while the request was under way.
 
         Raises:
@@ -411,7 +413,7 @@ class OrderService:
         order = self.models.Order
         newest = self.session.execute(
             select(order.id, order.status, order.sequence, order.written)
-            .where(order.customer_id == submission.customer_id)
+            .where(order.customer_id == order_request.customer_id)
             .order_by(order.sequence.desc())
             .limit(1)
         ).one_or_none()
@@ -419,10 +421,10 @@ class OrderService:
             raise EmptyCart
         # An order that was written before, but became visible only after the request's first read.
         is_new = newest.sequence > since
-        arrived = submission.arrived
+        arrived = order_request.arrived
         if not is_new and (arrived is None or newest.written < microseconds(arrived)):
             raise EmptyCart
-        return Placed(newest.id, payable=newest.status == AWAITING_PAYMENT)
+        return PlacedOrder(newest.id, payable=newest.status == AWAITING_PAYMENT)
 
     def _begin(self) -> None:
         """Begin the transaction, if the caller has not, as one that is going to write.
@@ -432,7 +434,7 @@ class OrderService:
         if not self.session().in_transaction():
             self.session.connection(
                 bind_arguments={"mapper": self.models.Order},
-                execution_options={CONVERSION: True},
+                execution_options={MANAGED: True},
             )
 
     def _changed(self, order_id: UUID) -> OrderMixin:
@@ -451,9 +453,9 @@ class OrderService:
         return found
 
     def _price(
-        self, lines: Sequence[CartLine], customer_id: Any, voucher: Any, now: datetime
+        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        priced = self._pricing.price(lines, customer_id, voucher, now)
+        priced = self._pricing.price(items, customer_id, voucher, now)
         return check_priced(priced, self._pricing) if self.has_own_pricing else priced
 
     def _outbox(self) -> Outbox | None:
@@ -461,7 +463,7 @@ class OrderService:
 
     def _insert(
         self,
-        submission: Submission,
+        order_request: OrderRequest,
         sequence: int,
         priced: PricedCart,
         address_id: int,
@@ -471,10 +473,10 @@ class OrderService:
         orders, items = table(self.models.Order), table(self.models.OrderItem)
         voucher = priced.voucher
         order = {
-            "id": submission.id,
+            "id": order_request.id,
             "number": new_number(),
             "sequence": sequence,
-            "customer_id": submission.customer_id,
+            "customer_id": order_request.customer_id,
             "status": AWAITING_PAYMENT,
             "currency": priced.currency.code,
             "currency_decimals": priced.currency.decimals,
@@ -490,8 +492,8 @@ class OrderService:
         self.session.execute(
             insert(items),
             [
-                _existing(items, _item_columns(submission.id, position, line))
-                for position, line in enumerate(priced.lines, start=1)
+                _existing(items, _item_columns(order_request.id, position, item))
+                for position, item in enumerate(priced.items, start=1)
             ],
         )
         return order
@@ -510,15 +512,15 @@ def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in rows.c}
 
 
-def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str, Any]:
+def _item_columns(order_id: UUID, position: int, priced: PricedItem) -> dict[str, Any]:
     offer = priced.offer
     return {
         "id": new_key(),
         "order_id": order_id,
         "position": position,
-        "product_id": priced.line.product_id,
-        "sku": priced.line.sku,
-        "name": priced.line.name,
+        "product_id": priced.cart_item.product_id,
+        "sku": priced.cart_item.sku,
+        "name": priced.cart_item.name,
         "quantity": priced.quantity,
         "list_price": priced.list_price,
         "unit_price": priced.unit_price,
@@ -528,7 +530,7 @@ def _item_columns(order_id: UUID, position: int, priced: PricedLine) -> dict[str
         "voucher_discount": priced.voucher_discount,
         "offer_id": None if offer is None else offer.id,
         "offer_title": None if offer is None else offer.title,
-        "stock_taken": priced.line.product.stock is not None,
+        "stock_deducted": priced.cart_item.product.stock is not None,
     }
 
 

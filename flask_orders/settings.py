@@ -20,7 +20,7 @@ class Settings:
         payment_endpoint: what `checkout` redirects to; it is given `order_id=`.
         currency: ISO 4217 code of the shop's prices.
         retries: attempts at one transaction before a client is told to try again.
-        max_lines: lines in one cart that can be converted.
+        max_items: rows of one cart that can be converted.
         max_body: bytes of a request body.
         idempotency_hours: how long an Idempotency-Key is remembered.
         payment_hours: how long an order may wait for its payment before it expires.
@@ -30,7 +30,7 @@ class Settings:
     payment_endpoint: str | None = None
     currency: str = "USD"
     retries: int = 8
-    max_lines: int = 500
+    max_items: int = 500
     max_body: int = 16384
     idempotency_hours: int = 24
     payment_hours: int = 72
@@ -45,7 +45,7 @@ class Settings:
             Currency.of(self.currency)
         except ConfigurationError as error:
             raise ConfigurationError(f"ORDERS_CURRENCY: {error}") from None
-        for name in ("retries", "max_lines", "max_body", "idempotency_hours", "payment_hours"):
+        for name in ("retries", "max_items", "max_body", "idempotency_hours", "payment_hours"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(

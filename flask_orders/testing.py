@@ -3,7 +3,7 @@
 Called by tests, ours and a host's, against the host's own app and database.
 
     ledger = Ledger(app)
-    answers = at_once(*[order_something] * 20)
+    answers = run_concurrently(*[order_something] * 20)
     assert ledger.problems() == []
 """
 
@@ -76,7 +76,7 @@ class Ledger:
     def _stock_plus_sold(self, connection: Connection) -> dict[Any, int | None]:
         models = self._orders.models
         kept = table(models.Order).c.status != CANCELLED
-        sold = self._sold(connection, kept, table(models.OrderItem).c.stock_taken)
+        sold = self._sold(connection, kept, table(models.OrderItem).c.stock_deducted)
         columns = models.columns
         if columns.product_stock is None:
             return {}
@@ -105,7 +105,7 @@ class Ledger:
                 yield f"I3: of product {key}, {expected[key]} units were wanted, now {now[key]}"
 
 
-def at_once(*calls: Callable[[], Returned]) -> list[Returned]:
+def run_concurrently(*calls: Callable[[], Returned]) -> list[Returned]:
     """Run the calls in threads of their own, released together; what they return, in that order.
 
     Raises:

@@ -24,7 +24,7 @@ from flask_orders.audit import BATCH
 from flask_orders.db.retrying import is_conflict
 from flask_orders.keys import new_key, new_number
 from flask_orders.models import table
-from flask_orders.testing import at_once
+from flask_orders.testing import run_concurrently
 
 from .support import servers
 from .support.shops import ADDRESS, Shop, make_shop
@@ -316,7 +316,7 @@ def test_no_false_alarm_while_orders_are_made_paid_and_cancelled(
             audits += 1
         return audits
 
-    *_, audits = at_once(*[lambda c=c: live(c) for c in customers], look)
+    *_, audits = run_concurrently(*[lambda c=c: live(c) for c in customers], look)
     with capsys.disabled():
         print(f"\n{shop.engine.dialect.name}: {audits} audits, {3 * ROUNDS} orders, 0 false alarms")
 
@@ -329,7 +329,7 @@ def place(shop: Shop, customer: int) -> UUID:
 
 def pay(shop: Shop, order_id: UUID) -> None:
     with shop.service() as orders:
-        orders.mark_paid(order_id, f"ref-{order_id}", Decimal("9.00"))
+        orders.record_payment(order_id, f"ref-{order_id}", Decimal("9.00"))
 
 
 def cancel(shop: Shop, order_id: UUID) -> None:

@@ -379,7 +379,7 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
             current_orders.convert("ann", billing_address=HOME)
         db.session.remove()
         db.engine.dispose()
-    assert [line["reason"] for line in raised.value.extensions["lines"]] == [reason]
+    assert [line["reason"] for line in raised.value.extensions["items"]] == [reason]
 
 
 def units_left(product: Any) -> Any:

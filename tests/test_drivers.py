@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
-from flask_orders.testing import Ledger, at_once
+from flask_orders.testing import Ledger, run_concurrently
 
 from .support.shops import Shop, body, make_shop
 
@@ -35,7 +35,7 @@ def customer(shop: Shop) -> int:
 def test_the_same_key_at_once(shop: Shop, customer: int) -> None:
     ledger = Ledger(shop.app)
     headers = {**shop.token(customer), "Idempotency-Key": "abc"}
-    answers = at_once(*[lambda: shop.post(customer, headers=headers)] * 8)
+    answers = run_concurrently(*[lambda: shop.post(customer, headers=headers)] * 8)
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.headers["Location"] for answer in answers}) == 1
     assert ledger.problems() == []

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import URL
 
 from flask_orders import BillingAddress, current_orders
-from flask_orders.testing import at_once
+from flask_orders.testing import run_concurrently
 
 from . import hosts
 from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver
@@ -220,7 +220,7 @@ def test_what_is_not_to_be_had_is_refused(host: Driver) -> None:
     with nothing_changes(host):
         answer = body(host.order(buyer))
         assert answer["code"] == "item_unavailable"
-        assert [line["product"]["id"] for line in answer["lines"]] == [second]
+        assert [line["product"]["id"] for line in answer["items"]] == [second]
 
 
 @shops_with_vouchers
@@ -239,7 +239,7 @@ def test_one_cart_submitted_six_times_at_once_is_one_order(host: Driver, round_:
     buyer = host.customer()
     host.put(buyer, host.product(), 2)
 
-    answers = at_once(*[lambda: host.order(buyer)] * THREADS)
+    answers = run_concurrently(*[lambda: host.order(buyer)] * THREADS)
 
     assert set(outcomes(answers)) <= {201, "empty_cart"}
     (order,) = host.rows(host.TABLES.orders)
@@ -259,7 +259,7 @@ def test_products_in_opposite_order_sell_out(host: Driver, round_: int) -> None:
         for product in products if i % 2 else reversed(products):
             host.put(buyer, product)
 
-    answers = at_once(*[lambda b=buyer: host.order(b) for buyer in buyers])
+    answers = run_concurrently(*[lambda b=buyer: host.order(b) for buyer in buyers])
 
     assert outcomes(answers) == {201: 3, "item_unavailable": THREADS - 3}
     assert host.stock() == [0] * 4
@@ -274,7 +274,7 @@ def test_a_voucher_of_limit_two_is_used_twice(host: Driver, round_: int) -> None
     # A product for each, so that no lock but the voucher's keeps them apart.
     buyers = [with_voucher(host, "TWO") for _ in range(THREADS)]
 
-    answers = at_once(*[lambda b=buyer: host.order(b) for buyer in buyers])
+    answers = run_concurrently(*[lambda b=buyer: host.order(b) for buyer in buyers])
 
     assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
     assert host.uses_left() == [0]

@@ -103,7 +103,7 @@ def live(shop: Shop) -> None:
     assert shop.send(customer, f"{order['url']}checkout/").status_code == 303
     for reference in ("one", "one", "two"):
         with shop.service() as orders:
-            orders.mark_paid(UUID(order["id"]), reference, Decimal(order["total_amount"]))
+            orders.record_payment(UUID(order["id"]), reference, Decimal(order["total_amount"]))
     with shop.service() as orders:
         orders.deliver(UUID(order["id"]))
     customer, order = ordered(shop)

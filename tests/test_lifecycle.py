@@ -19,7 +19,7 @@ from flask_orders import OrdersError, OrderService
 from flask_orders.pricing import Currency
 from flask_orders.promotions import Promotions
 from flask_orders.settings import Settings
-from flask_orders.testing import Ledger, at_once
+from flask_orders.testing import Ledger, run_concurrently
 
 from .support.shops import ADDRESS, Shop, body, make_shop
 
@@ -65,7 +65,7 @@ def order(shop: Shop, customer: int) -> dict[str, Any]:
 
 def pay(shop: Shop, order: dict[str, Any], reference: str = "ref-1", amount: str = "19.00") -> str:
     with shop.service() as orders:
-        return orders.mark_paid(UUID(order["id"]), reference, Decimal(amount)).status
+        return orders.record_payment(UUID(order["id"]), reference, Decimal(amount)).status
 
 
 def stock(shop: Shop) -> int:
@@ -119,7 +119,7 @@ def test_another_amount_or_currency_changes_nothing(
 ) -> None:
     before = shop.everything()
     with refused("payment_mismatch"), shop.service() as orders:
-        orders.mark_paid(UUID(order["id"]), "ref-1", Decimal(amount), currency=currency)
+        orders.record_payment(UUID(order["id"]), "ref-1", Decimal(amount), currency=currency)
     assert shop.everything() == before
 
 
@@ -137,7 +137,7 @@ def test_a_reference_has_1_to_255_characters(
 def test_an_amount_is_a_decimal(shop: Shop, order: dict[str, Any], amount: Any) -> None:
     before = shop.everything()
     with pytest.raises(TypeError, match="Decimal"), shop.service() as orders:
-        orders.mark_paid(UUID(order["id"]), "ref-1", amount)
+        orders.record_payment(UUID(order["id"]), "ref-1", amount)
     assert shop.everything() == before
 
 
@@ -163,7 +163,7 @@ def test_what_can_not_be_a_currency_is_refused(
 ) -> None:
     before = shop.everything()
     with pytest.raises(ValueError, match="ISO 4217"), shop.service() as orders:
-        orders.mark_paid(order["id"], "ref-1", Decimal("19.00"), currency=currency)
+        orders.record_payment(order["id"], "ref-1", Decimal("19.00"), currency=currency)
     assert shop.everything() == before
 
 
@@ -172,7 +172,7 @@ def test_a_currency_is_taken_in_any_letter_case(
     shop: Shop, order: dict[str, Any], currency: str
 ) -> None:
     with shop.service() as orders:
-        orders.mark_paid(order["id"], "ref-1", Decimal("19.0000"), currency=currency)
+        orders.record_payment(order["id"], "ref-1", Decimal("19.0000"), currency=currency)
     assert status(shop) == "paid"
     assert [row["currency"] for row in shop.rows("order_payments")] == ["USD"]
 
@@ -186,7 +186,7 @@ def test_an_order_s_id_may_be_text(
     text = notation(key).upper() if upper else notation(key)
     with shop.service() as orders:
         assert orders.get(customer, text).id == key
-        assert orders.mark_paid(text, "ref-1", Decimal("19.00")).status == "paid"
+        assert orders.record_payment(text, "ref-1", Decimal("19.00")).status == "paid"
         assert orders.deliver(text).status == "delivered"
         with refused("order_not_cancellable"):
             orders.cancel(text)
@@ -197,7 +197,7 @@ def test_a_text_that_is_no_id_is_no_order_s(shop: Shop, customer: int, text: str
     with shop.service() as orders:
         for call in (
             partial(orders.get, customer, text),
-            partial(orders.mark_paid, text, "ref-1", Decimal(1)),
+            partial(orders.record_payment, text, "ref-1", Decimal(1)),
             partial(orders.cancel, text),
             partial(orders.deliver, text),
         ):
@@ -205,14 +205,14 @@ def test_a_text_that_is_no_id_is_no_order_s(shop: Shop, customer: int, text: str
                 call()
 
 
-@pytest.mark.parametrize("step", ["mark_paid", "cancel", "deliver"])
+@pytest.mark.parametrize("step", ["record_payment", "cancel", "deliver"])
 def test_what_somebody_else_has_done_meanwhile_is_answered(
     shop: Shop, order: dict[str, Any], step: str
 ) -> None:
     """In a transaction of the host's that began before, and on MariaDB sees what was then."""
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("on SQLite, who has read before may not write after somebody else")
-    arguments = ("ref-1", Decimal("19.00")) if step == "mark_paid" else ()
+    arguments = ("ref-1", Decimal("19.00")) if step == "record_payment" else ()
     if step == "deliver":
         pay(shop, order)
     with shop.service() as orders:
@@ -220,7 +220,7 @@ def test_what_somebody_else_has_done_meanwhile_is_answered(
         with shop.service() as others:
             done = getattr(others, step)(UUID(order["id"]), *arguments).status
         assert getattr(orders, step)(UUID(order["id"]), *arguments).status == done
-    assert done == {"mark_paid": "paid", "cancel": "cancelled", "deliver": "delivered"}[step]
+    assert done == {"record_payment": "paid", "cancel": "cancelled", "deliver": "delivered"}[step]
 
 
 def test_a_reference_belongs_to_one_order(shop: Shop, customer: int, order: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ def test_any_amount_for_an_order_that_awaits_none_is_recorded(
         session.execute(sa.update(shop.models.Order).values(status=was))
     with heard() as told, shop.service() as orders:
         for _ in range(2):
-            orders.mark_paid(order["id"], "late", Decimal(amount), currency=currency)
+            orders.record_payment(order["id"], "late", Decimal(amount), currency=currency)
     assert told == [("payment_unexpected", was)]
     (payment,) = shop.rows("order_payments")
     assert (payment["amount"], payment["currency"], payment["expected"]) == (
@@ -371,9 +371,9 @@ def test_a_refusal_says_what_to_do(
     assert what_to_do in detail
 
 
-@pytest.mark.parametrize("call", ["mark_paid", "cancel", "deliver"])
+@pytest.mark.parametrize("call", ["record_payment", "cancel", "deliver"])
 def test_an_order_that_does_not_exist(shop: Shop, call: str) -> None:
-    arguments = ("ref-1", Decimal(1)) if call == "mark_paid" else ()
+    arguments = ("ref-1", Decimal(1)) if call == "record_payment" else ()
     with refused("order_not_found"), shop.service() as orders:
         getattr(orders, call)(uuid4(), *arguments)
 
@@ -611,7 +611,7 @@ def test_two_expire_at_once_though_one_order_can_not_be_cancelled(own_shop: Shop
     break_restocking(shop, orders[3])
     ledger = Ledger(shop.app)
 
-    results = at_once(*[partial(expire, shop, "--batch", "3")] * 2)
+    results = run_concurrently(*[partial(expire, shop, "--batch", "3")] * 2)
 
     assert 1 in [result.exit_code for result in results]
     assert [result.output for result in results if result.exit_code not in (0, 1)] == []
@@ -646,7 +646,7 @@ def test_a_failure_leaves_what_the_host_has_pending(shop: Shop, order: dict[str,
         with refused("order_not_cancellable"):
             flask_orders.current_orders.cancel(UUID(order["id"]))
         with pytest.raises(ValueError, match="above 0"):
-            flask_orders.current_orders.mark_paid(UUID(order["id"]), "r", Decimal(0))
+            flask_orders.current_orders.record_payment(UUID(order["id"]), "r", Decimal(0))
         session.commit()
     assert [row["email"] for row in shop.rows("customers")][1:] == ["pending@example.com"]
     assert status(shop) == "paid"
@@ -662,7 +662,7 @@ def test_signals_wait_for_the_host_s_commit(shop: Shop, customer: int) -> None:
         session.rollback()
         made = orders.convert(customer, billing_address=address)
         with session.begin_nested() as savepoint:
-            orders.mark_paid(made.id, "ref-1", Decimal(10))
+            orders.record_payment(made.id, "ref-1", Decimal(10))
             savepoint.rollback()
         with session.begin_nested():
             orders.cancel(made.id)
@@ -681,7 +681,7 @@ def test_signals_of_a_transaction_that_is_a_with_block(shop: Shop, customer: int
         session, orders = shop.db.session, flask_orders.current_orders
         with session.begin():
             order_id = orders.convert(customer, billing_address=HOME).id
-            orders.mark_paid(order_id, "ref-1", Decimal(10))
+            orders.record_payment(order_id, "ref-1", Decimal(10))
         with session.begin():
             orders.deliver(order_id)
     assert told == [

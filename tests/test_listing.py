@@ -53,7 +53,7 @@ def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 
                     sku="S",
                     name="N",
                     quantity=1,
-                    stock_taken=False,
+                    stock_deducted=False,
                     **dict.fromkeys(("list_price", "unit_price", "discount_amount"), Decimal(0)),
                     **dict.fromkeys(("total_price", "shipping", "voucher_discount"), Decimal(0)),
                 )

@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from flask_orders import order_placed
 from flask_orders.db import managed as isolation
 from flask_orders.errors import OrdersError
-from flask_orders.idempotency import KeyedRequest
+from flask_orders.idempotency import IdempotentRequest
 
 from .support import servers
 from .support.shops import ORDERS, Shop, body, make_shop
@@ -318,7 +318,7 @@ def test_a_lock_that_is_held(
     with shop.session() as others:
         others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
         assert code(post(shop, customer)) == "try_again"
-    keyed = KeyedRequest.of(KEY, customer, "POST", ORDERS.rstrip("/"), SAVE)
+    keyed = IdempotentRequest.of(KEY, customer, "POST", ORDERS.rstrip("/"), SAVE)
     row = {"key": keyed.key, "fingerprint": keyed.fingerprint, "created": datetime.now(UTC)}
     row |= {"customer_id": customer, "status": 201, "location": "", "body": ""}
     with shop.engine.connect() as others:

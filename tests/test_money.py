@@ -24,12 +24,12 @@ from sqlalchemy.types import TypeDecorator
 
 from flask_orders import (
     BillingAddress,
-    CartLine,
+    CartItem,
     ConfigurationError,
     Currency,
     OrdersError,
     PricedCart,
-    PricedLine,
+    PricedItem,
     current_orders,
     declare_models,
     orders_bp,
@@ -149,7 +149,7 @@ def test_every_amount_column_refuses_what_is_no_amount(shop: Shop) -> None:
     shop.cart(customer, {product: 1}, shop.voucher("TEN", "10%"))
     order = shop.order(customer)
     with shop.service() as orders:
-        orders.mark_paid(UUID(order["id"]), "ref", Decimal(order["total_amount"]))
+        orders.record_payment(UUID(order["id"]), "ref", Decimal(order["total_amount"]))
     columns = amounts_of(shop)
     assert len(columns) == 18
     wrong = ["-1", *(["'NaN'", "'Infinity'"] if shop.engine.dialect.name == "postgresql" else [])]
@@ -177,7 +177,7 @@ def test_a_payment_of_no_amount_is_refused(shop: Shop, amount: str) -> None:
     shop.cart(customer, {shop.product(): 1})
     order = shop.order(customer)
     with shop.service() as orders, pytest.raises(ValueError, match="above 0 and below"):
-        orders.mark_paid(UUID(order["id"]), "ref", Decimal(amount))
+        orders.record_payment(UUID(order["id"]), "ref", Decimal(amount))
     assert shop.rows("order_payments") == []
 
 
@@ -307,7 +307,7 @@ class ShopPricing:
     def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> PricedCart:
         currency = current_orders.currency
         discount = self._amounts.pop("discount", None)
-        lines = [PricedLine.of(item, currency, **self._amounts) for item in items]
+        lines = [PricedItem.of(item, currency, **self._amounts) for item in items]
         return PricedCart.of(lines, currency, discount=discount)
 
 
@@ -315,7 +315,7 @@ class UnroundedPricing(ShopPricing):
     """One that makes its lines itself."""
 
     def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> PricedCart:
-        lines = tuple(PricedLine(item, **self._amounts) for item in items)
+        lines = tuple(PricedItem(item, **self._amounts) for item in items)
         return PricedCart(current_orders.currency, lines)
 
 
@@ -332,7 +332,7 @@ FREE = {"shipping": Decimal(0)}
         (ShopPricing(shipping=NAN), "NaN is no amount of USD"),
         (ShopPricing(unit_price=9.99), "9.99 is a float.*give a Decimal"),
         (ShopPricing(discount=lambda _: NAN), "NaN is no amount of USD"),
-        (ShopPricing(shipping=Decimal(-1)), r"ShopPricing.price returned shipping.*PricedLine.of"),
+        (ShopPricing(shipping=Decimal(-1)), r"ShopPricing.price returned shipping.*PricedItem.of"),
         (ShopPricing(list_price=Decimal(-1)), r"ShopPricing.price returned list_price"),
         (ShopPricing(unit_price=Decimal(12)), r"below unit_price 12.*pass.*list_price="),
         (
@@ -373,8 +373,8 @@ def test_whatever_is_sold_has_a_unit_price_that_can_be_paid(
 ) -> None:
     currency = Currency.of(code)
     if currency.is_price(price):
-        line = CartLine(1, 1, SimpleNamespace(price=price, shipping=None), quantity)
-        priced = PricedLine.of(line, currency)
+        line = CartItem(1, 1, SimpleNamespace(price=price, shipping=None), quantity)
+        priced = PricedItem.of(line, currency)
         assert priced.unit_price == price
         assert priced.total_price == price * quantity
         assert priced.unit_price % currency.quantum == 0

@@ -211,7 +211,7 @@ def test_every_refusal_is_as_it_says(
 
     url = body(shop.get(customer, ORDERS))["results"][0]["url"]
     with shop.service() as orders:
-        orders.mark_paid(UUID(url.split("/")[-2]), "ref-1", Decimal(10))
+        orders.record_payment(UUID(url.split("/")[-2]), "ref-1", Decimal(10))
     for call in ("checkout/", "cancel/"):
         contract.check(shop.send(customer, url + call), "post", ORDER + call)
         contract.check(shop.send(other, url + call), "post", ORDER + call)

@@ -34,7 +34,7 @@ from sqlalchemy.engine import URL, make_url
 from flask_orders import BillingAddress, current_orders, outbox_event
 from flask_orders.db.retrying import in_transaction
 from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
-from flask_orders.testing import InjectedFault, at_once, fault
+from flask_orders.testing import InjectedFault, fault, run_concurrently
 
 from .support import servers
 from .support.shops import ADDRESS, Shop, make_shop
@@ -426,7 +426,7 @@ def test_several_relays_at_once(shop: Shop) -> None:
             time.sleep(0.001)
         relay_from(shop, lambda event: told.append(told_of(event)))
 
-    at_once(be_customers, *[relay_meanwhile] * 4)
+    run_concurrently(be_customers, *[relay_meanwhile] * 4)
     assert_complete(told, orders)
     assert len(told) == 3 * ORDERS_AT_ONCE
     assert outbox(shop) == []
@@ -483,7 +483,7 @@ def test_a_killed_relay_loses_nothing(
                 time.sleep(random.uniform(0.0, 0.2))
                 victim.kill()
 
-    at_once(be_customers, kill_relays)
+    run_concurrently(be_customers, kill_relays)
     left = len(outbox(shop))
     # As if the time of what the killed ones had claimed were up.
     update_outbox(shop, due=datetime.now(UTC))
@@ -580,7 +580,7 @@ def place(shop: Shop) -> UUID:
 
 def pay(shop: Shop, order_id: UUID, reference: str) -> None:
     with shop.service() as orders:
-        orders.mark_paid(order_id, reference, Decimal("10.00"))
+        orders.record_payment(order_id, reference, Decimal("10.00"))
 
 
 def live(shop: Shop, count: int) -> list[UUID]:

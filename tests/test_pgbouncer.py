@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import literal, select, text
 
-from flask_orders.testing import at_once
+from flask_orders.testing import run_concurrently
 
 from . import test_races
 from .support import servers
@@ -52,7 +52,7 @@ def test_more_customers_than_connections_get_their_orders(shop: Shop) -> None:
             assert shop.post(customer).status_code == 201
             shop.fill(customer, {product: 1})
 
-    at_once(*[lambda c=c: order_and_fill_again(c) for c in customers])
+    run_concurrently(*[lambda c=c: order_and_fill_again(c) for c in customers])
 
     assert len(shop.rows("orders")) == 8 * len(customers)
 

@@ -191,7 +191,7 @@ def test_what_can_not_be_had_is_named_and_left_out(shop: Shop) -> None:
     assert told == [*zip(keys[1:], ("out_of_stock", "inactive", "gone"), strict=True)]
     assert seen["unavailable"][2]["product"] is None
     # The same as the refusal says.
-    assert body(shop.post(customer))["lines"] == seen["unavailable"]
+    assert body(shop.post(customer))["items"] == seen["unavailable"]
 
 
 def test_a_voucher_that_can_not_be_used_is_left_out(shop: Shop) -> None:
@@ -254,14 +254,14 @@ def is_refused_alike(shop: Shop, customer: int, query: str = "", **fields: Any) 
 
 def test_more_items_than_can_be_ordered(shop: Shop, customer: int) -> None:
     """None of them is priced: there is no end to what a cart may hold."""
-    shop.app.config["ORDERS_MAX_LINES"] = 1
+    shop.app.config["ORDERS_MAX_ITEMS"] = 1
     try:
         seen = is_refused_alike(shop, customer)
     finally:
-        del shop.app.config["ORDERS_MAX_LINES"]
+        del shop.app.config["ORDERS_MAX_ITEMS"]
     assert (seen["items"], seen["total_amount"]) == ([], "0.00")
     assert seen["refusal"]["code"] == "invalid_request"
-    assert "1 lines at most" in seen["refusal"]["detail"]
+    assert "1 items at most" in seen["refusal"]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_what_is_available_is_never_negative(database: URL) -> None:
     refused = app.test_client().post(ORDERS, headers=headers, json=request)
     engine.dispose()
     assert (refused.status_code, body(refused)["code"]) == (409, "item_unavailable")
-    assert body(refused)["lines"] == seen["unavailable"]
+    assert body(refused)["items"] == seen["unavailable"]
     assert [(line["available"], line["reason"]) for line in seen["unavailable"]] == [
         (0, "out_of_stock")
     ]
@@ -360,7 +360,7 @@ def test_an_order_that_has_changed_has_another_etag(shop: Shop, customer: int) -
     assert unchanged.headers["ETag"] == tag
 
     with shop.service() as orders:
-        orders.mark_paid(UUID(order["id"]), "ref-1", Decimal(order["total_amount"]))
+        orders.record_payment(UUID(order["id"]), "ref-1", Decimal(order["total_amount"]))
 
     changed = shop.get(customer, order["url"], **{"If-None-Match": tag})
     assert (changed.status_code, body(changed)["status"]) == (200, "paid")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_orders import CartLine, ConfigurationError, Currency, PricedCart, PricedLine
+from flask_orders import CartItem, ConfigurationError, Currency, PricedCart, PricedItem
 from flask_orders.pricing import FLOAT_NOISE, Offer, Voucher, best_price, price_cart, share_out
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -27,8 +27,8 @@ offers = st.builds(
 vouchers = st.builds(lambda discount: Voucher(1, "CODE", *discount), discounts)
 
 
-def line(price: Decimal, quantity: int = 1, shipping: Decimal = Decimal(0)) -> CartLine:
-    return CartLine(1, 1, SimpleNamespace(price=price, shipping=shipping), quantity)
+def line(price: Decimal, quantity: int = 1, shipping: Decimal = Decimal(0)) -> CartItem:
+    return CartItem(1, 1, SimpleNamespace(price=price, shipping=shipping), quantity)
 
 
 lines = st.builds(line, prices, st.integers(min_value=1, max_value=10_000), prices)
@@ -41,20 +41,20 @@ def is_whole(amount: Decimal, currency: Currency) -> bool:
 
 @given(carts, st.lists(offers, max_size=4), st.none() | vouchers, currencies)
 def test_every_amount_follows_from_the_lines(
-    items: list[CartLine], on: list[Offer], voucher: Voucher | None, currency: Currency
+    items: list[CartItem], on: list[Offer], voucher: Voucher | None, currency: Currency
 ) -> None:
     cart, refusal = price_cart(items, on, voucher, currency, NOW)
 
     assert refusal is None
-    assert cart.subtotal == sum(line.unit_price * line.quantity for line in cart.lines)
+    assert cart.subtotal == sum(line.unit_price * line.quantity for line in cart.items)
     assert cart.savings_on_items == sum(
-        (line.list_price - line.unit_price) * line.quantity for line in cart.lines
+        (line.list_price - line.unit_price) * line.quantity for line in cart.items
     )
     assert cart.amount_saved == cart.savings_on_items + cart.discount_amount
     assert cart.total_amount == cart.subtotal + cart.shipping - cart.discount_amount
     assert 0 <= cart.discount_amount <= cart.subtotal
     assert cart.total_amount >= 0
-    for priced in cart.lines:
+    for priced in cart.items:
         assert 0 <= priced.unit_price <= priced.list_price
         assert 0 <= priced.voucher_discount <= priced.total_price
         for amount in (priced.unit_price, priced.voucher_discount, priced.shipping):
@@ -63,7 +63,7 @@ def test_every_amount_follows_from_the_lines(
 
 @given(carts, st.decimals(min_value=0, max_value=100, places=2), currencies)
 def test_a_percentage_of_the_subtotal_is_rounded_once(
-    items: list[CartLine], percentage: Decimal, currency: Currency
+    items: list[CartItem], percentage: Decimal, currency: Currency
 ) -> None:
     plain, _ = price_cart(items, [], None, currency, NOW)
     voucher = Voucher(1, "CODE", "percentage", percentage)
@@ -72,7 +72,7 @@ def test_a_percentage_of_the_subtotal_is_rounded_once(
 
 
 @given(carts, currencies)
-def test_a_hundred_per_cent_is_exactly_nothing(items: list[CartLine], currency: Currency) -> None:
+def test_a_hundred_per_cent_is_exactly_nothing(items: list[CartItem], currency: Currency) -> None:
     free = Offer(1, "free", "percentage", Decimal(100))
     by_offer, _ = price_cart(items, [free], None, currency, NOW)
     assert by_offer.subtotal == 0
@@ -100,7 +100,7 @@ def test_shares_add_up_and_are_fair(cents: int, weights: list[int], currency: Cu
 
 
 @given(lines, st.lists(offers, max_size=5), currencies)
-def test_the_lowest_price_wins(item: CartLine, on: list[Offer], currency: Currency) -> None:
+def test_the_lowest_price_wins(item: CartItem, on: list[Offer], currency: Currency) -> None:
     best = best_price(item, on, currency, NOW)
     alone = [best_price(item, [offer], currency, NOW).unit_price for offer in on]
     assert best.unit_price == min([currency.round(item.list_price), *alone])
@@ -115,7 +115,7 @@ def test_each_line_has_the_first_of_the_best_of_its_own_offers(
     each: list[Decimal], on: list[tuple[Any, frozenset[int] | None]], currency: Currency
 ) -> None:
     items = [
-        CartLine(i, i, SimpleNamespace(price=price, shipping=None), 1)
+        CartItem(i, i, SimpleNamespace(price=price, shipping=None), 1)
         for i, price in enumerate(each)
     ]
     found = [
@@ -123,7 +123,7 @@ def test_each_line_has_the_first_of_the_best_of_its_own_offers(
         for i, ((kind, value), products) in enumerate(on)
     ]
     cart, _ = price_cart(items, found, None, currency, NOW)
-    assert list(cart.lines) == [best_price(item, found, currency, NOW) for item in items]
+    assert list(cart.items) == [best_price(item, found, currency, NOW) for item in items]
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_what_a_voucher_is_refused_for(values: dict[str, Any], refusal: str | No
 def test_a_price_with_more_digits_than_its_currency_saves_nothing() -> None:
     """A shop's own pricing may compute one; the library's refuses to sell it."""
     currency = Currency.of("USD")
-    priced = PricedLine.of(line(Decimal("1.005"), quantity=3), currency)
+    priced = PricedItem.of(line(Decimal("1.005"), quantity=3), currency)
     assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), Decimal(0))
 
 
 def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
     currency = Currency.of("USD")
     cart = PricedCart.of(
-        [PricedLine.of(line(Decimal(3)), currency)],
+        [PricedItem.of(line(Decimal(3)), currency)],
         currency,
         discount=lambda subtotal: subtotal + 2,
     )
@@ -247,6 +247,6 @@ def test_float_noise_is_no_part_of_a_price() -> None:
 
 
 def test_a_price_that_is_a_float_is_refused_with_the_cure() -> None:
-    item = CartLine(1, 1, SimpleNamespace(price=0.1, shipping=None), 1)
+    item = CartItem(1, 1, SimpleNamespace(price=0.1, shipping=None), 1)
     with pytest.raises(ConfigurationError, match=r"price is a float.*Numeric"):
-        PricedLine.of(item, Currency.of("USD"))
+        PricedItem.of(item, Currency.of("USD"))

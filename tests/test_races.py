@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text, update
 from werkzeug.test import TestResponse
 
-from flask_orders.testing import Ledger, at_once
+from flask_orders.testing import Ledger, run_concurrently
 
 from .support.shops import ADDRESS, Shop, body
 
@@ -34,7 +34,7 @@ def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
     shop.cart(customer, {product: 2})
 
     ledger = Ledger(shop.app)
-    answers = at_once(*[lambda: shop.post(customer, SAVE)] * THREADS)
+    answers = run_concurrently(*[lambda: shop.post(customer, SAVE)] * THREADS)
 
     assert ledger.problems() == []
     (order,) = shop.rows("orders")
@@ -55,7 +55,7 @@ def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
         shop.cart(customer, {shop.product(): 1}, voucher)
 
     ledger = Ledger(shop.app)
-    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+    answers = run_concurrently(*[lambda c=c: shop.post(c, SAVE) for c in customers])
 
     assert ledger.problems() == []
     assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
@@ -74,7 +74,7 @@ def test_products_in_opposite_order_sell_out_without_a_deadlock(
         shop.cart(customer, dict.fromkeys(products if i % 2 else reversed(products), 1))
 
     ledger = Ledger(shop.app)
-    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+    answers = run_concurrently(*[lambda c=c: shop.post(c, SAVE) for c in customers])
 
     assert ledger.problems() == []
     assert outcomes(answers) == {201: 3, "item_unavailable": THREADS - 3}
@@ -111,7 +111,7 @@ def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
         second_is_locked.wait()
         return shop.post(customer, SAVE)
 
-    answers: list[TestResponse | None] = at_once(restock, order)
+    answers: list[TestResponse | None] = run_concurrently(restock, order)
 
     assert answers[1] is not None
     assert answers[1].status_code == 201
@@ -140,7 +140,7 @@ def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -
     for customer in customers:
         shop.cart(customer, {product: 1})
 
-    answers = at_once(*[lambda c=c: shop.post(c, SAVE) for c in customers])
+    answers = run_concurrently(*[lambda c=c: shop.post(c, SAVE) for c in customers])
 
     assert outcomes(answers) == {201: THREADS}
     assert len(shop.rows("order_addresses")) == THREADS
@@ -160,7 +160,7 @@ def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) ->
             answers.add(shop.post(customer, SAVE).status_code)
         return answers
 
-    answers = at_once(*[lambda c=c: fill_and_order(c) for c in customers])
+    answers = run_concurrently(*[lambda c=c: fill_and_order(c) for c in customers])
 
     assert answers == [{201}] * THREADS
     assert len(shop.rows("orders")) == 10 * THREADS
@@ -174,7 +174,7 @@ def test_a_line_that_is_added_meanwhile_is_ordered_or_still_there(shop: Shop, ro
     def add() -> None:
         shop.add(shop.models.CartItem(cart_id=cart, product_id=second, quantity=1))
 
-    at_once(lambda: shop.post(customer, SAVE), add)
+    run_concurrently(lambda: shop.post(customer, SAVE), add)
 
     ordered = [item["product_id"] for item in shop.rows("order_items")]
     kept = [item["product_id"] for item in shop.rows("cart_items")]

@@ -155,7 +155,7 @@ def test_a_product_short_of_stock(shop: Shop) -> None:
     shop.cart(customer, {enough: 5, short: 3})
     with nothing_changed(shop):
         problem = refused(shop.post(customer, SAVE), 409, "item_unavailable")
-        (line,) = problem["lines"]
+        (line,) = problem["items"]
         assert (line["product"]["id"], line["requested"], line["available"]) == (short, 3, 2)
         assert line["reason"] == "out_of_stock"
 
@@ -165,7 +165,7 @@ def test_an_inactive_product(shop: Shop) -> None:
     shop.cart(customer, {product: 1})
     with nothing_changed(shop):
         problem = refused(shop.post(customer, SAVE), 409, "item_unavailable")
-        assert [line["reason"] for line in problem["lines"]] == ["inactive"]
+        assert [line["reason"] for line in problem["items"]] == ["inactive"]
 
 
 def test_a_product_that_is_gone(shop: Shop) -> None:
@@ -175,7 +175,7 @@ def test_a_product_that_is_gone(shop: Shop) -> None:
         session.delete(session.get_one(shop.models.Product, product))
     with nothing_changed(shop):
         problem = refused(shop.post(customer, SAVE), 409, "item_unavailable")
-        assert [(line["product"], line["reason"]) for line in problem["lines"]] == [(None, "gone")]
+        assert [(line["product"], line["reason"]) for line in problem["items"]] == [(None, "gone")]
 
 
 @pytest.mark.parametrize(
@@ -212,12 +212,12 @@ def test_a_once_per_customer_voucher_used_twice(shop: Shop) -> None:
 def test_too_many_lines(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1 for _ in range(4)})
-    shop.app.config["ORDERS_MAX_LINES"] = 3
+    shop.app.config["ORDERS_MAX_ITEMS"] = 3
     try:
         with nothing_changed(shop):
             refused(shop.post(customer, SAVE), 400, "invalid_request")
     finally:
-        del shop.app.config["ORDERS_MAX_LINES"]
+        del shop.app.config["ORDERS_MAX_ITEMS"]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_preview_says_what_can_not_be_had(shop: Shop, customer: int) -> None:
 def test_a_preview_of_no_cart_has_no_lines(shop: Shop) -> None:
     customer = shop.customer()
     with shop.app.app_context():
-        assert current_orders.preview(customer).lines == ()
+        assert current_orders.preview(customer).items == ()
 
 
 def test_a_preview_takes_no_lock(shop: Shop, customer: int) -> None:

@@ -198,7 +198,7 @@ class TestReadsGoThroughTheMapper:
 
             refused = body(shop.post(1))
 
-            assert [line["reason"] for line in refused["lines"]] == ["gone"]
+            assert [line["reason"] for line in refused["items"]] == ["gone"]
 
     @pytest.mark.parametrize("hidden", ["item", "product", "cart"])
     def test_rows_that_the_session_s_criteria_hide_are_not_there(
@@ -241,7 +241,7 @@ class TestReadsGoThroughTheMapper:
             )
             answer = shop.post(1)
             if hidden == "product":
-                (line,) = body(answer)["lines"]
+                (line,) = body(answer)["items"]
                 assert (line["reason"], line["available"]) == ("gone", 0)
             else:
                 assert answer.status_code == 201, answer.text
@@ -427,7 +427,7 @@ class TestNamesThatAreNotThere:
             shop.add(shape.CartItem(cart_id=1, product_id=1, quantity=2))
             nothing = {"id": 1, "sku": None, "name": None}
 
-            (refused,) = body(shop.post(1))["lines"]
+            (refused,) = body(shop.post(1))["items"]
             assert refused["product"] == nothing
             with shop.session() as session:
                 session.execute(sa.update(shape.CartItem).values(quantity=1))
@@ -448,7 +448,7 @@ class TestNamesThatAreNotThere:
                 shape.Cart(id=1, customer_id=1),
             )
             shop.add(shape.CartItem(cart_id=1, product_id=1, quantity=2))
-            (refused,) = body(shop.post(1))["lines"]
+            (refused,) = body(shop.post(1))["items"]
             with shop.session() as session:
                 session.execute(sa.update(shape.CartItem).values(quantity=1))
             (previewed,) = body(shop.get(1, "/api/v1/i/orders/preview/"))["items"]

@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, text
 
 from flask_orders import ConfigurationError, current_orders, orders_bp
-from flask_orders.db.managed import CONVERSION
+from flask_orders.db.managed import MANAGED
 
 
 def make_app(path: Path, *, with_orders: bool = True) -> tuple[Flask, SQLAlchemy]:
@@ -95,8 +95,8 @@ def test_the_host_s_own_transactions_wait_as_long_as_it_has_set(tmp_path: Path) 
     app.register_blueprint(orders_bp)
     waits = []
     with app.app_context():
-        for is_conversion in (False, True, False):
-            with db.engine.connect().execution_options(**{CONVERSION: is_conversion}) as connection:
+        for is_managed in (False, True, False):
+            with db.engine.connect().execution_options(**{MANAGED: is_managed}) as connection:
                 waits.append(connection.execute(text("PRAGMA busy_timeout")).scalar())
         db.engine.dispose()
     assert waits == [30_000, 5_000, 30_000]

@@ -1,6 +1,6 @@
 """Paying, cancelling and expiring of one order at the same time: of two steps one wins.
 
-ORDERS_TEST_LONG stops every step before each of its statements; otherwise it is every third.
+ORDERS_TEST_LONG stops every transition before each of its statements; otherwise it is every third.
 """
 
 import itertools
@@ -16,7 +16,7 @@ import pytest
 
 from flask_orders import OrdersError, current_orders
 from flask_orders.db.retrying import in_transaction
-from flask_orders.testing import Ledger, at_once
+from flask_orders.testing import Ledger, run_concurrently
 
 from .support.shops import ADDRESS, Shop, body, until_done
 from .test_lifecycle import age, heard
@@ -27,17 +27,17 @@ ROUNDS = 30 if LONG else 3
 STATEMENTS = 12
 STRIDE = 1 if LONG else 3
 
-Step = Callable[[Shop, int, str], str]
+Transition = Callable[[Shop, int, str], str]
 
 
 def pay(shop: Shop, _customer: int, url: str) -> str:
     with shop.service() as orders:
-        return orders.mark_paid(key_of(url), "ref-1", Decimal("19.00")).status
+        return orders.record_payment(key_of(url), "ref-1", Decimal("19.00")).status
 
 
 def pay_again(shop: Shop, _customer: int, url: str) -> str:
     with shop.service() as orders:
-        return orders.mark_paid(key_of(url), "ref-2", Decimal("19.00")).status
+        return orders.record_payment(key_of(url), "ref-2", Decimal("19.00")).status
 
 
 def cancel(shop: Shop, customer: int, url: str) -> str:
@@ -71,9 +71,11 @@ STEPS = (pay, pay_again, cancel, cancel_by_shop, deliver, expire)
 PAIRS = list(itertools.combinations_with_replacement(STEPS, 2))
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: " and ".join(step.__name__ for step in pair))
-def pair(request: pytest.FixtureRequest) -> tuple[Step, Step]:
-    found: tuple[Step, Step] = request.param
+@pytest.fixture(
+    params=PAIRS, ids=lambda pair: " and ".join(transition.__name__ for transition in pair)
+)
+def pair(request: pytest.FixtureRequest) -> tuple[Transition, Transition]:
+    found: tuple[Transition, Transition] = request.param
     return found
 
 
@@ -87,7 +89,9 @@ def late_order(shop: Shop) -> tuple[int, str]:
     return customer, order["url"]
 
 
-def assert_one_has_won(shop: Shop, pair: tuple[Step, Step], told: list[tuple[str, Any]]) -> None:
+def assert_one_has_won(
+    shop: Shop, pair: tuple[Transition, Transition], told: list[tuple[str, Any]]
+) -> None:
     (order,), events = shop.rows("orders"), shop.rows("order_events")
     # The steps are one chain, which ends where the order is.
     status = "awaiting_payment"
@@ -100,7 +104,7 @@ def assert_one_has_won(shop: Shop, pair: tuple[Step, Step], told: list[tuple[str
     assert shop.rows("vouchers")[0]["times_used"] == (0 if is_cancelled else 1)
     assert len(shop.rows("voucher_redemptions")) == (0 if is_cancelled else 1)
     # Each payment is kept, and made the order paid or is to be refunded.
-    references = {step.__name__ for step in pair} & {"pay", "pay_again"}
+    references = {transition.__name__ for transition in pair} & {"pay", "pay_again"}
     payments = Counter(row["expected"] for row in shop.rows("order_payments"))
     assert payments[True] == sum(event["to_status"] == "paid" for event in events)
     assert payments.total() == len(references)
@@ -109,22 +113,25 @@ def assert_one_has_won(shop: Shop, pair: tuple[Step, Step], told: list[tuple[str
     assert signals == Counter(f"order_{event['to_status']}" for event in events)
 
 
-def test_two_steps_at_once(shop: Shop, pair: tuple[Step, Step]) -> None:
+def test_two_steps_at_once(shop: Shop, pair: tuple[Transition, Transition]) -> None:
     for _ in range(ROUNDS):
         customer, url = late_order(shop)
         ledger = Ledger(shop.app)
         with heard() as told:
-            at_once(*[partial(step, shop, customer, url) for step in pair])
+            run_concurrently(*[partial(transition, shop, customer, url) for transition in pair])
         assert ledger.problems() == []
         assert_one_has_won(shop, pair, told)
 
 
-def test_one_step_in_the_middle_of_the_other(shop: Shop, pair: tuple[Step, Step]) -> None:
+def test_one_step_in_the_middle_of_the_other(
+    shop: Shop, pair: tuple[Transition, Transition]
+) -> None:
     for at in range(1, STATEMENTS, STRIDE):
         customer, url = late_order(shop)
         ledger = Ledger(shop.app)
         one, other = (
-            Paced(partial(step, shop, customer, url), at * (i == 0)) for i, step in enumerate(pair)
+            Paced(partial(transition, shop, customer, url), at * (i == 0))
+            for i, transition in enumerate(pair)
         )
         with heard() as told, paced(shop.engine, one, other):
             one.start()
@@ -163,7 +170,9 @@ def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> No
             expire_now(shop)
             yield 200
 
-    answers = at_once(*[lambda c=c: Counter(live(c)) for c in customers], lambda: Counter(shut()))
+    answers = run_concurrently(
+        *[lambda c=c: Counter(live(c)) for c in customers], lambda: Counter(shut())
+    )
 
     assert sum(answers, Counter[int]()).keys() == {200, 201}
     assert ledger.problems() == []
@@ -201,6 +210,6 @@ def test_two_who_expire_share_the_work(shop: Shop) -> None:
                 total += count
         return total
 
-    assert sum(at_once(work, work, work)) == 20
+    assert sum(run_concurrently(work, work, work)) == 20
     assert len(shop.rows("order_events")) == 20
     assert ledger.problems() == []

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from flask_orders import order_placed
-from flask_orders.idempotency import KeyedRequest
+from flask_orders.idempotency import IdempotentRequest
 
 from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
@@ -103,7 +103,7 @@ def lock_settings(shop: Shop) -> object:
 def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
-    keyed = KeyedRequest.of("abc", customer, "POST", ORDERS.rstrip("/"), SAVE)
+    keyed = IdempotentRequest.of("abc", customer, "POST", ORDERS.rstrip("/"), SAVE)
     before = shop.everything()
     with shop.engine.connect() as running:
         running.execute(

@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from ..db.retrying import error_name, in_transaction, is_away, is_conflict
+from ..db.retrying import error_name, in_transaction, is_conflict, is_unavailable
 from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder
@@ -37,14 +37,14 @@ LARGEST_BATCH = 10_000
 
 
 @contextmanager
-def _with_cures() -> Iterator[None]:
+def readable_database_errors() -> Iterator[None]:
     """End a command by a sentence instead of a traceback if the database is why it can't work."""
     try:
         yield
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     except (TryAgain, OperationalError, ProgrammingError) as error:
-        if isinstance(error, TryAgain) or is_away(error) or is_conflict(error):
+        if isinstance(error, TryAgain) or is_unavailable(error) or is_conflict(error):
             raise click.ClickException(
                 "the database is away or too busy. What was done before is kept: run this again."
             ) from error
@@ -70,7 +70,7 @@ def check() -> None:
 
 @click.command("purge-keys")
 @with_appcontext
-@_with_cures()
+@readable_database_errors()
 def purge_keys() -> None:
     """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
     orders = current_orders
@@ -87,7 +87,7 @@ def purge_keys() -> None:
     help="Orders in one transaction.",
 )
 @with_appcontext
-@_with_cures()
+@readable_database_errors()
 def expire(batch: int) -> None:
     """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS.
 
@@ -125,7 +125,7 @@ def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> 
     try:
         return _committed(partial(current_orders.lifecycle.expire_these, hours, late))
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise
         failure = error
     if len(late) > 1:
@@ -139,7 +139,7 @@ def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> 
 
 @click.command("audit")
 @with_appcontext
-@_with_cures()
+@readable_database_errors()
 def audit() -> None:
     """Recompute every order from its items, and report what does not add up."""
     orders, total = current_orders, 0
@@ -165,7 +165,7 @@ def audit() -> None:
 @click.command("relay")
 @click.option("--once", is_flag=True, help="End when nothing is due any more.")
 @with_appcontext
-@_with_cures()
+@readable_database_errors()
 def relay_events(*, once: bool) -> None:
     """Deliver the events of the outbox to the receivers of the signal outbox_event.
 
@@ -188,12 +188,12 @@ def relay_events(*, once: bool) -> None:
             receiver(app, event=event)
         total += 1
 
-    with _requests_to_stop() as requests:
+    with stop_requests() as requests:
         while not requests:
             try:
                 delivery = deliver_next(orders.session, _committed, outbox, deliver)
             except (TryAgain, DBAPIError) as error:
-                if once or not (isinstance(error, TryAgain) or is_away(error)):
+                if once or not (isinstance(error, TryAgain) or is_unavailable(error)):
                     raise
                 click.echo("The database is away.", err=True)
                 delivery = None
@@ -234,7 +234,7 @@ def _committed(work: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _requests_to_stop() -> Iterator[list[int]]:
+def stop_requests() -> Iterator[list[int]]:
     """The signals that have asked the process to stop; the second of a kind stops it at once."""
     received: list[int] = []
 

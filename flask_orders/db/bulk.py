@@ -35,7 +35,7 @@ def has_arrays(session: scoped_session[Session], model: type[Any]) -> bool:
     return session.get_bind(mapper=model).dialect.name == "postgresql"
 
 
-def one_of(
+def in_values(
     key: Column[Any] | InstrumentedAttribute[Any], name: str, *, arrays: bool
 ) -> ColumnElement[bool]:
     """That the key is one of the values of the parameter with that name."""
@@ -100,7 +100,7 @@ class UnitsUpdate:
             columns.append(column(name, type_))
         new = func.unnest(*arrays).table_valued(*columns).render_derived()
         # By the array too, or PostgreSQL reads all products to join them with two hundred.
-        is_one = one_of(self._key, f"{PREFIX}keys", arrays=True)
+        is_one = in_values(self._key, f"{PREFIX}keys", arrays=True)
         return self._statement(and_(is_one, self._key == new.c.key), new.c)
 
     def _numbered_statement(self, number: int) -> Update:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 # An execution option of the connection: its transaction is a conversion's.
-CONVERSION = "flask_orders_conversion"
+MANAGED = "flask_orders_conversion"
 
 # Seconds.
 LOCK_WAIT = 5
@@ -35,13 +35,13 @@ def prepare_engine(engine: Engine) -> None:
         event.listen(engine, "before_cursor_execute", _bound_statement, retval=True)
 
 
-def is_conversion(connection: Connection) -> bool:
+def is_managed(connection: Connection) -> bool:
     """Whether the connection's transaction is a conversion's."""
-    return bool(connection.get_execution_options().get(CONVERSION, False))
+    return bool(connection.get_execution_options().get(MANAGED, False))
 
 
 def _on_postgresql(connection: Connection) -> None:
-    if is_conversion(connection):
+    if is_managed(connection):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'")
 
 
@@ -53,7 +53,7 @@ def _ask_for_galera(connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _on_mariadb(connection: Connection) -> None:
-    if not is_conversion(connection):
+    if not is_managed(connection):
         return
     if connection.info.get(_GALERA):
         # What the other nodes have committed is applied a little later: wait for it. By a read of
@@ -74,6 +74,6 @@ def _bound_statement(
 ) -> tuple[str, Any]:
     # MariaDB has no bound for a transaction, only for a session or, like this, for a statement.
     # Not for many rows at once: the driver sends them as one only if it sees the INSERT first.
-    if is_conversion(connection) and not executemany and statement.startswith(_WAITING):
+    if is_managed(connection) and not executemany and statement.startswith(_WAITING):
         statement = f"SET STATEMENT innodb_lock_wait_timeout={LOCK_WAIT} FOR {statement}"
     return statement, parameters

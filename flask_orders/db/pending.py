@@ -18,7 +18,7 @@ from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.sql.visitors import iterate
 
 from ..errors import ConfigurationError
-from .managed import is_conversion
+from .managed import is_managed
 
 _CHANGED = "flask_orders_changed"
 _WRITTEN_BEFORE = "flask_orders_written_before"
@@ -79,7 +79,7 @@ def _before_statement(
 ) -> None:
     # Not by the session's own events: text and bulk_save_objects() bypass them.
     info = connection.info
-    if info.get(_CHANGED) or is_conversion(connection):
+    if info.get(_CHANGED) or is_managed(connection):
         return
     if context.compiled is not None and isinstance(context.compiled.statement, UpdateBase):
         info[_CHANGED] = True

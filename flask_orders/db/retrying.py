@@ -20,7 +20,7 @@ from sqlalchemy.orm import scoped_session
 from ..errors import ConfigurationError, Conflict, OrdersError, TryAgain
 from ..models import table
 from .drivers import chain, driver_errors, mysql_code, sqlite_name, sqlstate
-from .managed import CONVERSION
+from .managed import MANAGED
 from .pending import refuse_pending_changes, watch_session
 from .violations import (
     FOREIGN_KEY,
@@ -86,9 +86,7 @@ def in_transaction(
         try:
             reads.append(read())
             session.rollback()
-            session.connection(
-                bind_arguments={"mapper": mapper}, execution_options={CONVERSION: True}
-            )
+            session.connection(bind_arguments={"mapper": mapper}, execution_options={MANAGED: True})
             result = work(reads[0], reads[-1])
             session.commit()
         except Exception as error:
@@ -148,7 +146,7 @@ def is_lock_timeout(error: BaseException) -> bool:
     )
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether the database can't be reached or takes no one in."""
     if isinstance(error, PoolTimeout):
         return True

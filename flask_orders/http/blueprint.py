@@ -36,8 +36,8 @@ from ..db.retrying import (
     Result,
     hide_values,
     in_transaction,
-    is_away,
     is_lock_timeout,
+    is_unavailable,
     roll_back,
     watch_changes,
 )
@@ -50,18 +50,18 @@ from ..errors import (
     OrdersError,
     TryAgain,
 )
-from ..idempotency import HEADER, Answer, Found, IdempotencyKeys, KeyedRequest
+from ..idempotency import HEADER, IdempotencyKeys, IdempotentRequest, StoredKey, StoredResponse
 from ..keys import new_key
-from ..lifecycle import Step
+from ..lifecycle import Transition
 from ..models import OrderMixin, declared_models
-from ..pagination import FoundPage, Page
+from ..pagination import OrderPage, Page
 from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from ..service import (
     EXTENSION_KEY,
+    CustomerState,
+    OrderRequest,
     OrderService,
-    Placed,
-    Standing,
-    Submission,
+    PlacedOrder,
     current_orders,
 )
 from ..settings import Settings
@@ -228,7 +228,7 @@ def _needs_no_token() -> bool:
 def create_order() -> Response:
     """Make the customer's cart an order, then answer with it or redirect to its payment."""
     body = _loaded(CREATE_ORDER, json_object(g.orders_body))
-    submission = Submission(
+    order_request = OrderRequest(
         id=new_key(),
         customer_id=_customer_id(),
         billing_address=body["billing_address"],
@@ -236,8 +236,8 @@ def create_order() -> Response:
         checkout=body["action"] == "checkout",
         arrived=arrived(),
     )
-    success = _checked_out if submission.checkout else _saved
-    return _place(_Request(submission, success, _keyed(submission.customer_id, body)))
+    success = _checked_out if order_request.checkout else _saved
+    return _place(_Request(order_request, success, _keyed(order_request.customer_id, body)))
 
 
 @orders_bp.get("/", strict_slashes=False)
@@ -272,15 +272,15 @@ def get_order(order_id: str) -> Response:
 @orders_bp.post("/<order_id>/checkout/", strict_slashes=False)
 def check_out_order(order_id: str) -> Response:
     """Pay a saved order."""
-    step = _step(order_id)
+    transition = _transition(order_id)
 
     def check_out(_first: Any, _latest: Any) -> bool:
         # Before anything is written: there may be nowhere to pay.
-        _payment_url(step.order_id)
-        return current_orders.lifecycle.check_out(step)
+        _payment_url(transition.order_id)
+        return current_orders.lifecycle.check_out(transition)
 
     payable = _in_transaction(_known_customer_id, check_out)
-    answer = _checked_out(Placed(step.order_id, payable=payable))
+    answer = _checked_out(PlacedOrder(transition.order_id, payable=payable))
     headers = {"Location": answer.location}
     return Response(answer.body, answer.status, headers, mimetype="application/json")
 
@@ -288,12 +288,12 @@ def check_out_order(order_id: str) -> Response:
 @orders_bp.post("/<order_id>/cancel/", strict_slashes=False)
 def cancel_order(order_id: str) -> Response:
     """Cancel an order that is not paid."""
-    step = _step(order_id)
+    transition = _transition(order_id)
 
     def cancel(_first: Any, _latest: Any) -> Response:
-        current_orders.lifecycle.cancel(step)
+        current_orders.lifecycle.cancel(transition)
         current_orders.session.expire_all()
-        return _answer_order(current_orders.get(step.customer_id, step.order_id))
+        return _answer_order(current_orders.get(transition.customer_id, transition.order_id))
 
     return _in_transaction(_known_customer_id, cancel)
 
@@ -330,7 +330,7 @@ def answer_database_error(error: SQLAlchemyError) -> Response:
     if isinstance(error, StatementError) and isinstance(error.orig, ConfigurationError):
         # Raised by a column's type.
         return answer_misconfigured(error.orig)
-    if not is_away(error):
+    if not is_unavailable(error):
         hide_values(error)
         raise error
     log.error("the database is unavailable: %s", type(error).__name__)
@@ -341,9 +341,9 @@ def answer_database_error(error: SQLAlchemyError) -> Response:
 class _Known(NamedTuple):
     """What is read before an attempt at an order begins."""
 
-    standing: Standing
-    used_key: Found | None
-    placed: Placed | None
+    state: CustomerState
+    used_key: StoredKey | None
+    placed: PlacedOrder | None
 
 
 class _Request:
@@ -351,53 +351,55 @@ class _Request:
 
     def __init__(
         self,
-        submission: Submission,
-        success: Callable[[Placed], Answer],
-        keyed: KeyedRequest | None,
+        order_request: OrderRequest,
+        success: Callable[[PlacedOrder], StoredResponse],
+        keyed: IdempotentRequest | None,
     ) -> None:
-        self._submission = submission
+        self._submission = order_request
         self._success = success
         self._keyed = keyed
-        self._foreseen = Placed(submission.id, payable=True)
+        self._foreseen = PlacedOrder(order_request.id, payable=True)
         self._orders = current_orders
         hours = self._orders.settings.idempotency_hours
         self._keys = IdempotencyKeys(self._orders.session, self._orders.models, hours)
         self._is_retry = False
 
     @cached_property
-    def _foreseen_answer(self) -> Answer:
+    def _foreseen_answer(self) -> StoredResponse:
         return self._success(self._foreseen)
 
     def read(self) -> _Known:
         """Before each attempt: a COMMIT whose answer was lost may have come through."""
-        placed = self._orders.placed(self._submission.id) if self._is_retry else None
+        placed = self._orders.find_placed(self._submission.id) if self._is_retry else None
         self._is_retry = True
         used_key = None if self._keyed is None else self._keys.find(self._keyed)
-        submission = self._submission
-        standing = self._orders.standing(submission.customer_id, submission.billing_address)
-        return _Known(standing or _refuse_unknown_customer(), used_key, placed)
+        order_request = self._submission
+        state = self._orders.load_customer_state(
+            order_request.customer_id, order_request.billing_address
+        )
+        return _Known(state or _refuse_unknown_customer(), used_key, placed)
 
-    def attempt(self, first: _Known, latest: _Known) -> tuple[Answer, bool]:
+    def attempt(self, first: _Known, latest: _Known) -> tuple[StoredResponse, bool]:
         """The answer, and whether it is an earlier request's."""
-        submission = self._submission
+        order_request = self._submission
         if latest.placed is not None:
-            self._orders.lifecycle.placed_before(submission.id)
+            self._orders.lifecycle.announce_placed_again(order_request.id)
             return self._answer(latest.placed), False
         if latest.used_key is not None and latest.used_key.answer is not None:
             return latest.used_key.answer, True
         # Before anything is written: there may be nowhere to pay.
         _ = self._foreseen_answer
         self._claim_key(latest.used_key)
-        placed = self._orders.place(submission, first.standing.last_sequence, latest.standing)
+        placed = self._orders.place(order_request, first.state.last_sequence, latest.state)
         answer = self._answer(placed)
         if self._keyed is not None and placed != self._foreseen:
             self._keys.replace(self._keyed, answer)
         return answer, False
 
-    def _answer(self, placed: Placed) -> Answer:
+    def _answer(self, placed: PlacedOrder) -> StoredResponse:
         return self._foreseen_answer if placed == self._foreseen else self._success(placed)
 
-    def _claim_key(self, used_key: Found | None) -> None:
+    def _claim_key(self, used_key: StoredKey | None) -> None:
         if self._keyed is None:
             return
         try:
@@ -427,30 +429,30 @@ def _in_transaction(read: Callable[[], Known], work: Callable[[Known, Known], Re
     )
 
 
-def _saved(placed: Placed) -> Answer:
-    return Answer(201, _order_url(placed.order_id), dumps(SAVED))
+def _saved(placed: PlacedOrder) -> StoredResponse:
+    return StoredResponse(201, _order_url(placed.order_id), dumps(SAVED))
 
 
-def _checked_out(placed: Placed) -> Answer:
+def _checked_out(placed: PlacedOrder) -> StoredResponse:
     """To the payment, or, if there is nothing to pay, to the order."""
     order = _order_url(placed.order_id)
     payment = _payment_url(placed.order_id) if placed.payable else None
-    return Answer(303, payment or order, dumps({"order": order, "payment": payment}))
+    return StoredResponse(303, payment or order, dumps({"order": order, "payment": payment}))
 
 
-def _keyed(customer_id: Any, body: dict[str, Any]) -> KeyedRequest | None:
+def _keyed(customer_id: Any, body: dict[str, Any]) -> IdempotentRequest | None:
     header = request.headers.get(HEADER)
     if header is None:
         return None
     path = request.path.rstrip("/")
-    return KeyedRequest.of(header, customer_id, request.method, path, body)
+    return IdempotentRequest.of(header, customer_id, request.method, path, body)
 
 
-def _step(order_id: str) -> Step:
-    return Step(new_key(), _uuid(order_id), CUSTOMER, _customer_id())
+def _transition(order_id: str) -> Transition:
+    return Transition(new_key(), _uuid(order_id), CUSTOMER, _customer_id())
 
 
-def _page(found: FoundPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _page(found: OrderPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The page, with the URLs of its neighbours; they leave out what is ordered meanwhile."""
 
     def url(*, before: int | None = None, after: int | None = None) -> str:
@@ -468,7 +470,7 @@ def _page(found: FoundPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def _known_customer_id() -> Any:
     """The customer's key; a customer who is gone gets the host's 401."""
     customer_id = _customer_id()
-    if current_orders.standing(customer_id) is None:
+    if current_orders.load_customer_state(customer_id) is None:
         _refuse_unknown_customer()
     return customer_id
 

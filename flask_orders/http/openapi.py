@@ -34,12 +34,12 @@ from ..schemas import (
     Amount,
     CreateOrderSchema,
     ExpectedTotal,
-    Key,
     OrderSchema,
     PageSchema,
     PostalCode,
     PreviewQuerySchema,
     PreviewSchema,
+    PrimaryKeyField,
     UnavailableSchema,
     WholeNumber,
 )
@@ -59,7 +59,7 @@ TYPES: Mapping[type[fields.Field[Any]], Json] = {
         "minimum": 0,
         "examples": ["79.99"],
     },
-    Key: {"type": ["integer", "string"]},
+    PrimaryKeyField: {"type": ["integer", "string"]},
     PostalCode: {"type": ["string", "integer"], "minimum": 0},
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
 }
@@ -87,7 +87,7 @@ UNKNOWN: Json = {
 
 KEY: Json = {
     "in": "header",
-    "name": "Idempotency-Key",
+    "name": "Idempotency-PrimaryKeyField",
     "description": "1 to 255 visible ASCII characters, bare or quoted. The request is then safe to "
     "send again: the first success is answered again.",
     "schema": {"type": "string", "minLength": 1},
@@ -343,7 +343,7 @@ def _problem() -> Json:
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": text},
             },
-            "lines": {
+            "items": {
                 "description": "Of `item_unavailable`.",
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/Unavailable"},

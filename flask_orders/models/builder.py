@@ -95,20 +95,20 @@ def relate(cls: type[Any], name: str, new: RelationshipProperty[Any]) -> None:
     inspect(cls).add_property(name, new)
 
 
-def relate_lines(owner: type[Any], line: type[Any], name: str, order_by: Column[Any]) -> None:
-    """Make the lines the owner's `items`, and the owner the lines' attribute `name`."""
+def relate_items(owner: type[Any], item: type[Any], name: str, order_by: Column[Any]) -> None:
+    """Make the items the owner's `items`, and the owner the items' attribute `name`."""
     relate(
         owner,
         "items",
         relationship(
-            line,
+            item,
             back_populates=name,
             order_by=order_by,
             cascade="all, delete-orphan",
             passive_deletes=True,
         ),
     )
-    relate(line, name, relationship(owner, back_populates="items"))
+    relate(item, name, relationship(owner, back_populates="items"))
 
 
 def constrain(cls: type[Any], *constraints: Constraint) -> None:

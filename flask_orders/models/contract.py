@@ -115,14 +115,13 @@ def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
     found = column(cls, name)
     if found is None and getattr(cls, name) is not None:
         raise ConfigurationError(
-            f"{cls.__name__}.{name} is no column that an order could lock and change: "
-            f"{_cure(name)}."
+            f"{cls.__name__}.{name} is no column that an order could lock and change: {_fix(name)}."
         )
     return found
 
 
 # What stands in for an attribute that a shop has no use for.
-WITHOUT = {
+OPT_OUTS = {
     "shipping": "shipping = None if shipping is free",
     "stock": "stock = None if this shop counts no stock",
     "active": "active = True if whatever is listed can be had",
@@ -159,7 +158,7 @@ def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
     primary_key(cls)
     _check_table(name, cls)
     missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
-    found = [f"the class lacks '{attribute}': {_cure(attribute)}" for attribute in missing]
+    found = [f"the class lacks '{attribute}': {_fix(attribute)}" for attribute in missing]
     found += filter(None, (type_problem(cls, attribute) for attribute in ATTRIBUTES[name]))
     if found:
         raise ConfigurationError(f"declare_models({name}={cls.__name__}): {'; '.join(found)}.")
@@ -204,9 +203,9 @@ def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
         )
 
 
-def _cure(attribute: str) -> str:
+def _fix(attribute: str) -> str:
     cure = f"add {attribute} = synonym('...') with the name of its own attribute"
-    return f"{cure}, or {WITHOUT[attribute]}" if attribute in WITHOUT else cure
+    return f"{cure}, or {OPT_OUTS[attribute]}" if attribute in OPT_OUTS else cure
 
 
 class HostColumns:

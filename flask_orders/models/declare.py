@@ -14,7 +14,7 @@ from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
 from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
-from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_lines
+from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_items
 from .contract import HostColumns, check_base, check_class, check_mixin, primary_key, table
 from .mixins import (
     AddressMixin,
@@ -217,7 +217,7 @@ def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[An
     )
     index(item, "product_id")
     relate(item, "product", relationship(product))
-    relate_lines(cart, item, "cart", primary_key(item))
+    relate_items(cart, item, "cart", primary_key(item))
     columns = table(item).c
     constrain(
         item,
@@ -298,7 +298,7 @@ def _complete_order_item(
     )
     index(item, "product_id")
     columns = table(item).c
-    relate_lines(order, item, "order", columns.position)
+    relate_items(order, item, "order", columns.position)
     constrain(
         item,
         UniqueConstraint(columns.order_id, columns.position),

@@ -87,9 +87,9 @@ class OrderMixin(_Row):
 
 
 class OrderItemMixin(_Row):
-    """A line of an order: the product as it was, and what it cost.
+    """An item of an order: the product as it was, and what it cost.
 
-    `stock_taken` says whether the product's stock was counted then, and so is given back.
+    `stock_deducted` says whether the product's stock was counted then, and so is given back.
     """
 
     __tablename__ = "order_items"
@@ -106,7 +106,7 @@ class OrderItemMixin(_Row):
     shipping: Mapped[Decimal] = mapped_column(Money)
     voucher_discount: Mapped[Decimal] = mapped_column(Money)
     offer_title: Mapped[str | None] = mapped_column(Text)
-    stock_taken: Mapped[bool]
+    stock_deducted: Mapped[bool]
 
     if TYPE_CHECKING:
         order_id: Mapped[UUID]
@@ -212,7 +212,7 @@ class IdempotencyKeyMixin(_Row):
 
 
 class ProductMixin(_Row):
-    """What the shop sells. `price` and `shipping` (of a whole line) are in the shop's currency.
+    """What the shop sells. `price` and `shipping` (of a whole item) are in the shop's currency.
 
     `shipping` None means free; `stock` None means that it is not counted.
     """

@@ -179,7 +179,7 @@ class ShopPricing:  # + flask_orders
         latest = parents.execution_options(populate_existing=True)  # + flask_orders
         db.session.execute(latest.with_for_update()).all()  # + flask_orders
         prices = prices_for(customer_id, [item.product for item in items])  # + flask_orders
-        of = fo.PricedLine.of  # + flask_orders
+        of = fo.PricedItem.of  # + flask_orders
         lines = [of(i, currency, unit_price=prices[i.product_id]) for i in items]  # + flask_orders
         if voucher is None:  # + flask_orders
             return fo.PricedCart.of(lines, currency)  # + flask_orders

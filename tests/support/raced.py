@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from flask_orders.testing import Ledger, Returned, at_once
+from flask_orders.testing import Ledger, Returned, run_concurrently
 
 from . import servers
 from .galera import Cluster
@@ -59,7 +59,7 @@ class RacedShop(Shop):
     def race(self, *calls: Callable[[], Returned]) -> list[Returned]:
         """Release the calls at once, when every node has what was arranged."""
         self.settle()
-        return at_once(*calls)
+        return run_concurrently(*calls)
 
 
 class Tally:

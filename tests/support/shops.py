@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
 from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
-from flask_orders.db.managed import CONVERSION
+from flask_orders.db.managed import MANAGED
 from flask_orders.db.retrying import is_conflict
 from flask_orders.models import row_count
 
@@ -58,7 +58,7 @@ class Shop:
         with Session(self.engine) as session, session.begin():
             if self.engine.dialect.name == "sqlite":
                 # Who reads first may not write any more once somebody else has written.
-                session.connection(execution_options={CONVERSION: True})
+                session.connection(execution_options={MANAGED: True})
             yield session
 
     def add(self, row: Any) -> Any:

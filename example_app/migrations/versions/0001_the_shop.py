@@ -360,7 +360,7 @@ def upgrade():
         sa.Column("shipping", money, nullable=False),
         sa.Column("voucher_discount", money, nullable=False),
         sa.Column("offer_title", sa.Text()),
-        sa.Column("stock_taken", sa.Boolean(), nullable=False),
+        sa.Column("stock_deducted", sa.Boolean(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.Column("product_id", key),
         sa.Column("offer_id", key),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from ..managed import LOCK_WAIT, is_conversion
+from ..managed import LOCK_WAIT, is_managed
 
 # Milliseconds: what an SQLite connection waited before we first changed it.
 _HOST_WAIT = "flask_orders_host_wait"
@@ -49,7 +49,7 @@ def begin(connection: Connection) -> None:
     _bound_wait(connection, driver)
     # A transaction that reads first and writes later has to take the write lock at once: waiting
     # for it in the middle fails with SQLITE_BUSY, whatever the timeout.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_conversion(connection) else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_managed(connection) else "BEGIN")
 
 
 def _bound_wait(connection: Connection, driver: sqlite3.Connection) -> None:
@@ -58,7 +58,7 @@ def _bound_wait(connection: Connection, driver: sqlite3.Connection) -> None:
         (connection.info[_HOST_WAIT],) = driver.execute("PRAGMA busy_timeout").fetchone()
     of_host, ours = connection.info[_HOST_WAIT], LOCK_WAIT * 1000
     if of_host != ours:
-        wait = ours if is_conversion(connection) else of_host
+        wait = ours if is_managed(connection) else of_host
         driver.execute(f"PRAGMA busy_timeout={wait}").close()
 
 
