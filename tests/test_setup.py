@@ -206,7 +206,16 @@ LAYERS = (
     {"models"},
     {"db"},
     {
-        *("address_book", "audit", "carts", "dependents", "idempotency", "lifecycle", "outbox"),
+        *(
+            "address_book",
+            "audit",
+            "carts",
+            "converting",
+            "dependents",
+            "idempotency",
+            "lifecycle",
+            "outbox",
+        ),
         *("pagination", "promotions", "schemas", "service", "signals", "testing"),
     },
     {"cli"},

@@ -29,6 +29,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
 from ..cli.commands import COMMANDS
+from ..converting import CustomerState, OrderRequest, PlacedOrder
 from ..db.dialects.sqlite import use_real_transactions
 from ..db.managed import prepare_engine
 from ..db.retrying import (
@@ -56,14 +57,7 @@ from ..lifecycle import Transition
 from ..models import OrderMixin, declared_models
 from ..pagination import OrderPage, Page
 from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
-from ..service import (
-    EXTENSION_KEY,
-    CustomerState,
-    OrderRequest,
-    OrderService,
-    PlacedOrder,
-    current_orders,
-)
+from ..service import EXTENSION_KEY, OrderService, current_orders
 from ..settings import Settings
 from ..signals import watch_commits
 from ..status import CUSTOMER
@@ -370,11 +364,11 @@ class _Request:
 
     def read(self) -> _Known:
         """Before each attempt: a COMMIT whose answer was lost may have come through."""
-        placed = self._orders.find_placed(self._submission.id) if self._is_retry else None
+        placed = self._orders.converter.find_placed(self._submission.id) if self._is_retry else None
         self._is_retry = True
         used_key = None if self._keyed is None else self._keys.find(self._keyed)
         order_request = self._submission
-        state = self._orders.load_customer_state(
+        state = self._orders.converter.load_state(
             order_request.customer_id, order_request.billing_address
         )
         return _Known(state or _refuse_unknown_customer(), used_key, placed)
@@ -390,7 +384,9 @@ class _Request:
         # Before anything is written: there may be nowhere to pay.
         _ = self._foreseen_answer
         self._claim_key(latest.used_key)
-        placed = self._orders.place(order_request, first.state.last_sequence, latest.state)
+        placed = self._orders.converter.convert(
+            order_request, first.state.last_sequence, latest.state
+        )
         answer = self._answer(placed)
         if self._keyed is not None and placed != self._foreseen:
             self._keys.replace(self._keyed, answer)
@@ -470,7 +466,7 @@ def _page(found: OrderPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def _known_customer_id() -> Any:
     """The customer's key; a customer who is gone gets the host's 401."""
     customer_id = _customer_id()
-    if current_orders.load_customer_state(customer_id) is None:
+    if current_orders.converter.load_state(customer_id) is None:
         _refuse_unknown_customer()
     return customer_id
 
