@@ -44,6 +44,9 @@ def note_payment(payment: dict[str, Any]) -> None:
             currency=payment["currency"],
         )
         db.session.commit()
+    except ValueError as error:
+        db.session.rollback()
+        abort(400, str(error))
     except (Conflict, DBAPIError) as error:
         db.session.rollback()
         log.warning("A payment could not be noted, send it again: %s", type(error).__name__)
@@ -55,10 +58,12 @@ def note_refund(_app: Flask, order: OrderMixin, payment: OrderPaymentMixin) -> N
 
     `create_app` connects it to `payment_unexpected`. The order's number is nobody's personal data.
     """
-    currency = Currency.of(order.currency, order.currency_decimals)
+    amount = f"{payment.amount.normalize():f}"
+    if payment.currency == order.currency:
+        amount = Currency.of(order.currency, order.currency_decimals).text(payment.amount)
     log.warning(
         "Refund %s %s: payment %s of order %s (%s)",
-        currency.text(payment.amount),
+        amount,
         payment.currency,
         payment.reference,
         order.number,

@@ -26,7 +26,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
-def _now_in_microseconds() -> int:
+def _now_in_microseconds(_context: object) -> int:
     return microseconds(datetime.now(UTC))
 
 
