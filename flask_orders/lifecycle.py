@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session, selectinload
 
 from .carts import Carts
+from .db.after_commit import send_after_commit
 from .errors import (
     Conflict,
     OrderNotCancellable,
@@ -36,7 +37,6 @@ from .models.types import PRECISION, SCALE
 from .outbox import Outbox
 from .pricing import Currency, KeptVoucher, Pricing
 from .signals import (
-    announce,
     order_cancelled,
     order_delivered,
     order_paid,
@@ -363,7 +363,7 @@ class Lifecycle:
         self._announce(signal, order["id"], None if payment is None else payment.reference)
 
     def _announce(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
-        announce(self._session, signal, partial(self._content, order_id, reference))
+        send_after_commit(self._session, signal, partial(self._content, order_id, reference))
 
     def _content(self, order_id: UUID, reference: str | None) -> dict[str, Any]:
         """What the receivers of a signal are given, read after the commit."""
