@@ -1,19 +1,90 @@
-"""The public signals (blinker), sent after the commit of the transaction that they are about."""
+"""The public signals (blinker): what has happened to an order, told after the commit only.
 
-from blinker import Namespace
+Each signal is sent with the Flask app as its sender, and while its receivers run, `db.session` is a
+session of their own. Every status that a transition leads to has a signal, by the table in
+`status.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from blinker import NamedSignal, Namespace
+from flask_sqlalchemy.session import Session
+from sqlalchemy import select
+from sqlalchemy.orm import scoped_session, selectinload
+
+from .db.after_commit import send_after_commit
+from .models import Models, OrderMixin
+from .outbox import Outbox
+from .status import CANCELLED, DELIVERED, PAID, TRANSITIONS
 
 _namespace = Namespace()
 
+# By the status that the order has now; each carries `order=`.
+SIGNALS: Mapping[str, NamedSignal] = {
+    rule.target: _namespace.signal(rule.signal, doc=f"The order is {rule.target} now: `order=`.")
+    for rule in TRANSITIONS
+}
+
 order_placed = _namespace.signal("order-placed", doc="A cart became an order: `order=`.")
-order_paid = _namespace.signal("order-paid", doc="An order was paid: `order=`.")
-order_cancelled = _namespace.signal(
-    "order-cancelled", doc="An order was cancelled, or has expired: `order=`."
-)
-order_delivered = _namespace.signal("order-delivered", doc="An order was delivered: `order=`.")
+order_paid = SIGNALS[PAID]
+order_cancelled = SIGNALS[CANCELLED]
+order_delivered = SIGNALS[DELIVERED]
 payment_unexpected = _namespace.signal(
     "payment-unexpected",
-    doc="Money arrived for an order that does not await it, so refund it: `order=`, `payment=`.",
+    doc="A payment arrived for an order that awaits none; refund it: `order=`, `payment=`.",
 )
 outbox_event = _namespace.signal(
-    "outbox-event", doc="A relay delivers an event of the outbox: `event=`, a CloudEvent."
+    "outbox-event", doc="The relay delivers an event of the outbox: `event=`, a CloudEvent."
 )
+
+
+class Emitter:
+    """Emits the signals of one app, and stores their events in its outbox if it has one."""
+
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        outbox: Callable[[], Outbox | None],
+    ) -> None:
+        self._session = session
+        self._models = models
+        self._outbox = outbox
+
+    def emit(
+        self,
+        signal: NamedSignal,
+        order: Mapping[str, Any],
+        payment: dict[str, Any] | None = None,
+    ) -> None:
+        """Store the event, and send the signal after the commit.
+
+        Args:
+            signal: one of this module.
+            order: columns of the order's row, as the transaction leaves them.
+            payment: the event's JSON about a payment, with its `reference`.
+        """
+        outbox = self._outbox()
+        if outbox is not None:
+            outbox.write(signal, order, payment)
+        self._send(signal, order["id"], None if payment is None else payment["reference"])
+
+    def emit_again(self, signal: NamedSignal, order_id: UUID) -> None:
+        """Send the signal of a committed change whose answer was lost; its event is stored."""
+        self._send(signal, order_id)
+
+    def _send(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
+        send_after_commit(self._session, signal, partial(self._content, order_id, reference))
+
+    def _content(self, order_id: UUID, reference: str | None) -> dict[str, Any]:
+        model, payment = self._models.Order, self._models.OrderPayment
+        order: OrderMixin = self._session.execute(
+            select(model).where(model.id == order_id).options(selectinload(model.items))
+        ).scalar_one()
+        if reference is None:
+            return {"order": order}
+        recorded = select(payment).where(payment.reference == reference)
+        return {"order": order, "payment": self._session.execute(recorded).scalar_one()}
