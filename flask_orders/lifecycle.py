@@ -144,7 +144,12 @@ class Lifecycle:
         return row
 
     def apply(self, transition: Transition, order: Row[Any], target: str) -> None:
-        """Change the status of a locked order to the target unless it has it already."""
+        """Change the status of a locked order to the target unless it has it already.
+
+        Raises:
+            OrdersError: the table in `status.py` does not permit it.
+            Conflict: the order's status has changed although it was locked.
+        """
         if order.status != target:
             self._change([transition], [order], target)
         elif self._is_recorded(transition):

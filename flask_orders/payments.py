@@ -115,18 +115,18 @@ def _as_json(payment: Payment, order: Row[Any]) -> dict[str, Any]:
 
 
 def _check(payment: Payment) -> None:
-    """Refuse values that no payment can have, whatever the order."""
+    """Refuse invalid values, whatever the order's status."""
     amount = payment.amount
     if not isinstance(amount, Decimal):
-        raise TypeError(f"a payment's amount is a Decimal, not {amount!r}")
+        raise TypeError(f"a payment's amount must be a Decimal, not {amount!r}")
     if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
-        raise ValueError(f"a payment's amount is above 0 and below {LARGEST_AMOUNT:f}")
+        raise ValueError(f"a payment's amount must be above 0 and below {LARGEST_AMOUNT:f}")
     if amount != amount.quantize(SMALLEST_AMOUNT):
-        raise ValueError(f"a payment's amount has {SCALE} decimals at most")
+        raise ValueError(f"a payment's amount must have at most {SCALE} decimals")
     if not 0 < len(payment.reference) <= LONGEST_REFERENCE:
-        raise ValueError(f"a payment's reference has 1 to {LONGEST_REFERENCE} characters")
+        raise ValueError(f"a payment's reference must have 1 to {LONGEST_REFERENCE} characters")
     if payment.currency is not None and not _CURRENCY.fullmatch(payment.currency):
-        raise ValueError("a payment's currency is its ISO 4217 code, such as 'USD'")
+        raise ValueError("a payment's currency must be an ISO 4217 code, such as 'USD'")
 
 
 def _compare(payment: Payment, order: Row[Any]) -> None:

@@ -1,8 +1,7 @@
-"""The public signals (blinker): what has happened to an order, told after the commit only.
+"""The public signals (blinker), each sent after the commit of the change that it reports.
 
-Each signal is sent with the Flask app as its sender, and while its receivers run, `db.session` is a
-session of their own. Every status that a transition leads to has a signal, by the table in
-`status.py`.
+The sender is the Flask app; while the receivers run, `db.session` is a session of their own. Every
+status that an order can be changed to has a signal, by the table in `status.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -73,7 +72,7 @@ class Emitter:
         self._send(signal, order["id"], None if payment is None else payment["reference"])
 
     def emit_again(self, signal: NamedSignal, order_id: UUID) -> None:
-        """Send the signal of a committed change whose answer was lost; its event is stored."""
+        """Send the signal of a change whose COMMIT succeeded although its answer was lost."""
         self._send(signal, order_id)
 
     def _send(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
