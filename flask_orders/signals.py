@@ -19,6 +19,15 @@ from .models import Models, OrderMixin
 from .outbox import Outbox
 from .status import CANCELLED, DELIVERED, PAID, TRANSITIONS
 
+__all__ = [
+    "order_cancelled",
+    "order_delivered",
+    "order_paid",
+    "order_placed",
+    "outbox_event",
+    "payment_unexpected",
+]
+
 _namespace = Namespace()
 
 # By the status that the order has now; each carries `order=`.
