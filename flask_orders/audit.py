@@ -15,7 +15,7 @@ from sqlalchemy.orm import scoped_session
 
 from .models import Models, table
 from .pricing import AMOUNTS, ZERO
-from .status import CANCELLED
+from .status import RELEASED
 
 Database = Connection | scoped_session[Session]
 
@@ -62,7 +62,7 @@ def _use_snapshot(database: Database, models: Models) -> None:
 def voucher_problems(database: Database, models: Models) -> Iterator[str]:
     """I2, of the vouchers of the default pricing."""
     orders, vouchers = table(models.Order), table(models.Voucher)
-    carrying = [orders.c.voucher_id == vouchers.c.id, orders.c.status != CANCELLED]
+    carrying = [orders.c.voucher_id == vouchers.c.id, orders.c.status.not_in(RELEASED)]
     uses = select(func.count()).select_from(orders).where(*carrying).scalar_subquery()
     limit = case((vouchers.c.usage == "single", 1), else_=vouchers.c.usage_limit)
     # In one statement, so that nothing comes between the orders and the vouchers.

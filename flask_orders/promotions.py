@@ -46,7 +46,7 @@ from .pricing import (
     Voucher,
     price_cart,
 )
-from .status import CANCELLED
+from .status import RELEASED
 
 # What a voucher's discount and refusals rest on: the same at its use as when it was read.
 TERMS = (
@@ -115,7 +115,7 @@ class Promotions:
             orders.c.voucher_id == voucher.id,
             orders.c.customer_id == order.customer_id,
             orders.c.id != order.id,
-            orders.c.status != CANCELLED,
+            orders.c.status.not_in(RELEASED),
         )
         self._session.execute(
             delete(redemptions).where(

@@ -26,10 +26,11 @@ from .errors import (
     OrderNotFound,
 )
 from .keys import as_order_id, new_key
-from .lifecycle import Lifecycle, Payment, Transition
+from .lifecycle import Lifecycle, Transition
 from .models import Models, OrderMixin
 from .outbox import Outbox
 from .pagination import OrderPage, Page, find_page
+from .payments import Payment, Payments
 from .pricing import (
     Currency,
     PricedCart,
@@ -37,6 +38,7 @@ from .pricing import (
 )
 from .promotions import Promotions
 from .settings import Settings
+from .signals import Emitter
 from .status import CUSTOMER, SHOP
 
 EXTENSION_KEY = "orders"
@@ -65,7 +67,9 @@ class OrderService:
             lambda: self.currency,
             priced_by_product=not self.has_own_pricing,
         )
-        self.lifecycle = Lifecycle(session, models, self.carts, prices, self._outbox)
+        emitter = Emitter(session, models, self._outbox)
+        self.lifecycle = Lifecycle(session, models, self.carts, prices, emitter)
+        self.payments = Payments(session, models, self.lifecycle, emitter)
         self.converter = Converter(
             session,
             models,
@@ -150,7 +154,7 @@ class OrderService:
         self._begin()
         payment = Payment(as_order_id(order_id), reference, amount, currency)
         with self.session.begin_nested():
-            self.lifecycle.pay(payment)
+            self.payments.record(payment)
         return self._changed(payment.order_id)
 
     def cancel(

@@ -1,143 +1,98 @@
-"""The signals (blinker), and how they wait for the commit of the transaction that they are about.
+"""The public signals (blinker), each sent after the commit of the change that it reports.
 
-Announced by the service, inside whichever transaction it works in, the blueprint's or a host's own;
-sent when that is committed, and never if it, or the savepoint around, is rolled back. Each is sent
-with the Flask app as its sender, while `db.session` is a session of the receivers' own.
+The sender is the Flask app; while the receivers run, `db.session` is a session of their own. Every
+status that an order can be changed to has a signal, by the table in `status.py`.
 """
 
-import logging
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from blinker import NamedSignal, Namespace
-from flask import Flask, current_app
-from flask_sqlalchemy.session import Session as HostSession
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+from flask_sqlalchemy.session import Session
+from sqlalchemy import select
+from sqlalchemy.orm import scoped_session, selectinload
 
-from .db.retrying import roll_back
+from .db.after_commit import send_after_commit
+from .models import Models, OrderMixin
+from .outbox import Outbox
+from .status import CANCELLED, DELIVERED, PAID, TRANSITIONS
 
-log = logging.getLogger("flask_orders")
+__all__ = [
+    "order_cancelled",
+    "order_delivered",
+    "order_paid",
+    "order_placed",
+    "outbox_event",
+    "payment_unexpected",
+]
 
 _namespace = Namespace()
 
+# By the status that the order has now; each carries `order=`.
+SIGNALS: Mapping[str, NamedSignal] = {
+    rule.target: _namespace.signal(rule.signal, doc=f"The order is {rule.target} now: `order=`.")
+    for rule in TRANSITIONS
+}
+
 order_placed = _namespace.signal("order-placed", doc="A cart became an order: `order=`.")
-order_paid = _namespace.signal("order-paid", doc="An order was paid: `order=`.")
-order_cancelled = _namespace.signal(
-    "order-cancelled", doc="An order was cancelled, or has expired: `order=`."
-)
-order_delivered = _namespace.signal("order-delivered", doc="An order was delivered: `order=`.")
+order_paid = SIGNALS[PAID]
+order_cancelled = SIGNALS[CANCELLED]
+order_delivered = SIGNALS[DELIVERED]
 payment_unexpected = _namespace.signal(
     "payment-unexpected",
-    doc="Money arrived for an order that does not await it, so refund it: `order=`, `payment=`.",
+    doc="A payment arrived for an order that awaits none; refund it: `order=`, `payment=`.",
 )
 outbox_event = _namespace.signal(
-    "outbox-event", doc="A relay delivers an event of the outbox: `event=`, a CloudEvent."
+    "outbox-event", doc="The relay delivers an event of the outbox: `event=`, a CloudEvent."
 )
 
-_WAITING = "flask_orders_announcements"
-_COMMITTED = "flask_orders_committed"
 
-Content = Callable[[], dict[str, Any]]
+class Emitter:
+    """Emits the signals of one app, and stores their events in its outbox if it has one."""
 
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        outbox: Callable[[], Outbox | None],
+    ) -> None:
+        self._session = session
+        self._models = models
+        self._outbox = outbox
 
-@dataclass(slots=True)
-class _Announcement:
-    session: scoped_session[HostSession]
-    transaction: SessionTransaction
-    signal: NamedSignal
-    content: Content
+    def emit(
+        self,
+        signal: NamedSignal,
+        order: Mapping[str, Any],
+        payment: dict[str, Any] | None = None,
+    ) -> None:
+        """Store the event, and send the signal after the commit.
 
+        Args:
+            signal: one of this module.
+            order: columns of the order's row, as the transaction leaves them.
+            payment: the event's JSON about a payment, with its `reference`.
+        """
+        outbox = self._outbox()
+        if outbox is not None:
+            outbox.write(signal, order, payment)
+        self._send(signal, order["id"], None if payment is None else payment["reference"])
 
-def announce(session: scoped_session[HostSession], signal: NamedSignal, content: Content) -> None:
-    """Have the signal sent once the session's transaction is committed.
+    def emit_again(self, signal: NamedSignal, order_id: UUID) -> None:
+        """Send the signal of a change whose COMMIT succeeded although its answer was lost."""
+        self._send(signal, order_id)
 
-    `content` reads, after the commit, what its receivers are given.
-    """
-    if not signal.receivers:
-        return
-    transaction = session().get_nested_transaction() or session().get_transaction()
-    if transaction is not None:
-        waiting = session.info.setdefault(_WAITING, [])
-        waiting.append(_Announcement(session, transaction, signal, content))
+    def _send(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
+        send_after_commit(self._session, signal, partial(self._content, order_id, reference))
 
-
-def watch_commits(session: scoped_session[HostSession]) -> None:
-    """Have the session send what is announced in its transactions; once is enough."""
-    if not event.contains(session, "after_commit", _after_commit):
-        event.listen(session, "after_commit", _after_commit)
-        event.listen(session, "after_transaction_end", _after_transaction_end)
-
-
-def _after_commit(session: Session) -> None:
-    session.info[_COMMITTED] = session.get_nested_transaction() or session.get_transaction()
-
-
-def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    committed = session.info.pop(_COMMITTED, None) is transaction
-    waiting: list[_Announcement] = session.info.pop(_WAITING, [])
-    if not committed:
-        waiting = [one for one in waiting if one.transaction is not transaction]
-    if transaction.parent is None:
-        if committed and waiting:
-            _send_all(waiting)
-        return
-    for one in waiting:
-        if one.transaction is transaction:
-            one.transaction = transaction.parent
-    session.info[_WAITING] = waiting
-
-
-def _send_all(announcements: list[_Announcement]) -> None:
-    for one in announcements:
-        with _session_of_its_own(one.session):
-            try:
-                content = one.content()
-            except Exception as error:
-                name, what = one.signal.name, type(error).__name__
-                log.error("what %s is about could not be read for its receivers: %s", name, what)
-            else:
-                _send(one.session, one.signal, content)
-
-
-@contextmanager
-def _session_of_its_own(session: scoped_session[HostSession]) -> Iterator[None]:
-    """Put another session in the place of the one that has just committed.
-
-    Inside `with db.session.begin():` that one does nothing more; what its caller holds must not
-    expire; and a connection that breaks here must not make a COMMIT of success look lost.
-    """
-    committed = session()
-    session.registry.set(session.session_factory())
-    try:
-        yield
-    finally:
-        try:
-            session.close()
-        except DBAPIError:
-            session().invalidate()
-        session.registry.set(committed)
-
-
-def _send(
-    session: scoped_session[HostSession], signal: NamedSignal, content: dict[str, Any]
-) -> None:
-    """Tell every receiver; one that fails is logged, and harms nobody: the order stands.
-
-    An exception's text is not logged, since a database's may quote the customer's address; where
-    it was raised is.
-    """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
-    for receiver in signal.receivers_for(app):
-        try:
-            receiver(app, **content)
-        except Exception as error:
-            where = "".join(traceback.format_tb(error.__traceback__))
-            log.error(
-                "a receiver of %s failed: %s at\n%s", signal.name, type(error).__name__, where
-            )
-            roll_back(session)
+    def _content(self, order_id: UUID, reference: str | None) -> dict[str, Any]:
+        model, payment = self._models.Order, self._models.OrderPayment
+        order: OrderMixin = self._session.execute(
+            select(model).where(model.id == order_id).options(selectinload(model.items))
+        ).scalar_one()
+        if reference is None:
+            return {"order": order}
+        recorded = select(payment).where(payment.reference == reference)
+        return {"order": order, "payment": self._session.execute(recorded).scalar_one()}

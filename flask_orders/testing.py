@@ -1,9 +1,9 @@
-"""What proves a shop: invariants read from its rows, requests released at once, injected faults.
+"""Prove a shop's integration: check invariants, run calls concurrently, inject faults.
 
-Called by tests, ours and a host's, against the host's own app and database.
+For the library's tests and a shop's own, against the shop's own app and database:
 
     ledger = Ledger(app)
-    answers = run_concurrently(*[order_something] * 20)
+    responses = run_concurrently(*[order_something] * 20)
     assert ledger.problems() == []
 """
 
@@ -19,20 +19,23 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 from .audit import problems
 from .models import table
 from .service import EXTENSION_KEY, OrderService
-from .status import CANCELLED
+from .status import RELEASED
 
 Returned = TypeVar("Returned")
 
 
 class InjectedFault(Exception):
-    """Raised in the place of a statement, by `fault`."""
+    """Raised by `fault` in place of a statement."""
 
 
 class Ledger:
-    """What there was when it was made, to be compared with what there is.
+    """Records stock, carts and orders when it is created, and finds what does not add up later.
 
-    Make it while nobody orders. What is put into carts or taken out of them by hand afterwards is
-    noted by `put`.
+    Create it while no request is running. Report units that are put into carts, or removed from
+    them, afterwards with `put`.
+
+    Args:
+        app: the shop's app, with `orders_bp` registered.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -45,12 +48,16 @@ class Ledger:
         self._units = self._read(self._in_carts_plus_sold)
 
     def put(self, product_id: Any, units: int) -> None:
-        """Note that units were put into a cart, or, if negative, taken out of one."""
+        """Report that units were put into a cart, or, if negative, removed from it."""
         with self._lock:
             self._put[product_id] += units
 
     def problems(self) -> list[str]:
-        """Everything that does not add up, a sentence each: the invariants I1 to I5."""
+        """Return a sentence for each violation of the invariants I1 to I5.
+
+        I1 is about stock, I2 vouchers, I3 units in carts and orders, I4 orders and items without
+        each other, I5 amounts.
+        """
         with self._engine.connect() as connection:
             models, has_own_pricing = self._orders.models, self._orders.has_own_pricing
             return [
@@ -63,20 +70,20 @@ class Ledger:
         with self._engine.connect() as connection:
             return read(connection)
 
-    def _sold(self, connection: Connection, *which: ColumnElement[bool]) -> Counter[Any]:
+    def _sold(self, connection: Connection, *conditions: ColumnElement[bool]) -> Counter[Any]:
         items, orders = table(self._orders.models.OrderItem), table(self._orders.models.Order)
         rows = connection.execute(
             select(items.c.product_id, func.sum(items.c.quantity))
             .join(orders, orders.c.id == items.c.order_id)
-            .where(*which)
+            .where(*conditions)
             .group_by(items.c.product_id)
         )
         return Counter({row[0]: int(row[1]) for row in rows})
 
     def _stock_plus_sold(self, connection: Connection) -> dict[Any, int | None]:
         models = self._orders.models
-        kept = table(models.Order).c.status != CANCELLED
-        sold = self._sold(connection, kept, table(models.OrderItem).c.stock_deducted)
+        is_held = table(models.Order).c.status.not_in(RELEASED)
+        sold = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)
         columns = models.columns
         if columns.product_stock is None:
             return {}
@@ -106,10 +113,13 @@ class Ledger:
 
 
 def run_concurrently(*calls: Callable[[], Returned]) -> list[Returned]:
-    """Run the calls in threads of their own, released together; what they return, in that order.
+    """Run each call in a thread of its own, and start all of them simultaneously.
+
+    Returns:
+        What the calls returned, in their order.
 
     Raises:
-        ExceptionGroup: what the calls raised.
+        ExceptionGroup: the exceptions of the calls, after all calls have ended.
     """
     barrier = threading.Barrier(len(calls))
     returned: dict[int, Returned] = {}
@@ -128,21 +138,21 @@ def run_concurrently(*calls: Callable[[], Returned]) -> list[Returned]:
     for thread in threads:
         thread.join()
     if raised:
-        raise ExceptionGroup("calls that were released at once", raised)
+        raise ExceptionGroup("calls that ran concurrently", raised)
     return [returned[i] for i in range(len(calls))]
 
 
 @contextmanager
 def fault(engine: Engine, at: int, *, cut: bool = False) -> Iterator[list[str]]:
-    """Put a fault in the place of the `at`-th statement, COMMIT included, counted from 1.
+    """Inject one fault in place of a statement.
 
     Args:
-        engine: the database's.
-        at: which statement; the ones after it are not touched.
-        cut: close the connection, instead of raising `InjectedFault`.
+        engine: the engine of the shop's database.
+        at: the number of the statement, counted from 1, COMMIT included; later statements run.
+        cut: close the connection instead of raising `InjectedFault`.
 
     Yields:
-        The statements that were sent; shorter than `at` if the fault never came.
+        The statements that were sent; fewer than `at` if the fault was not reached.
     """
     sent: list[str] = []
 

@@ -216,7 +216,7 @@ LAYERS = (
             "lifecycle",
             "outbox",
         ),
-        *("pagination", "promotions", "schemas", "service", "signals", "testing"),
+        *("pagination", "payments", "promotions", "schemas", "service", "signals", "testing"),
     },
     {"cli"},
     {"http"},

@@ -30,6 +30,7 @@ from werkzeug.routing import BuildError
 
 from ..cli.commands import COMMANDS
 from ..converting import CustomerState, OrderRequest, PlacedOrder
+from ..db.after_commit import watch_commits
 from ..db.dialects.sqlite import use_real_transactions
 from ..db.managed import prepare_engine
 from ..db.retrying import (
@@ -59,7 +60,6 @@ from ..pagination import OrderPage, Page
 from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from ..service import EXTENSION_KEY, OrderService, current_orders
 from ..settings import Settings
-from ..signals import watch_commits
 from ..status import CUSTOMER
 from .customers import UnknownCustomer, key_of_subject, key_of_user
 from .openapi import describe
