@@ -13,8 +13,9 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_, select
 from sqlalchemy.orm import scoped_session
 
+from .currency import ZERO
 from .models import Models, table
-from .pricing import AMOUNTS, ZERO
+from .pricing import AMOUNTS
 from .status import CANCELLED
 
 Database = Connection | scoped_session[Session]

@@ -34,6 +34,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
+from .currency import FLOAT_NOISE, ZERO, Currency
 from .db.bulk import PREFIX, UnitsUpdate, has_arrays, in_values
 from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
@@ -45,7 +46,7 @@ from .models import (
     row_count,
     table,
 )
-from .pricing import FLOAT_NOISE, ZERO, CartItem, Currency
+from .pricing import CartItem
 
 # Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
 MOST_KEYS = 5000

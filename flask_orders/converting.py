@@ -19,6 +19,7 @@ from sqlalchemy.orm import scoped_session
 from .address_book import AddressBook
 from .addresses import BillingAddress
 from .carts import Carts
+from .currency import TOO_MUCH, Currency
 from .errors import (
     EmptyCart,
     InvalidRequest,
@@ -33,9 +34,7 @@ from .models.contract import key_attribute
 from .models.mixins import microseconds
 from .pricing import (
     AMOUNTS,
-    TOO_MUCH,
     CartItem,
-    Currency,
     PricedCart,
     PricedItem,
     Pricing,

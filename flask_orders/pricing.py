@@ -5,30 +5,29 @@ builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, n
 amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
-from heapq import merge
-from typing import Any, Literal, Protocol, Self
+from decimal import Decimal
+from typing import Any, Protocol, Self
 from uuid import UUID
 
-import iso4217
-
+from .currency import ZERO, Currency, share_out
 from .errors import ConfigurationError, OrdersError, PriceChanged
 
-ZERO = Decimal(0)
-
-# What a column of an amount holds: NUMERIC(18, 4).
-TOO_MUCH = Decimal(10) ** 14
-
-# What a float may add to an amount, or take away, as a part of it.
-FLOAT_NOISE = Decimal(2) ** -22
-
-# Above it, a Decimal of 28 digits has no room for four decimals.
-LARGEST = Decimal(10) ** 24
+__all__ = [
+    "AMOUNTS",
+    "AppliedOffer",
+    "AppliedVoucher",
+    "CartItem",
+    "Currency",
+    "KeptVoucher",
+    "OrderReference",
+    "PricedCart",
+    "PricedItem",
+    "Pricing",
+    "check_priced",
+]
 
 # What an order keeps of its priced cart.
 AMOUNTS = (
@@ -40,88 +39,6 @@ AMOUNTS = (
     "shipping",
     "total_amount",
 )
-
-DiscountType = Literal["percentage", "fixed"]
-Usage = Literal["single", "multiple", "once_per_customer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Currency:
-    """A currency and its quantum, the smallest amount that can be paid in it."""
-
-    code: str
-    quantum: Decimal
-
-    @staticmethod
-    @cache
-    def of(code: str, decimals: int | None = None) -> "Currency":
-        """Return the currency with an ISO 4217 code, such as "USD".
-
-        Args:
-            code: the code, in capitals.
-            decimals: left out, ISO 4217's minor units of today. An order's are its
-                `currency_decimals`, which stay as they are when ISO 4217 changes.
-
-        Raises:
-            ConfigurationError: it is no currency that can be paid in.
-        """
-        if decimals is None:
-            decimals = _minor_units(code)
-        return Currency(code, Decimal(1).scaleb(-decimals))
-
-    @property
-    def decimals(self) -> int:
-        """The number of digits after the decimal point."""
-        return -int(self.quantum.as_tuple().exponent)
-
-    def is_price(self, amount: Decimal, *, noise: Decimal = ZERO) -> bool:
-        """Return whether an amount can stand on a price tag.
-
-        It is 0 or more, a whole number of quanta, and no more than a column holds; NaN is not.
-        `noise` is how far it may be off, as a part of it: FLOAT_NOISE if a float has held it.
-        """
-        return (
-            amount.is_finite()
-            and 0 <= amount < TOO_MUCH
-            and abs(amount - self.round(amount)) <= amount * noise
-        )
-
-    def round(self, amount: Decimal) -> Decimal:
-        """Round an amount half-up to whole quanta.
-
-        Raises:
-            ConfigurationError: it is NaN, infinite, larger than any amount can be, or no Decimal.
-        """
-        if isinstance(amount, int):
-            amount = Decimal(amount)
-        if not isinstance(amount, Decimal):
-            raise ConfigurationError(
-                f"{amount!r} is a {type(amount).__name__}, which can't hold an exact amount: "
-                "give a Decimal."
-            )
-        if not amount.is_finite() or abs(amount) >= LARGEST:
-            raise ConfigurationError(f"{amount} is no amount of {self.code}: give a finite one.")
-        return amount.quantize(self.quantum, rounding=ROUND_HALF_UP)
-
-    def text(self, amount: Decimal) -> str:
-        """The amount with the currency's digits: "79.99"."""
-        return f"{self.round(amount):f}"
-
-
-def _minor_units(code: str) -> int:
-    try:
-        minor_units = iso4217.Currency(code).exponent
-    except ValueError:
-        raise ConfigurationError(
-            f"{code!r} is no currency of ISO 4217: give the code of a current one, in capitals, "
-            "such as 'USD'."
-        ) from None
-    if minor_units is None:
-        raise ConfigurationError(
-            f"{code!r} has no minor units in ISO 4217, so that no price can be given in it: "
-            "give the code of a currency that people pay with, such as 'USD'."
-        )
-    return minor_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,146 +318,3 @@ class Pricing(Protocol):
 
         `voucher` has the code that the order kept, and the key if it is a row of `vouchers`.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An automatic discount on a unit of a product; `products` None means every product."""
-
-    id: Any
-    title: str
-    discount_type: DiscountType
-    discount_value: Decimal
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-    products: frozenset[Any] | None = None
-
-    def applies(self, product_id: Any, now: datetime) -> bool:
-        """Whether it is valid at that time, in [valid_from, valid_to), for that product."""
-        return (
-            (self.valid_from is None or self.valid_from <= now)
-            and (self.valid_to is None or now < self.valid_to)
-            and (self.products is None or product_id in self.products)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Voucher:
-    """A code's discount on the subtotal; `used_by_customer` is about the one who orders."""
-
-    id: Any
-    code: str
-    discount_type: DiscountType
-    discount_value: Decimal
-    usage: Usage = "multiple"
-    usage_limit: int | None = None
-    times_used: int = 0
-    used_by_customer: bool = False
-    minimum_order_value: Decimal | None = None
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-    active: bool = True
-
-    @property
-    def limit(self) -> int | None:
-        """How many orders may carry it; None is any number."""
-        if self.usage != "single":
-            return self.usage_limit
-        return 1 if self.usage_limit is None else min(self.usage_limit, 1)
-
-    def discount(self, subtotal: Decimal) -> Decimal:
-        """What it takes off an order of that subtotal, not rounded."""
-        return discount_on(subtotal, self.discount_type, self.discount_value)
-
-    def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
-        """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
-        reasons = (
-            ("inactive", not self.active),
-            ("not_started", self.valid_from is not None and now < self.valid_from),
-            ("expired", self.valid_to is not None and now >= self.valid_to),
-            ("already_used", self.usage == "once_per_customer" and self.used_by_customer),
-            ("used_up", self.limit is not None and self.times_used >= self.limit),
-            (
-                "below_minimum",
-                self.minimum_order_value is not None and subtotal < self.minimum_order_value,
-            ),
-        )
-        return next((reason for reason, holds in reasons if holds), None)
-
-
-def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) -> Decimal:
-    """The discount on an amount, not rounded: 0 at least, the amount at most."""
-    discount = amount * value / 100 if discount_type == "percentage" else value
-    return min(max(discount, ZERO), amount)
-
-
-def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -> list[Decimal]:
-    """Split an amount in proportion to the weights, in whole quanta that add up to it.
-
-    By the method of the largest remainder (Hare quota); of equal remainders the first is served
-    first. No share exceeds its weight while the amount is at most their sum.
-    """
-    quanta = [int(weight / currency.quantum) for weight in weights]
-    total = sum(quanta)
-    if not total:
-        return [ZERO for _ in weights]
-    shares = [divmod(int(amount / currency.quantum) * weight, total) for weight in quanta]
-    units = [whole for whole, _ in shares]
-    missing = int(amount / currency.quantum) - sum(units)
-    by_remainder = sorted(range(len(shares)), key=lambda i: -shares[i][1])
-    for i in by_remainder[:missing]:
-        units[i] += 1
-    return [unit * currency.quantum for unit in units]
-
-
-def best_price(
-    item: CartItem, offers: Iterable[Offer], currency: Currency, now: datetime
-) -> PricedItem:
-    """The item at the lowest price that one of the offers gives; of equal ones the first."""
-    best = PricedItem.of(item, currency)
-    listed = best.list_price
-    for offer in offers:
-        if not offer.applies(item.product_id, now):
-            continue
-        discount = discount_on(listed, offer.discount_type, offer.discount_value)
-        priced = PricedItem.of(
-            item,
-            currency,
-            unit_price=listed - discount,
-            offer=AppliedOffer(offer.id, offer.title),
-        )
-        if priced.unit_price < best.unit_price:
-            best = priced
-    return best
-
-
-def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
-    """The offers by the product that they are for, in their order: an item meets few of them."""
-    for_all: list[tuple[int, Offer]] = []
-    for_one = defaultdict[Any, list[tuple[int, Offer]]](list)
-    for numbered in enumerate(offers):
-        products = numbered[1].products
-        if products is None:
-            for_all.append(numbered)
-        for product_id in products or ():
-            for_one[product_id].append(numbered)
-    return lambda product_id: [offer for _, offer in merge(for_all, for_one.get(product_id, ()))]
-
-
-def price_cart(
-    cart_items: Iterable[CartItem],
-    offers: Sequence[Offer],
-    voucher: Voucher | None,
-    currency: Currency,
-    now: datetime,
-) -> tuple[PricedCart, str | None]:
-    """Price a cart; beside it, why its voucher was left out, or None."""
-    offers_of = by_product(offers)
-    items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]
-    cart = PricedCart.of(items, currency)
-    if voucher is None:
-        return cart, None
-    refusal = voucher.refusal(cart.subtotal, now)
-    if refusal is not None:
-        return cart, refusal
-    return PricedCart.of(items, currency, voucher=voucher, discount=voucher.discount), None

@@ -32,20 +32,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
+from .currency import Currency
 from .db.bulk import has_arrays, in_values
 from .errors import Conflict, VoucherNotApplicable
 from .models import Models, are_equal_in_python, row_count, table, voucher_code
 from .models.promotions import PromotionModels
-from .pricing import (
-    AppliedVoucher,
-    CartItem,
-    Currency,
-    Offer,
-    OrderReference,
-    PricedCart,
-    Voucher,
-    price_cart,
-)
+from .offers import Offer, Voucher, price_cart
+from .pricing import AppliedVoucher, CartItem, OrderReference, PricedCart
 from .status import CANCELLED
 
 # What a voucher's discount and refusals rest on: the same at its use as when it was read.

@@ -202,7 +202,17 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
-    {"addresses", "countries", "keys", "pricing", "settings", "status", "texts"},
+    {
+        "addresses",
+        "countries",
+        "currency",
+        "keys",
+        "offers",
+        "pricing",
+        "settings",
+        "status",
+        "texts",
+    },
     {"models"},
     {"db"},
     {
