@@ -21,7 +21,6 @@ from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import scoped_session, selectinload
 
-from .carts import Carts
 from .errors import (
     Conflict,
     OrderNotCancellable,
@@ -52,6 +51,7 @@ from .status import (
     PAID,
     PAYMENT,
 )
+from .stock import StockColumn
 
 # What the columns hold.
 LONGEST_REFERENCE = 255
@@ -104,13 +104,13 @@ class Lifecycle:
         self,
         session: scoped_session[Session],
         models: Models,
-        carts: Carts,
+        stock: StockColumn,
         pricing: Pricing,
         outbox: Callable[[], Outbox | None],
     ) -> None:
         self._session = session
         self._models = models
-        self._carts = carts
+        self._stock = stock
         self._pricing = pricing
         self._outbox = outbox
 
@@ -326,7 +326,7 @@ class Lifecycle:
         units = Counter[Any]()
         for product_id, quantity in taken:
             units[product_id] += quantity
-        self._carts.restock(units)
+        self._stock.restock(units)
         carrying = [order for order in orders if order.voucher_code is not None]
         for order in sorted(carrying, key=lambda order: str(order.voucher_code)):
             voucher = KeptVoucher(getattr(order, "voucher_id", None), order.voucher_code)

@@ -38,6 +38,7 @@ from .pricing import (
 from .promotions import Promotions
 from .settings import Settings
 from .status import CUSTOMER, SHOP
+from .stock import StockColumn
 
 EXTENSION_KEY = "orders"
 
@@ -65,12 +66,14 @@ class OrderService:
             lambda: self.currency,
             priced_by_product=not self.has_own_pricing,
         )
-        self.lifecycle = Lifecycle(session, models, self.carts, prices, self._outbox)
+        stock = StockColumn(session, models)
+        self.lifecycle = Lifecycle(session, models, stock, prices, self._outbox)
         self.converter = Converter(
             session,
             models,
             settings,
             self.carts,
+            stock,
             prices,
             AddressBook(session, models, saved_address),
             self.lifecycle,
