@@ -4,15 +4,11 @@ A plan is frozen data and follows from the cart's snapshot and its prices alone:
 database. Only the keys, the number and the shop's own column defaults may differ between two plans.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-
-from sqlalchemy import Column, Table
-from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from .address_book import AddressRow
 from .carts import CartSnapshot, units_by_product
@@ -20,6 +16,7 @@ from .keys import new_key, new_number
 from .models import Models, table
 from .pricing import OrderReference, PricedCart
 from .projection import address_fields, item_fields, order_fields
+from .rows import Row, RowCompleter
 from .status import AWAITING_PAYMENT
 from .stock import StockChange
 from .versions import RowVersion
@@ -27,8 +24,6 @@ from .versions import RowVersion
 # Columns that are set when the row is written: a new address gets its key then, and a double click
 # is told from a later request by the moment of the INSERT.
 SET_BY_WRITER = frozenset({"billing_address_id", "written"})
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ class OrderPlan:
 
 
 class OrderPlanner:
-    """Plans the orders of one app: the columns are its models', and its subclasses' defaults."""
+    """Plans the orders of one app, with the columns and defaults of its own subclasses."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -148,12 +143,12 @@ class OrderPlanner:
         return VoucherRemoval(cart.key, None if version is None else version.next(cart.version))
 
     @cached_property
-    def _order_rows(self) -> "_Rows":
-        return _Rows(table(self._models.Order))
+    def _order_rows(self) -> RowCompleter:
+        return RowCompleter(table(self._models.Order), without=SET_BY_WRITER)
 
     @cached_property
-    def _item_rows(self) -> "_Rows":
-        return _Rows(table(self._models.OrderItem))
+    def _item_rows(self) -> RowCompleter:
+        return RowCompleter(table(self._models.OrderItem))
 
     @cached_property
     def _product_version(self) -> RowVersion | None:
@@ -162,47 +157,3 @@ class OrderPlanner:
     @cached_property
     def _cart_version(self) -> RowVersion | None:
         return RowVersion.of(self._models.Cart)
-
-
-class _Rows:
-    """The rows of one table: which columns it has, and their defaults in Python."""
-
-    def __init__(self, rows: Table) -> None:
-        names = [name for name in rows.c.keys() if name not in SET_BY_WRITER]  # noqa: SIM118 - not a dict
-        self._names = frozenset(names)
-        defaults = ((name, _default(rows.c[name])) for name in names)
-        self._defaults = {name: default for name, default in defaults if default is not None}
-
-    def complete(self, values: Row) -> Row:
-        """Return a row of the values that have a column, and of the defaults of other columns.
-
-        A shop without the library's offers and vouchers has no column that refers to them.
-        """
-        row = {name: value for name, value in values.items() if name in self._names}
-        missing = self._defaults.keys() - row.keys()
-        return row | {name: self._defaults[name]() for name in missing}
-
-
-def _default(column: Column[Any]) -> Callable[[], Any] | None:
-    """Return a column's default in Python; None if it has none, or leaves it to the INSERT.
-
-    An INSERT works out an SQL expression, a sequence, a server default, and a function that takes
-    SQLAlchemy's context.
-    """
-    default = column.default
-    if isinstance(default, ScalarElementColumnDefault):
-        value = default.arg
-        return lambda: value
-    if isinstance(default, CallableColumnDefault) and not _takes_context(default.arg):
-        function = default.arg
-        return lambda: function(None)  # type: ignore[arg-type] # it ignores its context
-    return None
-
-
-def _takes_context(function: Callable[..., Any]) -> bool:
-    """Return whether a default's function has a parameter; SQLAlchemy wraps one that has none."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:
-        return True
-    return any(parameter.default is parameter.empty for parameter in parameters)

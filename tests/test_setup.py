@@ -211,7 +211,7 @@ LAYERS = (
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
         *("idempotency", "lifecycle", "links", "outbox", "pagination", "plan", "promotions"),
-        *("schemas", "service", "signals", "stock", "testing", "versions", "writer"),
+        *("rows", "schemas", "service", "signals", "stock", "testing", "versions", "writer"),
     },
     {"cli"},
     {"http"},
