@@ -14,10 +14,10 @@ from .errors import ConfigurationError
 
 ZERO = Decimal(0)
 
-# What a column of an amount holds: NUMERIC(18, 4).
+# The columns of amounts hold less than this: NUMERIC(18, 4).
 TOO_MUCH = Decimal(10) ** 14
 
-# What a float may add to an amount, or take away, as a part of it.
+# The relative error of an amount that a float has held, at most.
 FLOAT_NOISE = Decimal(2) ** -22
 
 # Above it, a Decimal of 28 digits has no room for four decimals.
@@ -40,11 +40,11 @@ class Currency:
 
         Args:
             code: the code, in capitals.
-            decimals: left out, ISO 4217's minor units of today. An order's are its
+            decimals: left out, today's minor units of ISO 4217. An order has its own
                 `currency_decimals`, which stay as they are when ISO 4217 changes.
 
         Raises:
-            ConfigurationError: it is no currency that can be paid in.
+            ConfigurationError: it is not a currency that people pay with.
         """
         if decimals is None:
             decimals = _minor_units(code)
@@ -56,10 +56,10 @@ class Currency:
         return -int(self.quantum.as_tuple().exponent)
 
     def is_price(self, amount: Decimal, *, noise: Decimal = ZERO) -> bool:
-        """Return whether an amount can stand on a price tag.
+        """Return whether an amount is a price: a whole number of quanta, 0 or more.
 
-        It is 0 or more, a whole number of quanta, and no more than a column holds; NaN is not.
-        `noise` is how far it may be off, as a part of it: FLOAT_NOISE if a float has held it.
+        NaN is no price, and neither is more than a column holds. `noise` is the relative error that
+        is tolerated: FLOAT_NOISE for an amount that a float has held.
         """
         return (
             amount.is_finite()
@@ -71,7 +71,8 @@ class Currency:
         """Round an amount half-up to whole quanta.
 
         Raises:
-            ConfigurationError: it is NaN, infinite, larger than any amount can be, or no Decimal.
+            ConfigurationError: the amount is NaN, infinite, larger than any amount can be, or not a
+                Decimal.
         """
         if isinstance(amount, int):
             amount = Decimal(amount)
@@ -81,11 +82,11 @@ class Currency:
                 "give a Decimal."
             )
         if not amount.is_finite() or abs(amount) >= LARGEST:
-            raise ConfigurationError(f"{amount} is no amount of {self.code}: give a finite one.")
+            raise ConfigurationError(f"{amount} is no amount of {self.code}: give a finite amount.")
         return amount.quantize(self.quantum, rounding=ROUND_HALF_UP)
 
     def text(self, amount: Decimal) -> str:
-        """The amount with the currency's digits: "79.99"."""
+        """Return an amount with the currency's digits: "79.99"."""
         return f"{self.round(amount):f}"
 
 
@@ -94,12 +95,12 @@ def _minor_units(code: str) -> int:
         minor_units = iso4217.Currency(code).exponent
     except ValueError:
         raise ConfigurationError(
-            f"{code!r} is no currency of ISO 4217: give the code of a current one, in capitals, "
-            "such as 'USD'."
+            f"{code!r} is not a currency of ISO 4217: give the code of a current currency, in "
+            "capitals, such as 'USD'."
         ) from None
     if minor_units is None:
         raise ConfigurationError(
-            f"{code!r} has no minor units in ISO 4217, so that no price can be given in it: "
+            f"{code!r} has no minor units in ISO 4217, so no price can be given in it: "
             "give the code of a currency that people pay with, such as 'USD'."
         )
     return minor_units
@@ -108,8 +109,8 @@ def _minor_units(code: str) -> int:
 def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -> list[Decimal]:
     """Split an amount in proportion to the weights, in whole quanta that add up to it.
 
-    By the method of the largest remainder (Hare quota); of equal remainders the first is served
-    first. No share exceeds its weight while the amount is at most their sum.
+    Uses the method of the largest remainder (Hare quota); among equal remainders the first wins.
+    No share exceeds its weight if the amount does not exceed the sum of the weights.
     """
     quanta = [int(weight / currency.quantum) for weight in weights]
     total = sum(quanta)

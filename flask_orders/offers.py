@@ -31,7 +31,7 @@ class Offer:
     products: frozenset[Any] | None = None
 
     def applies(self, product_id: Any, now: datetime) -> bool:
-        """Whether it is valid at that time, in [valid_from, valid_to), for that product."""
+        """Return whether the offer is valid for a product at a time in [valid_from, valid_to)."""
         return (
             (self.valid_from is None or self.valid_from <= now)
             and (self.valid_to is None or now < self.valid_to)
@@ -41,7 +41,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Voucher:
-    """A code's discount on the subtotal; `used_by_customer` is about the one who orders."""
+    """A code's discount on the subtotal.
+
+    `used_by_customer` says whether the customer who orders now has redeemed it before.
+    """
 
     id: Any
     code: str
@@ -58,17 +61,17 @@ class Voucher:
 
     @property
     def limit(self) -> int | None:
-        """How many orders may carry it; None is any number."""
+        """The number of orders that may redeem the voucher; None is any number."""
         if self.usage != "single":
             return self.usage_limit
         return 1 if self.usage_limit is None else min(self.usage_limit, 1)
 
     def discount(self, subtotal: Decimal) -> Decimal:
-        """What it takes off an order of that subtotal, not rounded."""
+        """Return the discount on a subtotal, not rounded."""
         return discount_on(subtotal, self.discount_type, self.discount_value)
 
     def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
-        """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
+        """Return the reason why the voucher can't be used for a subtotal at a time, or None."""
         reasons = (
             ("inactive", not self.active),
             ("not_started", self.valid_from is not None and now < self.valid_from),
@@ -84,7 +87,7 @@ class Voucher:
 
 
 def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) -> Decimal:
-    """The discount on an amount, not rounded: 0 at least, the amount at most."""
+    """Return the discount on an amount, not rounded: at least 0, at most the amount."""
     discount = amount * value / 100 if discount_type == "percentage" else value
     return min(max(discount, ZERO), amount)
 
@@ -92,7 +95,7 @@ def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) ->
 def best_price(
     item: CartItem, offers: Iterable[Offer], currency: Currency, now: datetime
 ) -> PricedItem:
-    """The item at the lowest price that one of the offers gives; of equal ones the first."""
+    """Price an item by its best offer: the lowest unit price, and the first among equals."""
     best = PricedItem.of(item, currency)
     listed = best.list_price
     for offer in offers:
@@ -111,7 +114,10 @@ def best_price(
 
 
 def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
-    """The offers by the product that they are for, in their order: an item meets few of them."""
+    """Return a function from a product's key to its offers, in their order.
+
+    Comparing every item with every offer would take time for each pair.
+    """
     for_all: list[tuple[int, Offer]] = []
     for_one = defaultdict[Any, list[tuple[int, Offer]]](list)
     for numbered in enumerate(offers):
@@ -130,7 +136,7 @@ def price_cart(
     currency: Currency,
     now: datetime,
 ) -> tuple[PricedCart, str | None]:
-    """Price a cart; beside it, why its voucher was left out, or None."""
+    """Price a cart; return it with the reason why its voucher was left out, or None."""
     offers_of = by_product(offers)
     items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]
     cart = PricedCart.of(items, currency)

@@ -1,8 +1,7 @@
-"""The arithmetic of an order: items, offers, a voucher and a time become a priced cart.
+"""The priced cart, and the protocol by which a shop brings its own prices: `Pricing`.
 
-Called by the service and by the default pricing (`promotions.py`); a host with prices of its own
-builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, no Flask. Every
-amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item.
+Every amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item; the
+amounts of a cart follow from those of its items. Pure: no session, no clock, no Flask.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ __all__ = [
     "check_priced",
 ]
 
-# What an order keeps of its priced cart.
+# The amounts of a priced cart that its order stores, under the same names.
 AMOUNTS = (
     "items_count",
     "subtotal",
@@ -43,13 +42,13 @@ AMOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """One item of the cart, as the locking read found it.
+    """A cart item as the locking read found it.
 
     Attributes:
         key: the cart item's primary key.
         product_id: the product's primary key.
-        product: the host's product object, read anew; None if the product is gone.
-        quantity: a number of units, 1 or more.
+        product: the shop's product object, refreshed; None if the product is gone.
+        quantity: the number of units, 1 or more.
     """
 
     key: Any
@@ -64,12 +63,12 @@ class CartItem:
 
     @property
     def sku(self) -> str | None:
-        """The product's, as text; None if it has none."""
+        """The product's sku as text; None if it has none."""
         return _text(self.product.sku)
 
     @property
     def name(self) -> str | None:
-        """The product's, as text; None if it has none."""
+        """The product's name as text; None if it has none."""
         return _text(self.product.name)
 
     @property
@@ -78,7 +77,12 @@ class CartItem:
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
 
     def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
-        """The item as `ItemUnavailable` names it."""
+        """Return the item as `ItemUnavailable` lists it.
+
+        Args:
+            reason: why the item is unavailable; a reason of the HTTP API.
+            available: the number of units left.
+        """
         product = self.product
         return {
             "id": self.key,
@@ -107,14 +111,14 @@ def _amount(product: Any, name: str) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class AppliedOffer:
-    """The offer of an item: its key (None if it is no row of `offers`) and its title."""
+    """The offer of an item: its key (None if it is not a row of `offers`) and its title."""
 
     id: Any
     title: str
 
 
 class AppliedVoucher(Protocol):
-    """The voucher of an order: its key (None if it is no row of `vouchers`) and its code."""
+    """The voucher of an order: its key (None if it is not a row of `vouchers`) and its code."""
 
     @property
     def id(self) -> Any: ...
@@ -124,7 +128,7 @@ class AppliedVoucher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptVoucher:
-    """The voucher of an order as the order kept it: an `AppliedVoucher`."""
+    """The voucher of an order as the order's row stores it: an `AppliedVoucher`."""
 
     id: Any
     code: str
@@ -152,10 +156,18 @@ class PricedItem:
         shipping: Decimal | None = None,
         offer: AppliedOffer | None = None,
     ) -> Self:
-        """Round an item's amounts; left out, they are the product's, and no offer applies.
+        """Price an item, with every amount rounded to the currency.
+
+        Args:
+            item: the cart item.
+            currency: the shop's currency.
+            list_price: the price of one unit before its offer; left out, it is the product's.
+            unit_price: the price of one unit; left out, it is the list price. Below 0 it is 0.
+            shipping: the shipping cost of the whole item; left out, it is the product's.
+            offer: the offer that gives the unit price.
 
         Raises:
-            ConfigurationError: an amount is NaN, infinite, or no Decimal.
+            ConfigurationError: an amount is NaN, infinite, or not a Decimal.
         """
         listed = item.list_price if list_price is None else list_price
         unit = listed if unit_price is None else unit_price
@@ -182,11 +194,11 @@ class PricedItem:
 
 @dataclass(frozen=True, slots=True)
 class PricedCart:
-    """What the order will be: its items, its voucher and every amount of the contract.
+    """An order as it will be: its items, its voucher and every amount.
 
-    In a preview, `unavailable` are the items that are unavailable, as `ItemUnavailable` names them,
-    `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error with
-    which an order would be refused now.
+    In a preview, `unavailable` lists the unavailable items as `ItemUnavailable` does,
+    `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error that
+    would refuse an order now.
     """
 
     currency: Currency
@@ -205,9 +217,14 @@ class PricedCart:
         voucher: AppliedVoucher | None = None,
         discount: Callable[[Decimal], Decimal] | None = None,
     ) -> Self:
-        """Share a voucher's discount out over the items.
+        """Make a cart of priced items, and share its voucher's discount out over them.
 
-        `discount` is called with their subtotal; what it returns counts up to that.
+        Args:
+            items: the priced items.
+            currency: the shop's currency.
+            voucher: the voucher to redeem.
+            discount: a function from the subtotal to the voucher's discount, which is rounded,
+                and limited to the subtotal.
         """
         subtotal = sum((item.total_price for item in items), ZERO)
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
@@ -247,7 +264,7 @@ class PricedCart:
         return self.subtotal + self.shipping - self.discount_amount
 
     def price_refusal(self, expected_total: Decimal | None) -> PriceChanged | None:
-        """Return the error if the total is higher than the expected one."""
+        """Return the error if the total is higher than the expected total, if there is one."""
         if expected_total is None or self.total_amount <= expected_total:
             return None
         text = self.currency.text
@@ -255,10 +272,10 @@ class PricedCart:
 
 
 def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
-    """Return what a shop's own pricing has returned, if an order can hold it.
+    """Return the cart of a shop's own pricing, if an order can store its amounts.
 
     Raises:
-        ConfigurationError: an amount is negative, NaN or infinite, is finer than the currency's
+        ConfigurationError: an amount is negative, NaN, infinite, or finer than the currency's
             quantum, or a list price is below its unit price.
     """
     for item in cart.items:
@@ -286,7 +303,7 @@ def _refused(pricing: object, item: PricedItem, what: str, fix: str) -> Configur
 
 
 class OrderReference(Protocol):
-    """What a `Pricing` is told of the order that a voucher is used for."""
+    """An order that redeems or releases a voucher: its key, and its customer's key."""
 
     @property
     def id(self) -> UUID: ...
@@ -295,26 +312,32 @@ class OrderReference(Protocol):
 
 
 class Pricing(Protocol):
-    """Prices, offers and vouchers. Each method runs inside the conversion's transaction."""
+    """Prices, offers and vouchers. Each method runs inside the order's own transaction."""
 
     def price(
         self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        """Price the items, in their order. `voucher` is what the cart's row holds, or None.
+        """Price the items, in their order; a preview calls this without any lock.
+
+        Args:
+            items: the available items of the cart.
+            customer_id: the customer's primary key.
+            voucher: the value of the cart's `voucher` column, or None.
+            now: the time at which offers and vouchers have to be valid.
 
         Raises:
             VoucherNotApplicable: the voucher can't be used.
         """
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
-        """Use up the voucher that `price` has put into the cart, by one guarded UPDATE.
+        """Redeem the voucher that `price` has put into the cart, by one guarded UPDATE.
 
         Raises:
-            Conflict: it is not as it was when `price` read it.
+            Conflict: the voucher has changed since `price` read it.
         """
 
     def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
-        """Give back the use of the voucher of an order that is being cancelled; called once.
+        """Release the voucher of an order that is being cancelled; called once for an order.
 
-        `voucher` has the code that the order kept, and the key if it is a row of `vouchers`.
+        `voucher` has the code that the order stores, and the key if it is a row of `vouchers`.
         """
