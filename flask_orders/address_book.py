@@ -1,10 +1,11 @@
-"""A customer's addresses: the saved one, and the row of the one that an order is billed to.
+"""A customer's address book: the saved address, and one row for each address ever billed.
 
-Called by the service, inside the conversion's transaction; `equal` is sent before it.
+A row is only ever inserted here: an order's address is never another customer's row, and no row
+that an order points to is changed.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,12 +18,20 @@ from .addresses import BillingAddress
 from .errors import BillingAddressRequired
 from .models import Models, table
 
-# A host's own way to a customer's saved address; None if the customer has none.
+# Returns the saved address of the customer with a key; None if the customer has none.
 SavedAddress = Callable[[Any], BillingAddress | None]
 
 
+@dataclass(frozen=True, slots=True)
+class AddressRow:
+    """An address to bill, and the key of its row in the address book; None if it is new there."""
+
+    id: int | None
+    address: BillingAddress
+
+
 class AddressBook:
-    """The customers' addresses; the saved one is the host's affair if it brings `saved_address`."""
+    """The address books of one app; `saved_address` replaces the library's own saved address."""
 
     def __init__(
         self,
@@ -36,47 +45,64 @@ class AddressBook:
 
     @cached_property
     def equal(self) -> Select[Any]:
-        """The query for the key of the `customer`'s address of a `fingerprint`."""
+        """The SELECT of the key of the `customer`'s address with a `fingerprint`."""
         rows = table(self._models.Address).c
         return select(rows.id).where(
             rows.customer_id == bindparam("customer"),
             rows.fingerprint == bindparam("fingerprint"),
         )
 
-    def assign(
+    def find(
         self, customer_id: Any, given: BillingAddress | None, known_id: int | None
-    ) -> tuple[int, BillingAddress]:
-        """The address to bill, and the key of its row, which is made if there is none.
+    ) -> AddressRow:
+        """Return the address to bill, and its row if it has one; nothing is written.
 
         Args:
-            customer_id: whose it is.
-            given: left out, it is the saved one.
-            known_id: what `equal` has found of the given one.
+            customer_id: the customer's primary key.
+            given: the request's address; None is the customer's saved address.
+            known_id: the result of `equal` for the given address.
 
         Raises:
-            BillingAddressRequired: none is given, and none is saved.
+            BillingAddressRequired: no address is given, and none is saved.
         """
         if given is not None:
-            return known_id or self._make(customer_id, given), given
+            return AddressRow(known_id, given)
         if self._saved_address is None:
             return self._used_last(customer_id)
         saved = self._saved_address(customer_id)
         if saved is None:
             raise BillingAddressRequired
-        found = self._session.execute(self.equal, _whose(customer_id, saved)).scalar_one_or_none()
-        return found or self._make(customer_id, saved), saved
+        key = self._session.execute(self.equal, _parameters(customer_id, saved))
+        return AddressRow(key.scalar_one_or_none(), saved)
 
-    def _used_last(self, customer_id: Any) -> tuple[int, BillingAddress]:
-        """The customer's address that was used last, or else was entered last."""
+    def insert(self, customer_id: Any, address: BillingAddress) -> int:
+        """Insert an address into the customer's address book, unless it is there by now.
+
+        Returns:
+            The key of its row.
+        """
+        rows = table(self._models.Address)
+        row = {**asdict(address), "fingerprint": address.fingerprint, "customer_id": customer_id}
+        try:
+            with self._session.begin_nested():
+                made = self._session.execute(insert(rows).values(row))
+                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
+        except IntegrityError:
+            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
+            locking, equal = self.equal.with_for_update(), _parameters(customer_id, address)
+            return int(self._session.execute(locking, equal).scalar_one())
+
+    def _used_last(self, customer_id: Any) -> AddressRow:
+        """Return the address that was used last, or else the address that was entered last."""
         for query in (self._of_newest_order, self._newest):
             saved = self._session.execute(query, {"customer": customer_id}).scalar_one_or_none()
             if saved is not None:
-                return saved.id, saved.as_value()
+                return AddressRow(saved.id, saved.as_value())
         raise BillingAddressRequired
 
     @cached_property
     def _of_newest_order(self) -> Select[Any]:
-        """The query for the address of the newest order whose address is still the customer's."""
+        """The SELECT of the address of the newest order whose address is still the customer's."""
         order, address = self._models.Order, self._models.Address
         owner = (
             select(address.customer_id)
@@ -84,8 +110,8 @@ class AddressBook:
             .correlate(order)
             .scalar_subquery()
         )
-        # The orders are read backwards by (customer_id, sequence) up to the first that fits. As a
-        # join, or as EXISTS, which MariaDB makes a join of, all orders and addresses are read.
+        # The orders are read backwards by (customer_id, sequence) up to the first that fits. A
+        # join, or EXISTS, which MariaDB turns into a join, would read all orders and addresses.
         newest = (
             select(order.billing_address_id)
             .where(order.customer_id == bindparam("customer"), owner == bindparam("customer"))
@@ -100,18 +126,6 @@ class AddressBook:
         newest = select(func.max(address.id)).where(address.customer_id == bindparam("customer"))
         return select(address).where(address.id == newest.scalar_subquery())
 
-    def _make(self, customer_id: Any, address: BillingAddress) -> int:
-        rows = table(self._models.Address)
-        row = {**asdict(address), "fingerprint": address.fingerprint, "customer_id": customer_id}
-        try:
-            with self._session.begin_nested():
-                made = self._session.execute(insert(rows).values(row))
-                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
-        except IntegrityError:
-            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
-            locking, whose = self.equal.with_for_update(), _whose(customer_id, address)
-            return int(self._session.execute(locking, whose).scalar_one())
 
-
-def _whose(customer_id: Any, address: BillingAddress) -> dict[str, Any]:
+def _parameters(customer_id: Any, address: BillingAddress) -> dict[str, Any]:
     return {"customer": customer_id, "fingerprint": address.fingerprint}

@@ -1,7 +1,9 @@
-"""The invariants, read from the rows: what `flask orders audit` and `flask_orders.testing` check.
+"""The audit of the stored rows: whether they still hold the invariants.
 
-Called by the service and by `testing.py`. I1 to I5 are stock, vouchers, carts, orders with their
-items, and amounts; what there was before nobody knows here, so of I1 only that no stock is below
+The arithmetic is a second opinion: it computes every amount from the stored items by the formulas
+of the README, on purpose without the conversion's own code or its projection, so that a mistake
+there does not hide itself. I1 is about stock, I2 vouchers, I3 carts, I4 orders and their items, I5
+amounts. The rows do not tell what there was before: of I1 the audit checks that no stock is below
 zero, and of I3 nothing.
 """
 
@@ -13,16 +15,17 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_, select
 from sqlalchemy.orm import scoped_session
 
+from .currency import ZERO
 from .models import Models, table
-from .pricing import AMOUNTS, ZERO
+from .pricing import AMOUNTS
 from .status import RELEASED
 
 Database = Connection | scoped_session[Session]
 
-# Orders that are looked at together, with all their items, of which each may have hundreds.
+# Orders that are read together, with all their items; an order may have hundreds.
 BATCH = 100
 
-# What a value raises that is no amount: NULL, a text in SQLite.
+# Raised by a value that is no amount: NULL, or a text in SQLite.
 NOT_COMPUTED = (ArithmeticError, TypeError, ValueError)
 
 ITEM_AMOUNTS = ("discount_amount", "total_price")
@@ -35,7 +38,14 @@ def problems(
     has_own_pricing: bool,
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
-    """Everything that does not add up, a sentence each."""
+    """Yield everything that does not add up, a sentence each, by one snapshot if possible.
+
+    Args:
+        database: a connection, or a session.
+        models: the shop's models.
+        has_own_pricing: whether the vouchers are the shop's own, and not audited.
+        on_progress: called with the number of orders that were checked since the last call.
+    """
     _use_snapshot(database, models)
     yield from _stock_problems(database, models)
     if not has_own_pricing:
@@ -44,10 +54,10 @@ def problems(
 
 
 def _use_snapshot(database: Database, models: Models) -> None:
-    """Have all statements read one snapshot, unless the caller's transaction has begun already.
+    """Read everything in one consistent snapshot, unless a transaction has begun already.
 
-    On SQLite they do, and on MariaDB by default; on PostgreSQL an order that the host deletes
-    meanwhile would have no items.
+    SQLite does so by itself, and MariaDB by default; on PostgreSQL an order that the shop deletes
+    meanwhile would seem to have no items.
     """
     if isinstance(database, Connection) or database().in_transaction():
         return
@@ -60,12 +70,12 @@ def _use_snapshot(database: Database, models: Models) -> None:
 
 
 def voucher_problems(database: Database, models: Models) -> Iterator[str]:
-    """I2, of the vouchers of the default pricing."""
+    """Yield the problems of I2, for the vouchers of the default pricing."""
     orders, vouchers = table(models.Order), table(models.Voucher)
     carrying = [orders.c.voucher_id == vouchers.c.id, orders.c.status.not_in(RELEASED)]
     uses = select(func.count()).select_from(orders).where(*carrying).scalar_subquery()
     limit = case((vouchers.c.usage == "single", 1), else_=vouchers.c.usage_limit)
-    # In one statement, so that nothing comes between the orders and the vouchers.
+    # One statement, so that the orders and the vouchers are of one moment.
     for voucher in database.execute(
         select(
             vouchers.c.id, vouchers.c.times_used, uses.label("uses"), limit.label("limit")
@@ -91,7 +101,7 @@ def voucher_problems(database: Database, models: Models) -> Iterator[str]:
 def order_problems(
     database: Database, models: Models, on_progress: Callable[[int], None] | None = None
 ) -> Iterator[str]:
-    """I4 and I5, of every order."""
+    """Yield the problems of I4 and I5, for every order."""
     orders, items = table(models.Order), table(models.OrderItem)
     lost = ~exists().where(orders.c.id == items.c.order_id)
     for (key,) in database.execute(select(items.c.id).where(lost)):
@@ -111,7 +121,7 @@ def order_problems(
 def _batch_problems(
     database: Database, orders: Table, items: Table, keys: Sequence[Any]
 ) -> Iterator[str]:
-    """The problems of these orders; one whose amounts can't be read or computed is named."""
+    """Yield the problems of some orders; an order whose amounts can't be computed is named."""
     query = select(orders.c.id, *(orders.c[name] for name in AMOUNTS))
     try:
         batch = database.execute(query.where(orders.c.id.in_(keys)).order_by(orders.c.id)).all()
@@ -167,7 +177,10 @@ def _stock_problems(database: Database, models: Models) -> Iterator[str]:
 
 
 def recomputed(items: Sequence[Any]) -> dict[str, Any]:
-    """The amounts of an order by the formulas of the README's section "Money"."""
+    """Return an order's amounts by the formulas of the README's section "Money".
+
+    This does not call `PricedCart`, which computes the same: the audit is a second opinion.
+    """
     subtotal = sum((item.unit_price * item.quantity for item in items), ZERO)
     savings = sum(((item.list_price - item.unit_price) * item.quantity for item in items), ZERO)
     discount: Decimal = sum((item.voucher_discount for item in items), ZERO)

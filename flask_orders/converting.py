@@ -1,11 +1,12 @@
-"""A cart becomes an order: read under lock, priced, written, in one savepoint.
+"""A cart becomes an order, once: read under lock, priced, planned, written, in one savepoint.
 
-Nothing is committed and the session is never rolled back: both belong to whoever owns the
-transaction. The preview is the same reading and pricing without a lock.
+After an error everything is as it was before. Nothing is committed and the session is never rolled
+back: both belong to the owner of the transaction. The preview is the same reading and pricing,
+without a lock, and stops before the plan.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -13,12 +14,13 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, Table, bindparam, func, insert, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import scoped_session
 
 from .address_book import AddressBook
 from .addresses import BillingAddress
-from .carts import Carts
+from .carts import Carts, CartSnapshot
+from .currency import TOO_MUCH, Currency
 from .errors import (
     EmptyCart,
     InvalidRequest,
@@ -26,23 +28,17 @@ from .errors import (
     OrdersError,
     VoucherNotApplicable,
 )
-from .keys import new_key, new_number
+from .keys import new_key
 from .lifecycle import Lifecycle, Transition
 from .models import Models, table
 from .models.contract import key_attribute
 from .models.mixins import microseconds
-from .pricing import (
-    AMOUNTS,
-    TOO_MUCH,
-    CartItem,
-    Currency,
-    PricedCart,
-    PricedItem,
-    Pricing,
-    check_priced,
-)
+from .plan import OrderPlan, OrderPlanner
+from .pricing import PricedCart, Pricing, check_priced
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
+from .stock import StockColumn
+from .writer import OrderWriter
 
 # What a column of units holds: INTEGER.
 MOST_UNITS = 2**31 - 1
@@ -50,11 +46,16 @@ MOST_UNITS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a customer asks for, the same through all attempts at it.
+    """A customer's request for an order, the same through all attempts at it.
 
     Attributes:
-        id: the key of the order to be.
+        id: the key that the order will have.
+        customer_id: the customer's primary key.
+        billing_address: the address to bill; None is the customer's saved address.
+        expected_total: the highest acceptable total, in the shop's currency.
+        checkout: whether a zero-total order becomes paid now.
         arrived: when the request reached the shop, if that is known.
+        extra: values of the shop's own columns of the order, by name.
     """
 
     id: UUID
@@ -63,13 +64,14 @@ class OrderRequest:
     expected_total: Decimal | None = None
     checkout: bool = False
     arrived: datetime | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """What an order begins with: the customer's last order number, and the address's row if any.
+    """The customer's last order number, and the key of the request's address if it has a row.
 
-    Either may be outdated when it is used; the database's constraints notice.
+    Either may be outdated by the time it is used; the database's constraints notice.
     """
 
     last_sequence: int
@@ -96,6 +98,7 @@ class Converter:
         models: Models,
         settings: Callable[[], Settings],
         carts: Carts,
+        stock: StockColumn,
         pricing: Pricing,
         addresses: AddressBook,
         lifecycle: Lifecycle,
@@ -110,10 +113,36 @@ class Converter:
         self._addresses = addresses
         self._lifecycle = lifecycle
         self._has_own_pricing = has_own_pricing
+        self._planner = OrderPlanner(models)
+        self._writer = OrderWriter(session, models, addresses, stock, pricing)
 
-    @property
-    def _currency(self) -> Currency:
-        return Currency.of(self._settings().currency)
+    def convert(self, order_request: OrderRequest, since: int, state: CustomerState) -> PlacedOrder:
+        """Convert the customer's cart, in a savepoint, which an error rolls back.
+
+        Args:
+            order_request: the request.
+            since: the customer's last order number at the first attempt.
+            state: the customer's state when this attempt began.
+
+        Returns:
+            The request's own order; or, if the cart is empty because an order was made from it
+            after the request arrived, that order.
+
+        Raises:
+            OrdersError: the order is refused.
+            Conflict, IntegrityError: another transaction interfered; start over.
+        """
+        with self._session.begin_nested():
+            cart = self._carts.read(order_request.customer_id, self._settings().max_items)
+            if cart is None:
+                return self._order_since(order_request, since)
+            plan = self._plan(order_request, state, cart)
+            self._writer.write(plan)
+            self._lifecycle.announce_placed(plan.order)
+            payable = plan.order["total_amount"] > 0
+            if order_request.checkout and not payable:
+                self._lifecycle.check_out(Transition(new_key(), order_request.id, CUSTOMER))
+        return PlacedOrder(order_request.id, payable)
 
     def preview(self, customer_id: Any) -> PricedCart:
         """Price the cart as it would be ordered now, without a lock; see `OrderService.preview`."""
@@ -122,96 +151,72 @@ class Converter:
             cart = self._carts.read(customer_id, self._settings().max_items, lock=False)
         except InvalidRequest as error:
             return replace(nothing, refusal=error)
-        if cart is None or not cart.items:
+        if cart is None:
             return replace(nothing, refusal=EmptyCart())
-        items, unavailable = self._carts.priceable_items(cart.items, lock=False)
-        refusal: OrdersError | None = ItemUnavailable(unavailable) if unavailable else None
-        now, voucher_refusal = datetime.now(UTC), None
-        try:
-            priced = self._price(items, customer_id, cart.voucher, now)
-        except VoucherNotApplicable as error:
-            voucher_refusal = error.reason
-            refusal = refusal or error
-            priced = self._price(items, customer_id, None, now)
-        return replace(
-            priced,
-            unavailable=tuple(unavailable),
-            voucher_refusal=voucher_refusal,
-            refusal=refusal or _size_refusal(priced),
-        )
+        priced = self._priced_without_refusal(cart, customer_id, datetime.now(UTC))
+        refusal = priced.refusal or _size_refusal(priced)
+        if cart.unavailable:
+            refusal = _unavailable(cart)
+        return replace(priced, unavailable=cart.unavailable, refusal=refusal)
 
     def load_state(
         self, customer_id: Any, address: BillingAddress | None = None
     ) -> CustomerState | None:
-        """What an order of the customer's begins with; None if there is no such customer."""
+        """Return the state from which an order begins; None if there is no such customer."""
         fingerprint = None if address is None else address.fingerprint
-        asked = {"customer": customer_id, "fingerprint": fingerprint}
-        found = self._session.execute(self._state_query, asked).one_or_none()
+        parameters = {"customer": customer_id, "fingerprint": fingerprint}
+        found = self._session.execute(self._state_query, parameters).one_or_none()
         return None if found is None else CustomerState(*found)
 
-    @cached_property
-    def _state_query(self) -> Select[Any]:
-        # Made once: to make it takes longer than to send it.
-        orders, customer = table(self._models.Order).c, self._models.Customer
-        last = select(func.coalesce(func.max(orders.sequence), 0)).where(
-            orders.customer_id == bindparam("customer")
-        )
-        query = select(last.scalar_subquery(), self._addresses.equal.scalar_subquery())
-        if customer is None:
-            return query
-        # By the mapper: neither a single-table sibling nor a soft-deleted row is a customer.
-        return query.select_from(customer).where(key_attribute(customer) == bindparam("customer"))
-
     def find_placed(self, order_id: UUID) -> PlacedOrder | None:
-        """The order with that key, if there is one by now."""
+        """Return the order with that key, if it exists by now."""
         orders = table(self._models.Order)
         query = select(orders.c.status).where(orders.c.id == order_id)
         status = self._session.execute(query).scalar_one_or_none()
         return None if status is None else PlacedOrder(order_id, payable=status == AWAITING_PAYMENT)
 
-    def convert(self, order_request: OrderRequest, since: int, state: CustomerState) -> PlacedOrder:
-        """Convert the cart, in a savepoint.
-
-        Args:
-            order_request: what is asked for.
-            since: the customer's last order number when the request was first looked at.
-            state: the customer's, when this attempt at it began.
-
-        Returns:
-            The request's own order, or, if the cart is empty because an order was made from
-            it since the request arrived, that one.
+    def _plan(
+        self, order_request: OrderRequest, state: CustomerState, cart: CartSnapshot
+    ) -> OrderPlan:
+        """Price a locked cart, and plan its order; nothing is written yet.
 
         Raises:
-            OrdersError: a refusal. Conflict, IntegrityError: start over. Either way the savepoint
-            is rolled back.
+            OrdersError: an item is unavailable, the voucher can't be used, the total is higher
+                than expected, or there is no address to bill.
         """
-        with self._session.begin_nested():
-            cart = self._carts.read(order_request.customer_id, self._settings().max_items)
-            if cart is None or not cart.items:
-                return self._order_since(order_request, since)
-            items, unavailable = self._carts.priceable_items(cart.items)
-            if unavailable:
-                raise ItemUnavailable(unavailable)
-            now = datetime.now(UTC)
-            priced = self._price(items, order_request.customer_id, cart.voucher, now)
-            refusal = _size_refusal(priced) or priced.price_refusal(order_request.expected_total)
-            if refusal is not None:
-                raise refusal
-            address_id, address = self._addresses.assign(
-                order_request.customer_id, order_request.billing_address, state.address_id
-            )
-            self._carts.deduct_stock(items)
-            if priced.voucher is not None:
-                self._pricing.redeem(priced.voucher, order_request)
-            order = self._insert(
-                order_request, state.last_sequence + 1, priced, address_id, address, now
-            )
-            self._carts.empty(cart)
-            self._lifecycle.announce_placed(order)
-            payable = priced.total_amount > 0
-            if order_request.checkout and not payable:
-                self._lifecycle.check_out(Transition(new_key(), order_request.id, CUSTOMER))
-        return PlacedOrder(order_request.id, payable)
+        if cart.unavailable:
+            raise _unavailable(cart)
+        customer_id, now = order_request.customer_id, datetime.now(UTC)
+        priced = self._price(cart, customer_id, cart.voucher, now)
+        refusal = _size_refusal(priced) or priced.price_refusal(order_request.expected_total)
+        if refusal is not None:
+            raise refusal
+        address = self._addresses.find(customer_id, order_request.billing_address, state.address_id)
+        return self._planner.plan(
+            order_request,
+            cart,
+            priced,
+            address,
+            sequence=state.last_sequence + 1,
+            now=now,
+            extra=order_request.extra,
+        )
+
+    def _price(
+        self, cart: CartSnapshot, customer_id: Any, voucher: Any, now: datetime
+    ) -> PricedCart:
+        priced = self._pricing.price(list(cart.items), customer_id, voucher, now)
+        return check_priced(priced, self._pricing) if self._has_own_pricing else priced
+
+    def _priced_without_refusal(
+        self, cart: CartSnapshot, customer_id: Any, now: datetime
+    ) -> PricedCart:
+        """Price a cart; a voucher that can't be used is left out, with the refusal."""
+        try:
+            return self._price(cart, customer_id, cart.voucher, now)
+        except VoucherNotApplicable as error:
+            priced = self._price(cart, customer_id, None, now)
+            return replace(priced, voucher_refusal=error.reason, refusal=error)
 
     def _order_since(self, order_request: OrderRequest, since: int) -> PlacedOrder:
         """Return the order that has emptied the cart while the request was under way.
@@ -235,48 +240,26 @@ class Converter:
             raise EmptyCart
         return PlacedOrder(newest.id, payable=newest.status == AWAITING_PAYMENT)
 
-    def _price(
-        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
-    ) -> PricedCart:
-        priced = self._pricing.price(items, customer_id, voucher, now)
-        return check_priced(priced, self._pricing) if self._has_own_pricing else priced
+    @property
+    def _currency(self) -> Currency:
+        return Currency.of(self._settings().currency)
 
-    def _insert(
-        self,
-        order_request: OrderRequest,
-        sequence: int,
-        priced: PricedCart,
-        address_id: int,
-        address: BillingAddress,
-        now: datetime,
-    ) -> dict[str, Any]:
-        orders, items = table(self._models.Order), table(self._models.OrderItem)
-        voucher = priced.voucher
-        order = {
-            "id": order_request.id,
-            "number": new_number(),
-            "sequence": sequence,
-            "customer_id": order_request.customer_id,
-            "status": AWAITING_PAYMENT,
-            "currency": priced.currency.code,
-            "currency_decimals": priced.currency.decimals,
-            "billing_address_id": address_id,
-            **{f"billing_{name}": text for name, text in asdict(address).items()},
-            "voucher_id": None if voucher is None else voucher.id,
-            "voucher_code": None if voucher is None else voucher.code,
-            **{name: getattr(priced, name) for name in AMOUNTS},
-            "created": now,
-            "updated": now,
-        }
-        self._session.execute(insert(orders), [_existing(orders, order)])
-        self._session.execute(
-            insert(items),
-            [
-                _existing(items, _item_columns(order_request.id, position, item))
-                for position, item in enumerate(priced.items, start=1)
-            ],
+    @cached_property
+    def _state_query(self) -> Select[Any]:
+        # Built once: building it takes longer than executing it.
+        orders, customer = table(self._models.Order).c, self._models.Customer
+        last = select(func.coalesce(func.max(orders.sequence), 0)).where(
+            orders.customer_id == bindparam("customer")
         )
-        return order
+        query = select(last.scalar_subquery(), self._addresses.equal.scalar_subquery())
+        if customer is None:
+            return query
+        # Through the mapper: neither a single-table sibling nor a soft-deleted row is a customer.
+        return query.select_from(customer).where(key_attribute(customer) == bindparam("customer"))
+
+
+def _unavailable(cart: CartSnapshot) -> ItemUnavailable:
+    return ItemUnavailable(list(cart.unavailable))
 
 
 def _size_refusal(priced: PricedCart) -> OrdersError | None:
@@ -285,30 +268,3 @@ def _size_refusal(priced: PricedCart) -> OrdersError | None:
     if largest < TOO_MUCH and priced.items_count <= MOST_UNITS:
         return None
     return InvalidRequest("An order can't be as large as this. Order less at a time.")
-
-
-def _existing(rows: Table, values: dict[str, Any]) -> dict[str, Any]:
-    """Without the references to offers and vouchers, in a shop that has neither of ours."""
-    return {name: value for name, value in values.items() if name in rows.c}
-
-
-def _item_columns(order_id: UUID, position: int, priced: PricedItem) -> dict[str, Any]:
-    offer = priced.offer
-    return {
-        "id": new_key(),
-        "order_id": order_id,
-        "position": position,
-        "product_id": priced.cart_item.product_id,
-        "sku": priced.cart_item.sku,
-        "name": priced.cart_item.name,
-        "quantity": priced.quantity,
-        "list_price": priced.list_price,
-        "unit_price": priced.unit_price,
-        "discount_amount": priced.discount_amount,
-        "total_price": priced.total_price,
-        "shipping": priced.shipping,
-        "voucher_discount": priced.voucher_discount,
-        "offer_id": None if offer is None else offer.id,
-        "offer_title": None if offer is None else offer.title,
-        "stock_deducted": priced.cart_item.product.stock is not None,
-    }

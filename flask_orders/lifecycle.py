@@ -16,7 +16,6 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import ColumnElement, Row, Select, and_, func, insert, or_, select, update
 from sqlalchemy.orm import scoped_session
 
-from .carts import Carts
 from .errors import Conflict, OrderNotFound
 from .keys import new_key
 from .models import Models, row_count, table
@@ -32,6 +31,7 @@ from .status import (
     RELEASED,
     check_transition,
 )
+from .stock import StockColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Lifecycle:
         self,
         session: scoped_session[Session],
         models: Models,
-        carts: Carts,
+        stock: StockColumn,
         pricing: Pricing,
         emitter: Emitter,
     ) -> None:
         self._session = session
         self._models = models
-        self._carts = carts
+        self._stock = stock
         self._pricing = pricing
         self._emitter = emitter
 
@@ -288,7 +288,7 @@ class Lifecycle:
         units = Counter[Any]()
         for product_id, quantity in deducted:
             units[product_id] += quantity
-        self._carts.restock(units)
+        self._stock.restock(units)
 
     def _release_vouchers(self, orders: Sequence[Row[Any]]) -> None:
         carrying = [order for order in orders if order.voucher_code is not None]

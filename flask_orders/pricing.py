@@ -1,36 +1,34 @@
-"""The arithmetic of an order: items, offers, a voucher and a time become a priced cart.
+"""The priced cart, and the protocol by which a shop brings its own prices: `Pricing`.
 
-Called by the service and by the default pricing (`promotions.py`); a host with prices of its own
-builds the same `PricedCart` in its own `Pricing`. Pure: no session, no clock, no Flask. Every
-amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item.
+Every amount is a Decimal in the shop's currency, rounded half-up to its quantum once per item; the
+amounts of a cart follow from those of its items. Pure: no session, no clock, no Flask.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
-from heapq import merge
-from typing import Any, Literal, Protocol, Self
+from decimal import Decimal
+from typing import Any, Protocol, Self
 from uuid import UUID
 
-import iso4217
-
+from .currency import ZERO, Currency, share_out
 from .errors import ConfigurationError, OrdersError, PriceChanged
 
-ZERO = Decimal(0)
+__all__ = [
+    "AMOUNTS",
+    "AppliedOffer",
+    "AppliedVoucher",
+    "CartItem",
+    "Currency",
+    "KeptVoucher",
+    "OrderReference",
+    "PricedCart",
+    "PricedItem",
+    "Pricing",
+    "check_priced",
+]
 
-# What a column of an amount holds: NUMERIC(18, 4).
-TOO_MUCH = Decimal(10) ** 14
-
-# What a float may add to an amount, or take away, as a part of it.
-FLOAT_NOISE = Decimal(2) ** -22
-
-# Above it, a Decimal of 28 digits has no room for four decimals.
-LARGEST = Decimal(10) ** 24
-
-# What an order keeps of its priced cart.
+# The amounts of a priced cart that its order stores, under the same names.
 AMOUNTS = (
     "items_count",
     "subtotal",
@@ -41,98 +39,16 @@ AMOUNTS = (
     "total_amount",
 )
 
-DiscountType = Literal["percentage", "fixed"]
-Usage = Literal["single", "multiple", "once_per_customer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Currency:
-    """A currency and its quantum, the smallest amount that can be paid in it."""
-
-    code: str
-    quantum: Decimal
-
-    @staticmethod
-    @cache
-    def of(code: str, decimals: int | None = None) -> "Currency":
-        """Return the currency with an ISO 4217 code, such as "USD".
-
-        Args:
-            code: the code, in capitals.
-            decimals: left out, ISO 4217's minor units of today. An order's are its
-                `currency_decimals`, which stay as they are when ISO 4217 changes.
-
-        Raises:
-            ConfigurationError: it is no currency that can be paid in.
-        """
-        if decimals is None:
-            decimals = _minor_units(code)
-        return Currency(code, Decimal(1).scaleb(-decimals))
-
-    @property
-    def decimals(self) -> int:
-        """The number of digits after the decimal point."""
-        return -int(self.quantum.as_tuple().exponent)
-
-    def is_price(self, amount: Decimal, *, noise: Decimal = ZERO) -> bool:
-        """Return whether an amount can stand on a price tag.
-
-        It is 0 or more, a whole number of quanta, and no more than a column holds; NaN is not.
-        `noise` is how far it may be off, as a part of it: FLOAT_NOISE if a float has held it.
-        """
-        return (
-            amount.is_finite()
-            and 0 <= amount < TOO_MUCH
-            and abs(amount - self.round(amount)) <= amount * noise
-        )
-
-    def round(self, amount: Decimal) -> Decimal:
-        """Round an amount half-up to whole quanta.
-
-        Raises:
-            ConfigurationError: it is NaN, infinite, larger than any amount can be, or no Decimal.
-        """
-        if isinstance(amount, int):
-            amount = Decimal(amount)
-        if not isinstance(amount, Decimal):
-            raise ConfigurationError(
-                f"{amount!r} is a {type(amount).__name__}, which can't hold an exact amount: "
-                "give a Decimal."
-            )
-        if not amount.is_finite() or abs(amount) >= LARGEST:
-            raise ConfigurationError(f"{amount} is no amount of {self.code}: give a finite one.")
-        return amount.quantize(self.quantum, rounding=ROUND_HALF_UP)
-
-    def text(self, amount: Decimal) -> str:
-        """The amount with the currency's digits: "79.99"."""
-        return f"{self.round(amount):f}"
-
-
-def _minor_units(code: str) -> int:
-    try:
-        minor_units = iso4217.Currency(code).exponent
-    except ValueError:
-        raise ConfigurationError(
-            f"{code!r} is no currency of ISO 4217: give the code of a current one, in capitals, "
-            "such as 'USD'."
-        ) from None
-    if minor_units is None:
-        raise ConfigurationError(
-            f"{code!r} has no minor units in ISO 4217, so that no price can be given in it: "
-            "give the code of a currency that people pay with, such as 'USD'."
-        )
-    return minor_units
-
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """One item of the cart, as the locking read found it.
+    """A cart item as the locking read found it.
 
     Attributes:
         key: the cart item's primary key.
         product_id: the product's primary key.
-        product: the host's product object, read anew; None if the product is gone.
-        quantity: a number of units, 1 or more.
+        product: the shop's product object, refreshed; None if the product is gone.
+        quantity: the number of units, 1 or more.
     """
 
     key: Any
@@ -147,12 +63,12 @@ class CartItem:
 
     @property
     def sku(self) -> str | None:
-        """The product's, as text; None if it has none."""
+        """The product's sku as text; None if it has none."""
         return _text(self.product.sku)
 
     @property
     def name(self) -> str | None:
-        """The product's, as text; None if it has none."""
+        """The product's name as text; None if it has none."""
         return _text(self.product.name)
 
     @property
@@ -161,7 +77,12 @@ class CartItem:
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
 
     def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
-        """The item as `ItemUnavailable` names it."""
+        """Return the item as `ItemUnavailable` lists it.
+
+        Args:
+            reason: why the item is unavailable; a reason of the HTTP API.
+            available: the number of units left.
+        """
         product = self.product
         return {
             "id": self.key,
@@ -190,14 +111,14 @@ def _amount(product: Any, name: str) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class AppliedOffer:
-    """The offer of an item: its key (None if it is no row of `offers`) and its title."""
+    """The offer of an item: its key (None if it is not a row of `offers`) and its title."""
 
     id: Any
     title: str
 
 
 class AppliedVoucher(Protocol):
-    """The voucher of an order: its key (None if it is no row of `vouchers`) and its code."""
+    """The voucher of an order: its key (None if it is not a row of `vouchers`) and its code."""
 
     @property
     def id(self) -> Any: ...
@@ -207,7 +128,7 @@ class AppliedVoucher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptVoucher:
-    """The voucher of an order as the order kept it: an `AppliedVoucher`."""
+    """The voucher of an order as the order's row stores it: an `AppliedVoucher`."""
 
     id: Any
     code: str
@@ -235,10 +156,18 @@ class PricedItem:
         shipping: Decimal | None = None,
         offer: AppliedOffer | None = None,
     ) -> Self:
-        """Round an item's amounts; left out, they are the product's, and no offer applies.
+        """Price an item, with every amount rounded to the currency.
+
+        Args:
+            item: the cart item.
+            currency: the shop's currency.
+            list_price: the price of one unit before its offer; left out, it is the product's.
+            unit_price: the price of one unit; left out, it is the list price. Below 0 it is 0.
+            shipping: the shipping cost of the whole item; left out, it is the product's.
+            offer: the offer that gives the unit price.
 
         Raises:
-            ConfigurationError: an amount is NaN, infinite, or no Decimal.
+            ConfigurationError: an amount is NaN, infinite, or not a Decimal.
         """
         listed = item.list_price if list_price is None else list_price
         unit = listed if unit_price is None else unit_price
@@ -265,11 +194,11 @@ class PricedItem:
 
 @dataclass(frozen=True, slots=True)
 class PricedCart:
-    """What the order will be: its items, its voucher and every amount of the contract.
+    """An order as it will be: its items, its voucher and every amount.
 
-    In a preview, `unavailable` are the items that are unavailable, as `ItemUnavailable` names them,
-    `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error with
-    which an order would be refused now.
+    In a preview, `unavailable` lists the unavailable items as `ItemUnavailable` does,
+    `voucher_refusal` is the reason why the voucher was left out, and `refusal` is the error that
+    would refuse an order now.
     """
 
     currency: Currency
@@ -288,9 +217,14 @@ class PricedCart:
         voucher: AppliedVoucher | None = None,
         discount: Callable[[Decimal], Decimal] | None = None,
     ) -> Self:
-        """Share a voucher's discount out over the items.
+        """Make a cart of priced items, and share its voucher's discount out over them.
 
-        `discount` is called with their subtotal; what it returns counts up to that.
+        Args:
+            items: the priced items.
+            currency: the shop's currency.
+            voucher: the voucher to redeem.
+            discount: a function from the subtotal to the voucher's discount, which is rounded,
+                and limited to the subtotal.
         """
         subtotal = sum((item.total_price for item in items), ZERO)
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
@@ -330,7 +264,7 @@ class PricedCart:
         return self.subtotal + self.shipping - self.discount_amount
 
     def price_refusal(self, expected_total: Decimal | None) -> PriceChanged | None:
-        """Return the error if the total is higher than the expected one."""
+        """Return the error if the total is higher than the expected total, if there is one."""
         if expected_total is None or self.total_amount <= expected_total:
             return None
         text = self.currency.text
@@ -338,10 +272,10 @@ class PricedCart:
 
 
 def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
-    """Return what a shop's own pricing has returned, if an order can hold it.
+    """Return the cart of a shop's own pricing, if an order can store its amounts.
 
     Raises:
-        ConfigurationError: an amount is negative, NaN or infinite, is finer than the currency's
+        ConfigurationError: an amount is negative, NaN, infinite, or finer than the currency's
             quantum, or a list price is below its unit price.
     """
     for item in cart.items:
@@ -369,7 +303,7 @@ def _refused(pricing: object, item: PricedItem, what: str, fix: str) -> Configur
 
 
 class OrderReference(Protocol):
-    """What a `Pricing` is told of the order that a voucher is used for."""
+    """An order that redeems or releases a voucher: its key, and its customer's key."""
 
     @property
     def id(self) -> UUID: ...
@@ -378,169 +312,32 @@ class OrderReference(Protocol):
 
 
 class Pricing(Protocol):
-    """Prices, offers and vouchers. Each method runs inside the conversion's transaction."""
+    """Prices, offers and vouchers. Each method runs inside the order's own transaction."""
 
     def price(
         self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
     ) -> PricedCart:
-        """Price the items, in their order. `voucher` is what the cart's row holds, or None.
+        """Price the items, in their order; a preview calls this without any lock.
+
+        Args:
+            items: the available items of the cart.
+            customer_id: the customer's primary key.
+            voucher: the value of the cart's `voucher` column, or None.
+            now: the time at which offers and vouchers have to be valid.
 
         Raises:
             VoucherNotApplicable: the voucher can't be used.
         """
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
-        """Use up the voucher that `price` has put into the cart, by one guarded UPDATE.
+        """Redeem the voucher that `price` has put into the cart, by one guarded UPDATE.
 
         Raises:
-            Conflict: it is not as it was when `price` read it.
+            Conflict: the voucher has changed since `price` read it.
         """
 
     def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
-        """Give back the use of the voucher of an order that is being cancelled; called once.
+        """Release the voucher of an order that is being cancelled; called once for an order.
 
-        `voucher` has the code that the order kept, and the key if it is a row of `vouchers`.
+        `voucher` has the code that the order stores, and the key if it is a row of `vouchers`.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An automatic discount on a unit of a product; `products` None means every product."""
-
-    id: Any
-    title: str
-    discount_type: DiscountType
-    discount_value: Decimal
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-    products: frozenset[Any] | None = None
-
-    def applies(self, product_id: Any, now: datetime) -> bool:
-        """Whether it is valid at that time, in [valid_from, valid_to), for that product."""
-        return (
-            (self.valid_from is None or self.valid_from <= now)
-            and (self.valid_to is None or now < self.valid_to)
-            and (self.products is None or product_id in self.products)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Voucher:
-    """A code's discount on the subtotal; `used_by_customer` is about the one who orders."""
-
-    id: Any
-    code: str
-    discount_type: DiscountType
-    discount_value: Decimal
-    usage: Usage = "multiple"
-    usage_limit: int | None = None
-    times_used: int = 0
-    used_by_customer: bool = False
-    minimum_order_value: Decimal | None = None
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-    active: bool = True
-
-    @property
-    def limit(self) -> int | None:
-        """How many orders may carry it; None is any number."""
-        if self.usage != "single":
-            return self.usage_limit
-        return 1 if self.usage_limit is None else min(self.usage_limit, 1)
-
-    def discount(self, subtotal: Decimal) -> Decimal:
-        """What it takes off an order of that subtotal, not rounded."""
-        return discount_on(subtotal, self.discount_type, self.discount_value)
-
-    def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
-        """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
-        reasons = (
-            ("inactive", not self.active),
-            ("not_started", self.valid_from is not None and now < self.valid_from),
-            ("expired", self.valid_to is not None and now >= self.valid_to),
-            ("already_used", self.usage == "once_per_customer" and self.used_by_customer),
-            ("used_up", self.limit is not None and self.times_used >= self.limit),
-            (
-                "below_minimum",
-                self.minimum_order_value is not None and subtotal < self.minimum_order_value,
-            ),
-        )
-        return next((reason for reason, holds in reasons if holds), None)
-
-
-def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) -> Decimal:
-    """The discount on an amount, not rounded: 0 at least, the amount at most."""
-    discount = amount * value / 100 if discount_type == "percentage" else value
-    return min(max(discount, ZERO), amount)
-
-
-def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -> list[Decimal]:
-    """Split an amount in proportion to the weights, in whole quanta that add up to it.
-
-    By the method of the largest remainder (Hare quota); of equal remainders the first is served
-    first. No share exceeds its weight while the amount is at most their sum.
-    """
-    quanta = [int(weight / currency.quantum) for weight in weights]
-    total = sum(quanta)
-    if not total:
-        return [ZERO for _ in weights]
-    shares = [divmod(int(amount / currency.quantum) * weight, total) for weight in quanta]
-    units = [whole for whole, _ in shares]
-    missing = int(amount / currency.quantum) - sum(units)
-    by_remainder = sorted(range(len(shares)), key=lambda i: -shares[i][1])
-    for i in by_remainder[:missing]:
-        units[i] += 1
-    return [unit * currency.quantum for unit in units]
-
-
-def best_price(
-    item: CartItem, offers: Iterable[Offer], currency: Currency, now: datetime
-) -> PricedItem:
-    """The item at the lowest price that one of the offers gives; of equal ones the first."""
-    best = PricedItem.of(item, currency)
-    listed = best.list_price
-    for offer in offers:
-        if not offer.applies(item.product_id, now):
-            continue
-        discount = discount_on(listed, offer.discount_type, offer.discount_value)
-        priced = PricedItem.of(
-            item,
-            currency,
-            unit_price=listed - discount,
-            offer=AppliedOffer(offer.id, offer.title),
-        )
-        if priced.unit_price < best.unit_price:
-            best = priced
-    return best
-
-
-def by_product(offers: Iterable[Offer]) -> Callable[[Any], Iterable[Offer]]:
-    """The offers by the product that they are for, in their order: an item meets few of them."""
-    for_all: list[tuple[int, Offer]] = []
-    for_one = defaultdict[Any, list[tuple[int, Offer]]](list)
-    for numbered in enumerate(offers):
-        products = numbered[1].products
-        if products is None:
-            for_all.append(numbered)
-        for product_id in products or ():
-            for_one[product_id].append(numbered)
-    return lambda product_id: [offer for _, offer in merge(for_all, for_one.get(product_id, ()))]
-
-
-def price_cart(
-    cart_items: Iterable[CartItem],
-    offers: Sequence[Offer],
-    voucher: Voucher | None,
-    currency: Currency,
-    now: datetime,
-) -> tuple[PricedCart, str | None]:
-    """Price a cart; beside it, why its voucher was left out, or None."""
-    offers_of = by_product(offers)
-    items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]
-    cart = PricedCart.of(items, currency)
-    if voucher is None:
-        return cart, None
-    refusal = voucher.refusal(cart.subtotal, now)
-    if refusal is not None:
-        return cart, refusal
-    return PricedCart.of(items, currency, voucher=voucher, discount=voucher.discount), None

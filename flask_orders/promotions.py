@@ -1,10 +1,11 @@
-"""The default pricing: offers and vouchers in tables of ours.
+"""The default pricing: offers and vouchers in the library's own tables.
 
-Called by the service, inside the conversion's transaction; the arithmetic is in `pricing.py`. A
-host with prices of its own brings another `Pricing` instead.
+A voucher is redeemed on the terms that it was read with, or not at all, and at most as often as its
+limit allows. The arithmetic is in `offers.py`; a shop with its own prices brings another `Pricing`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from itertools import groupby
@@ -32,41 +33,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
+from .currency import Currency
 from .db.bulk import has_arrays, in_values
 from .errors import Conflict, VoucherNotApplicable
 from .models import Models, are_equal_in_python, row_count, table, voucher_code
 from .models.promotions import PromotionModels
-from .pricing import (
-    AppliedVoucher,
-    CartItem,
-    Currency,
-    Offer,
-    OrderReference,
-    PricedCart,
-    Voucher,
-    price_cart,
-)
+from .offers import Offer, Voucher, price_cart
+from .pricing import AppliedVoucher, CartItem, OrderReference, PricedCart
 from .status import RELEASED
 
-# What a voucher's discount and refusals rest on: the same at its use as when it was read.
-TERMS = (
-    "discount_type",
-    "discount_value",
-    "usage",
-    "usage_limit",
-    "minimum_order_value",
-    "valid_from",
-    "valid_to",
-    "active",
-)
+# The fields that are read; an offer's products come from its links.
+OFFER = tuple(field.name for field in fields(Offer) if field.name != "products")
+VOUCHER = tuple(field.name for field in fields(Voucher))
 
-# What is read of each; `used_by_customer` is no column.
-OFFER = ("id", "title", "discount_type", "discount_value", "valid_from", "valid_to")
-VOUCHER = ("id", "code", "times_used", *TERMS, "used_by_customer")
+# The fields of a voucher that are not columns of its row.
+COMPUTED = ("used_by_customer",)
+
+# The terms of a voucher, which have to be the same when it is redeemed as when it was read.
+TERMS = tuple(name for name in VOUCHER if name not in ("id", "code", "times_used", *COMPUTED))
 
 
 class Promotions:
-    """A `Pricing` by the rows of `Offer`, `Voucher` and `VoucherRedemption`."""
+    """A `Pricing` with the rows of `Offer`, `Voucher` and `VoucherRedemption`."""
 
     def __init__(
         self,
@@ -90,7 +78,7 @@ class Promotions:
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
         was = {f"was_{name}": getattr(voucher, name) for name in (*TERMS, "limit")}
-        changed = self._session.execute(self._queries.using, {**was, "was_id": voucher.id})
+        changed = self._session.execute(self._queries.redeeming, {**was, "was_id": voucher.id})
         if row_count(changed) != 1:
             raise Conflict
         if voucher.usage == "once_per_customer":
@@ -102,7 +90,7 @@ class Promotions:
 
     def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
         if voucher.id is None:
-            return  # It has been deleted since.
+            return  # The voucher has been deleted since.
         vouchers, redemptions = table(self._models.Voucher), table(self._models.VoucherRedemption)
         orders = table(self._order)
         self._session.execute(
@@ -110,7 +98,8 @@ class Promotions:
             .where(vouchers.c.id == voucher.id, vouchers.c.times_used > 0)
             .values(times_used=vouchers.c.times_used - 1)
         )
-        # It may have become once per customer after this order: another may hold the redemption.
+        # The voucher may have become once per customer after this order: then another order of the
+        # customer's may hold the redemption.
         still_used = exists().where(
             orders.c.voucher_id == voucher.id,
             orders.c.customer_id == order.customer_id,
@@ -128,7 +117,7 @@ class Promotions:
     def _read(
         self, items: Sequence[CartItem], customer_id: Any, voucher: Any
     ) -> tuple[list[Offer], Voucher | None]:
-        """The offers and the voucher as they are at one moment, by one statement."""
+        """Read the offers and the voucher in one statement, so that they are of one moment."""
         cart = {"customer": customer_id, "products": [item.product_id for item in items]}
         if voucher is None:
             return _offers(self._session.execute(self._queries.offers, cart)), None
@@ -139,7 +128,7 @@ class Promotions:
         rows = self._session.execute(query, {**cart, "voucher": reference}).all()
         if not rows:
             raise VoucherNotApplicable("not_found")
-        found = Voucher(**dict(zip(VOUCHER, rows[0], strict=False)))
+        found = Voucher(*rows[0][: len(VOUCHER)])
         joined = [row[len(VOUCHER) :] for row in rows]
         return _offers(row for row in joined if row[0] is not None), found
 
@@ -150,11 +139,15 @@ class Promotions:
 
 
 class _Queries:
-    """What is read and changed, made once: to make a statement may take longer than to send it.
+    """The statements, built once: building a statement may take longer than executing it.
 
-    What is read has the parameters `customer`, `products` and, but for `offers`, `voucher`: its
-    key, or, if the host's carts hold that, its code. A row of `offers` has an `Offer`'s fields,
-    the last of them one product or none; in the others the voucher's, `VOUCHER`, come before.
+    Attributes:
+        offers: the offers for `products` and a `customer`: the fields of an `Offer`, the last of
+            them the key of one product, or NULL for an offer on all products.
+        by_key, by_code: the fields of the `Voucher` with that key or code, `voucher`, each time
+            joined with a row of `offers`.
+        redeeming: the guarded UPDATE of a voucher's count; its parameters are the voucher's key,
+            `was_id`, its terms, `was_discount_type`, ..., and its limit, `was_limit`.
     """
 
     def __init__(self, models: PromotionModels, orders: Table, *, arrays: bool) -> None:
@@ -165,23 +158,23 @@ class _Queries:
         self.offers = self._offers()
         self.by_key = self._with_voucher(vouchers.id == bindparam("voucher"))
         self.by_code = self._with_voucher(vouchers.code == bindparam("voucher"))
-        self.using = self._use()
+        self.redeeming = self._redeem()
 
     def _offers(self) -> Select[Any]:
         offers, links = table(self._models.Offer).c, self._models.offer_products
         is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
         is_linked = links.c.offer_id == offers.id
         is_of_these = in_values(links.c.product_id, "products", arrays=self._arrays)
-        fields = [offers[name] for name in OFFER]
-        # Each by an index of its own; joined by an OR, both tables would be read from end to end.
+        columns = [offers[name] for name in OFFER]
+        # Each SELECT uses an index; with an OR instead, both tables would be read in full.
         product = self._linked_product(links.c.product_id)
-        of_products = select(*fields, product).where(is_linked, is_of_these, *is_wanted)
-        of_all = select(*fields, null()).where(~exists().where(is_linked), *is_wanted)
+        of_products = select(*columns, product).where(is_linked, is_of_these, *is_wanted)
+        of_all = select(*columns, null()).where(~exists().where(is_linked), *is_wanted)
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
 
     def _linked_product(self, link: Column[Any]) -> Any:
-        """The key of the product that an offer is for, as the product itself spells it."""
+        """Return the expression for the key of an offer's product, spelled as in its own row."""
         (foreign_key,) = link.foreign_keys
         key = foreign_key.column
         if are_equal_in_python(link, key):
@@ -196,13 +189,15 @@ class _Queries:
         is_used = exists().where(
             redemptions.voucher_id == vouchers.id, redemptions.customer_id == bindparam("customer")
         )
-        fields = [vouchers[name] for name in VOUCHER[:-1]]
-        voucher = select(*fields, is_used.label(VOUCHER[-1])).where(is_it).subquery()
+        computed = {"used_by_customer": is_used}
+        read = [
+            computed[name].label(name) if name in COMPUTED else vouchers[name] for name in VOUCHER
+        ]
+        voucher = select(*read).where(is_it).subquery()
         offer = self.offers.subquery()
         return select(voucher, offer).outerjoin_from(voucher, offer, true()).order_by(offer.c.id)
 
-    def _use(self) -> Update:
-        """The guarded UPDATE of a voucher's count; its parameters are `was_id`, `was_limit`, ..."""
+    def _redeem(self) -> Update:
         rows = table(self._models.Voucher)
         limit = bindparam("was_limit", type_=Integer)
         guards = [rows.c[name].is_not_distinct_from(bindparam(f"was_{name}")) for name in TERMS]
@@ -215,9 +210,9 @@ class _Queries:
 
 
 def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:
-    """One offer for the rows that join it to its products; joined to none it is for all."""
+    """Return one offer for its consecutive rows; an offer without a product is for all."""
     offers = []
-    for fields, joined in groupby(rows, key=itemgetter(slice(-1))):
+    for values, joined in groupby(rows, key=itemgetter(slice(-1))):
         products = frozenset(row[-1] for row in joined)
-        offers.append(Offer(*(*fields, None if None in products else products)))
+        offers.append(Offer(*(*values, None if None in products else products)))
     return offers

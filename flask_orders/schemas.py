@@ -30,7 +30,8 @@ from .addresses import (
     country_of_full_name,
 )
 from .countries import country_name
-from .pricing import AMOUNTS, Currency, PricedCart, PricedItem
+from .pricing import Currency, PricedCart
+from .projection import item_fields, order_fields
 from .status import STATUSES
 
 ACTIONS = ("checkout", "save_order")
@@ -335,20 +336,19 @@ class PreviewSchema(Schema):
 
 
 def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
-    """A priced cart as `GET /preview/` answers it."""
+    """Return a priced cart as the body of `GET /preview/`."""
     is_as_expected = expected_total is None or expected_total == cart.total_amount
     order = SimpleNamespace(
-        currency=cart.currency.code,
-        currency_decimals=cart.currency.decimals,
-        customer_id=customer_id,
-        voucher_code=None if cart.voucher is None else cart.voucher.code,
+        **order_fields(customer_id, cart),
         unavailable=cart.unavailable,
         voucher_refusal=cart.voucher_refusal,
         changed=None,
         refusal=cart.refusal or cart.price_refusal(expected_total),
-        **{name: getattr(cart, name) for name in AMOUNTS},
     )
-    order.items = [_preview_item(order, item) for item in cart.items]
+    order.items = [
+        SimpleNamespace(order=order, id=item.cart_item.key, **item_fields(item))
+        for item in cart.items
+    ]
     if not is_as_expected:
         order.changed = SimpleNamespace(
             order=order, expected=expected_total, actual=cart.total_amount
@@ -395,23 +395,3 @@ class OrderSchema(Schema):
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)
-
-
-def _preview_item(order: SimpleNamespace, item: PricedItem) -> SimpleNamespace:
-    offer = item.offer
-    return SimpleNamespace(
-        order=order,
-        id=item.cart_item.key,
-        product_id=item.cart_item.product_id,
-        sku=item.cart_item.sku,
-        name=item.cart_item.name,
-        quantity=item.quantity,
-        list_price=item.list_price,
-        unit_price=item.unit_price,
-        discount_amount=item.discount_amount,
-        total_price=item.total_price,
-        shipping=item.shipping,
-        voucher_discount=item.voucher_discount,
-        offer_id=None if offer is None else offer.id,
-        offer_title=None if offer is None else offer.title,
-    )

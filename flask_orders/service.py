@@ -40,6 +40,7 @@ from .promotions import Promotions
 from .settings import Settings
 from .signals import Emitter
 from .status import CUSTOMER, SHOP
+from .stock import StockColumn
 
 EXTENSION_KEY = "orders"
 
@@ -67,14 +68,16 @@ class OrderService:
             lambda: self.currency,
             priced_by_product=not self.has_own_pricing,
         )
+        stock = StockColumn(session, models)
         emitter = Emitter(session, models, self._outbox)
-        self.lifecycle = Lifecycle(session, models, self.carts, prices, emitter)
+        self.lifecycle = Lifecycle(session, models, stock, prices, emitter)
         self.payments = Payments(session, models, self.lifecycle, emitter)
         self.converter = Converter(
             session,
             models,
             settings,
             self.carts,
+            stock,
             prices,
             AddressBook(session, models, saved_address),
             self.lifecycle,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_orders import CartItem, ConfigurationError, Currency, PricedCart, PricedItem
-from flask_orders.pricing import FLOAT_NOISE, Offer, Voucher, best_price, price_cart, share_out
+from flask_orders.currency import FLOAT_NOISE, share_out
+from flask_orders.offers import Offer, Voucher, best_price, price_cart
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -202,21 +202,17 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
-    {"addresses", "countries", "keys", "pricing", "settings", "status", "texts"},
+    {
+        *("addresses", "countries", "currency", "keys", "offers", "pricing", "projection"),
+        *("settings", "status", "texts"),
+    },
     {"models"},
     {"db"},
     {
-        *(
-            "address_book",
-            "audit",
-            "carts",
-            "converting",
-            "dependents",
-            "idempotency",
-            "lifecycle",
-            "outbox",
-        ),
-        *("pagination", "payments", "promotions", "schemas", "service", "signals", "testing"),
+        *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
+        *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "plan"),
+        *("promotions", "rows", "schemas", "service", "signals", "stock", "testing", "versions"),
+        "writer",
     },
     {"cli"},
     {"http"},

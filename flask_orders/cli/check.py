@@ -12,6 +12,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from ..dependents import Dependents
 from ..errors import ConfigurationError
 from ..models.column_types import AMOUNTS, has_whole_amounts
 from ..service import OrderService
@@ -35,7 +36,8 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _jwt(app)
     wrong_classes = list(_classes(orders))
     yield from wrong_classes
-    yield from _guarded("what hangs on cart items", iter(orders.carts.dependents.problems))
+    dependents = Dependents(orders.session, orders.models)
+    yield from _guarded("what hangs on cart items", iter(dependents.problems))
     yield from _guarded("the prices' types", _whole_amounts(orders.models.Product))
     yield from _guarded("the carts' vouchers", _pricing(orders))
     yield from _guarded("the engine", check_engine(db.engine))

@@ -1,0 +1,55 @@
+"""The fields of an order and of its items, by name, for the INSERT and for the preview alike.
+
+The columns of `OrderMixin` and `OrderItemMixin`, and the fields of `OrderSchema`, have these names:
+an order reads the same in its preview, in its rows and in its answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .addresses import BillingAddress
+from .pricing import AMOUNTS, PricedCart, PricedItem
+
+
+def order_fields(
+    customer_id: Any, priced: PricedCart, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the fields that an order has from its request and its priced cart.
+
+    `extra` are the request's own fields; none of them replaces a field of the library.
+    """
+    voucher = priced.voucher
+    return {
+        **(extra or {}),
+        "customer_id": customer_id,
+        "currency": priced.currency.code,
+        "currency_decimals": priced.currency.decimals,
+        "voucher_id": None if voucher is None else voucher.id,
+        "voucher_code": None if voucher is None else voucher.code,
+        **{name: getattr(priced, name) for name in AMOUNTS},
+    }
+
+
+def address_fields(address: BillingAddress) -> dict[str, str]:
+    """Return the fields of an order's copy of its billing address."""
+    return {f"billing_{name}": text for name, text in asdict(address).items()}
+
+
+def item_fields(priced: PricedItem) -> dict[str, Any]:
+    """Return the fields that an order item has from its priced cart item."""
+    item, offer = priced.cart_item, priced.offer
+    return {
+        "product_id": item.product_id,
+        "sku": item.sku,
+        "name": item.name,
+        "quantity": priced.quantity,
+        "list_price": priced.list_price,
+        "unit_price": priced.unit_price,
+        "discount_amount": priced.discount_amount,
+        "total_price": priced.total_price,
+        "shipping": priced.shipping,
+        "voucher_discount": priced.voucher_discount,
+        "offer_id": None if offer is None else offer.id,
+        "offer_title": None if offer is None else offer.title,
+    }

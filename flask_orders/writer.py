@@ -1,0 +1,90 @@
+"""Write a planned order: every row of it, or an error that undoes all of them.
+
+The order of the statements is the lock order that conversions and transitions share: address,
+stock, voucher, order and items, cart items, cart. The number of statements does not depend on the
+number of items. Every UPDATE and DELETE is guarded by its count of rows; an INSERT can only
+succeed in full or fail.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy import Column, Update, bindparam, insert, update
+from sqlalchemy.orm import scoped_session
+
+from .address_book import AddressBook
+from .db.bulk import PREFIX
+from .dependents import Dependents
+from .errors import Conflict
+from .models import Models, row_count, table
+from .plan import OrderPlan, VoucherRemoval
+from .pricing import Pricing
+from .stock import StockColumn
+from .versions import RowVersion
+
+
+class OrderWriter:
+    """Carries out the plans of one app, in the caller's savepoint."""
+
+    def __init__(
+        self,
+        session: scoped_session[Session],
+        models: Models,
+        addresses: AddressBook,
+        stock: StockColumn,
+        pricing: Pricing,
+    ) -> None:
+        self._session = session
+        self._models = models
+        self._addresses = addresses
+        self._stock = stock
+        self._pricing = pricing
+        self._dependents = Dependents(session, models)
+
+    def write(self, plan: OrderPlan) -> None:
+        """Write everything that a plan holds.
+
+        Raises:
+            Conflict: a row is not as it was when the plan was made.
+            IntegrityError: another order of the customer has the same running number.
+            OrdersError: the shop's own `Pricing` has refused the voucher.
+        """
+        address_id = self._address_id(plan)
+        self._stock.deduct(plan.stock)
+        if plan.voucher is not None:
+            self._pricing.redeem(plan.voucher, plan.reference)
+        order = {**plan.order, "billing_address_id": address_id}
+        self._session.execute(insert(table(self._models.Order)), [order])
+        self._session.execute(insert(table(self._models.OrderItem)), list(plan.items))
+        self._dependents.delete_items(plan.cart_item_keys)
+        if plan.voucher_removal is not None:
+            self._remove_voucher(plan.voucher_removal)
+
+    def _address_id(self, plan: OrderPlan) -> int:
+        known = plan.address
+        if known.id is not None:
+            return known.id
+        return self._addresses.insert(plan.reference.customer_id, known.address)
+
+    def _remove_voucher(self, removal: VoucherRemoval) -> None:
+        parameters = {f"{PREFIX}cart": removal.cart_key}
+        if removal.version is not None:
+            parameters[f"{PREFIX}version"] = removal.version
+        changed = self._session.execute(self._removing_voucher, parameters)
+        if row_count(changed) != 1:
+            raise Conflict
+
+    @cached_property
+    def _removing_voucher(self) -> Update:
+        columns, version = self._models.columns, RowVersion.of(self._models.Cart)
+        values: dict[Column[Any], Any] = {}
+        if columns.cart_voucher is not None:
+            values[columns.cart_voucher] = None
+        if version is not None:
+            values[version.column] = bindparam(f"{PREFIX}version", type_=version.column.type)
+        return (
+            update(table(self._models.Cart))
+            .where(columns.cart_key == bindparam(f"{PREFIX}cart"))
+            .values(values)
+        )
