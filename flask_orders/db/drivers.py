@@ -33,3 +33,12 @@ def mysql_code(original: BaseException) -> int | None:
 
 def sqlite_name(original: BaseException) -> str:
     return str(getattr(original, "sqlite_errorname", ""))
+
+
+def error_name(error: BaseException) -> str:
+    """The error's class and codes, without its text: a driver's may quote a customer's values."""
+    codes = [
+        str(mysql_code(original) or sqlstate(original) or sqlite_name(original))
+        for original in driver_errors(error)
+    ]
+    return " ".join([type(error).__name__, *codes])

@@ -30,15 +30,13 @@ from werkzeug.routing import BuildError
 
 from ..cli.commands import COMMANDS
 from ..converting import CustomerState, OrderRequest, PlacedOrder
+from ..db.classify import hide_values, is_lock_timeout, is_unavailable
 from ..db.dialects.sqlite import use_real_transactions
 from ..db.managed import prepare_engine
 from ..db.retrying import (
     Known,
     Result,
-    hide_values,
     in_transaction,
-    is_lock_timeout,
-    is_unavailable,
     roll_back,
     watch_changes,
 )
