@@ -35,6 +35,7 @@ from sqlalchemy.orm import (
 )
 
 from .db.bulk import PREFIX, UnitsUpdate, has_arrays, in_values
+from .db.dialects import dialect_of
 from .dependents import Dependents
 from .errors import ConfigurationError, Conflict, InvalidRequest
 from .models import (
@@ -203,7 +204,7 @@ class Carts:
         """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
         bind = self._session.get_bind(mapper=self._models.Order)
         is_exact = issubclass(self._models.Product, ProductMixin)
-        return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
+        return ZERO if is_exact or dialect_of(bind.dialect).has_decimals else FLOAT_NOISE
 
     def deduct_stock(self, items: Sequence[CartItem]) -> None:
         """Take the units of all items from the stock that is counted, by one guarded UPDATE.

@@ -42,7 +42,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     try:
         # The pool, which may be a live shop's, has one connection less for as long as this takes.
         with db.engine.connect() as connection:
-            yield from _guarded("the connection", check_connection(connection))
+            yield from _guarded("the connection", check_connection(connection, orders))
     except SQLAlchemyError as error:
         yield f"the database can't be read ({type(error).__name__}): check SQLALCHEMY_DATABASE_URI"
         return

@@ -19,10 +19,11 @@ from sqlalchemy.orm import scoped_session
 from ..errors import ConfigurationError, TryAgain
 from ..models import table
 from .classify import constraint_violation, is_conflict
+from .dialects import Violation
 from .drivers import error_name
 from .managed import MANAGED
 from .pending import refuse_pending_changes, watch_session
-from .violations import Violation, may_be_race, remember_tables
+from .violations import may_be_race, refusal_sentence, remember_tables
 
 log = logging.getLogger("flask_orders")
 
@@ -118,7 +119,7 @@ def _refuse_hopeless(
     is_repeated = violation.is_anonymous and lost[-2:] == [violation] * 2
     bind = session.get_bind(mapper=mapper)
     if is_repeated or not may_be_race(violation, table(mapper).metadata, bind):
-        raise ConfigurationError(violation.sentence()) from None
+        raise ConfigurationError(refusal_sentence(violation)) from None
 
 
 def _pauses(attempts: int) -> Iterator[float]:

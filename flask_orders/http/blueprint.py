@@ -31,8 +31,7 @@ from werkzeug.routing import BuildError
 from ..cli.commands import COMMANDS
 from ..converting import CustomerState, OrderRequest, PlacedOrder
 from ..db.classify import hide_values, is_lock_timeout, is_unavailable
-from ..db.dialects.sqlite import use_real_transactions
-from ..db.managed import prepare_engine
+from ..db.dialects import dialect_of
 from ..db.retrying import (
     Known,
     Result,
@@ -148,8 +147,7 @@ def set_up(app: Flask, options: Mapping[str, Any]) -> None:
             "None of SQLALCHEMY_BINDS."
         )
     # The host's other databases may be read-only, or somebody else's.
-    use_real_transactions(engine)
-    prepare_engine(engine)
+    dialect_of(engine.dialect).prepare_engine(engine)
     watch_changes(db.session, engines.values())
     watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(

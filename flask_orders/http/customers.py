@@ -13,26 +13,15 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Dialect,
-    Integer,
-    SmallInteger,
-    String,
-    TypeDecorator,
-    Uuid,
-    inspect,
-)
+from sqlalchemy import Dialect, Integer, String, TypeDecorator, Uuid, inspect
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeEngine
 from werkzeug.local import LocalProxy
 
+from ..db.dialects import dialect_of
 from ..errors import ConfigurationError
 from ..models import Models, table
 from ..models.contract import primary_key
-
-# PostgreSQL refuses a number that its column can't hold even where it is only compared.
-BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
@@ -170,12 +159,10 @@ def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     return not isinstance(value, str) or _is_storable(value, None)
 
 
-def _is_whole_number(type_: TypeEngine[Any], value: object, dialect: Dialect) -> bool:
+def _is_whole_number(type_: Integer, value: object, dialect: Dialect) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    bits = 64
-    if dialect.name == "postgresql":
-        bits = next(bits for kind, bits in BITS if isinstance(type_, kind))
+    bits = dialect_of(dialect).integer_bits(type_)
     return -(1 << bits - 1) <= value < 1 << bits - 1
 
 
