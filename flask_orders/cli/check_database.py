@@ -1,4 +1,4 @@
-"""What `flask orders check` finds out about the engine and the server.
+"""Check the engine, the driver and the server, for `flask orders check`.
 
 It reads settings, and no row, except on SQLite: there each row that has a foreign key is read once.
 """

@@ -43,15 +43,25 @@ def refuse_pending_changes(session: scoped_session[HostSession]) -> None:
     Raises:
         ConfigurationError: the session has uncommitted changes, flushed or not.
     """
-    pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
-    begun: list[Connection] = session().info.get(_CONNECTIONS, [])
-    if pending or any(_has_written(connection) for connection in begun):
-        names = ", ".join(sorted({type(row).__name__ for row in pending})) or "already flushed"
+    names = pending_changes(session)
+    if names is not None:
         raise ConfigurationError(
             f"db.session holds uncommitted changes ({names}), and the order needs a transaction of "
             "its own: commit or roll back the changes of your before_request functions and of your "
             "JWT user lookup, or call current_orders.convert(...) in a view of your own."
         )
+
+
+def pending_changes(session: scoped_session[HostSession]) -> str | None:
+    """Return the names of the classes with changes that are not committed, or None.
+
+    Changes that are flushed already, or were sent past the ORM, are "already flushed".
+    """
+    pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
+    if pending:
+        return ", ".join(sorted({type(row).__name__ for row in pending}))
+    begun: list[Connection] = session().info.get(_CONNECTIONS, [])
+    return "already flushed" if any(_has_written(connection) for connection in begun) else None
 
 
 def _has_written(connection: Connection) -> bool:
