@@ -15,11 +15,11 @@ from ..models import race_foreign_keys, race_unique_keys
 from .dialects import CHECK, DIALECTS, FOREIGN_KEY, NOT_NULL, UNIQUE, Violation
 
 FIXES = {
-    UNIQUE: "leave it out, or add a column that tells two orders apart (if it is a primary key, "
-    "set its sequence to the largest one)",
-    FOREIGN_KEY: "declare it with ON DELETE CASCADE or SET NULL if it points to what an order "
-    "deletes or changes, and see that the row exists if it is on what an order inserts",
-    CHECK: "have it allow what was to be written, or refuse such a cart in a pricing of your own",
+    UNIQUE: "remove it, or add a column that distinguishes two orders (if it is a primary key, "
+    "set its sequence to the largest key)",
+    FOREIGN_KEY: "declare it with ON DELETE CASCADE or SET NULL if it points to rows that an order "
+    "deletes or changes, and make sure that the row exists if it is on rows that an order inserts",
+    CHECK: "let it allow such rows, or refuse such a cart in a pricing of your own",
     NOT_NULL: "give the column a default, or let it be NULL",
 }
 
@@ -68,7 +68,7 @@ def refusal_sentence(violation: Violation) -> str:
     else:
         where = "of your database"
     return (
-        f"A {named} {where} refuses what flask_orders writes, and a retry can't help: "
+        f"A {named} {where} refuses a write of flask_orders, and a retry can't help: "
         f"{FIXES[violation.kind]}."
     )
 
