@@ -1,6 +1,6 @@
 """Tell what a database error means: a conflict, a lock timeout, an outage or a violation.
 
-Errors are told by the drivers' codes, never by their classes or their texts. Which codes mean what
+Errors are identified by the drivers' codes, never by their classes or their texts. Which codes mean what
 is in `db/dialects/`.
 """
 

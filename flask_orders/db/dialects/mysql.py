@@ -150,9 +150,9 @@ class MySQL(DatabaseDialect):
         )
         if any(value not in ("OFF", "0") for _, value in found):
             yield READ_ONLY
-        ours = list(library)
-        for table in dict.fromkeys([*ours, *shop]):
-            yield from _table_problems(connection, table, is_library=table in ours)
+        of_library = list(library)
+        for table in dict.fromkeys([*of_library, *shop]):
+            yield from _table_problems(connection, table, is_library=table in of_library)
 
 
 def _table_problems(connection: Connection, table: Table, *, is_library: bool) -> Iterator[str]:
