@@ -1,7 +1,7 @@
 """Tell what a database error means: a conflict, a lock timeout, an outage or a violation.
 
-Errors are identified by the drivers' codes, never by their classes or their texts. Which codes mean what
-is in `db/dialects/`.
+Errors are identified by the drivers' codes, never by their classes or texts; the meaning of each
+code is in `db/dialects/`.
 """
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
