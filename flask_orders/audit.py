@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_,
 from sqlalchemy.orm import scoped_session
 
 from .currency import ZERO
+from .db.dialects import dialect_of
 from .models import Models, table
 from .pricing import AMOUNTS
 from .status import RELEASED
@@ -62,10 +63,11 @@ def _use_snapshot(database: Database, models: Models) -> None:
     if isinstance(database, Connection) or database().in_transaction():
         return
     bind = database.get_bind(mapper=models.Order)
-    if isinstance(bind, Engine) and bind.dialect.name != "sqlite":
+    isolation = dialect_of(bind.dialect).snapshot_isolation
+    if isinstance(bind, Engine) and isolation is not None:
         database.connection(
             bind_arguments={"mapper": models.Order},
-            execution_options={"isolation_level": "REPEATABLE READ"},
+            execution_options={"isolation_level": isolation},
         )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import scoped_session
 from .cart_queries import CartQueries
 from .currency import FLOAT_NOISE, ZERO, Currency
 from .db.bulk import has_arrays
+from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest
 from .models import Models, ProductMixin
 from .pricing import CartItem
@@ -126,6 +127,7 @@ class Carts:
         bind = self._session.get_bind(mapper=self._models.Order)
         is_exact = issubclass(self._models.Product, ProductMixin)
         return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
+        return ZERO if is_exact or dialect_of(bind.dialect).has_decimals else FLOAT_NOISE
 
     def _cart_row(self, customer_id: Any, queries: CartQueries) -> Sequence[Any] | None:
         rows = self._session.execute(queries.cart, {"customer": customer_id}).all()

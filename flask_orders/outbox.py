@@ -20,7 +20,8 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import aliased, scoped_session
 
-from .db.retrying import error_name, roll_back
+from .db.drivers import error_name
+from .db.retrying import roll_back
 from .keys import new_key
 from .models import Models, table
 from .pricing import Currency

@@ -159,6 +159,23 @@ def test_a_driver_whose_errors_nobody_has_read(database: URL) -> None:
     assert "the driver another is not supported" in output
 
 
+def test_a_database_that_is_not_supported_is_told_which_are(database: URL) -> None:
+    """MySQL itself is one of them, although MariaDB has its dialect in SQLAlchemy."""
+    app, db = make_app(database)
+    create_tables(app, db)
+    with app.app_context():
+        dialect: Any = db.engine.dialect
+        if dialect.name == "mysql":
+            dialect.is_mariadb = False
+        else:
+            dialect.name = "oracle"
+        name = dialect.name
+    code, output = check(app)
+    assert code == 1
+    supported = "MariaDB, PostgreSQL and SQLite"
+    assert f"{name} is not supported: flask_orders is tested on {supported}\n" in output
+
+
 def test_a_table_without_transactions(database: URL) -> None:
     if database.get_backend_name() != "mysql":
         pytest.skip("only MariaDB has tables without transactions")

@@ -38,9 +38,9 @@ def foreign_key_to_the_cart_item(orders: sa.Table) -> None:
 
 CASES: dict[Callable[[sa.Table], None], tuple[str, str]] = {
     not_null: ("orders", "give the column a default"),
-    check: ("orders", "have it allow what was to be written"),
-    unique: ("orders", "add a column that tells two orders apart"),
-    foreign_key_from_the_order: ("orders", "see that the row exists"),
+    check: ("orders", "let it allow such rows"),
+    unique: ("orders", "add a column that distinguishes two orders"),
+    foreign_key_from_the_order: ("orders", "make sure that the row exists"),
     foreign_key_to_the_cart_item: ("engravings", "ON DELETE CASCADE or SET NULL"),
 }
 
@@ -77,7 +77,7 @@ def test_it_is_named_with_a_fix_and_the_order_is_not_tried_again(
     retries = [one for one in caplog.records if one.getMessage().startswith("conflict")]
     # SQLite does not say which foreign key it was.
     assert len(retries) == is_unnamed
-    assert "refuses what flask_orders writes" in caplog.text
+    assert "refuses a write of flask_orders" in caplog.text
     if constrain is check:
         assert "A CHECK constraint (not_so_few) on your table 'orders'" in caplog.text
     assert fix in caplog.text

@@ -19,8 +19,7 @@ from werkzeug.test import TestResponse
 from example_app import create_app
 from example_app.models import Cart, Customer, Order, Product, db
 from example_app.signatures import HEADER, sign
-from flask_orders.db import managed as isolation
-from flask_orders.db.dialects import sqlite
+from flask_orders.db.dialects import mysql, postgresql, sqlite
 from flask_orders.testing import fault
 
 from .support.servers import fresh_database
@@ -218,7 +217,7 @@ def test_callback_that_meets_a_lock_is_sent_again(
     app: Flask, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, order = checkout.seen(), sa.update(Order).where(Order.number != "")
-    for module in (isolation, sqlite):
+    for module in (mysql, postgresql, sqlite):
         monkeypatch.setattr(module, "LOCK_WAIT", 1)
     with app.app_context():
         db.engine.dispose()

@@ -22,7 +22,7 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from flask_orders.db.retrying import is_conflict
+from flask_orders.db.classify import is_conflict
 from flask_orders.testing import Ledger
 
 from .support.shops import ADDRESS, ORDERS, Shop, make_shop

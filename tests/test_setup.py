@@ -202,6 +202,7 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
+    {"db.managed", "db.dialects"},
     {
         *("addresses", "countries", "currency", "keys", "offers", "pricing", "projection"),
         *("settings", "status", "texts"),
@@ -221,16 +222,48 @@ LAYERS = (
 
 def test_imports_go_down_and_never_up() -> None:
     """The layers of the package, read off its import statements; no module imports in a circle."""
-    layer = {name: i for i, names in enumerate(LAYERS) for name in names}
     found = {module: _imports(path) for module, path in _modules().items()}
     upward = [
         (module, imported)
         for module, imports in found.items()
         for imported in imports
-        if layer[imported.split(".")[0]] > layer[module.split(".")[0]]
+        if _layer(imported) > _layer(module)
     ]
     assert upward == []
     tuple(TopologicalSorter(found).static_order())
+
+
+def _layer(module: str) -> int:
+    """The number of the line of LAYERS that has the module or, else, a package that it is in."""
+    number = {name: i for i, names in enumerate(LAYERS) for name in names}
+    parts = module.split(".")
+    packages = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next(number[name] for name in packages if name in number)
+
+
+# SQLAlchemy's names for databases and drivers.
+DATABASE_NAMES = {"sqlite", "postgresql", "mysql", "mariadb", "pysqlite", "psycopg", "pymysql"}
+
+
+def test_only_the_file_of_a_database_asks_for_its_name() -> None:
+    """So that a database is added by one file."""
+    asking = {
+        f"{module}:{ast.unparse(node)}"
+        for module, path in _modules().items()
+        if not module.startswith("db.dialects.")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if _is_database_name(node)
+    }
+    # The sentence about an unsupported database names it; the registry looks it up.
+    assert {where.partition(":")[0] for where in asking} <= {"db.dialects", "cli.check_database"}
+    assert len(asking) == 2, asking
+
+
+def _is_database_name(node: ast.AST) -> bool:
+    """Whether it is `dialect.name`, or the literal name of a database or a driver."""
+    if isinstance(node, ast.Attribute) and node.attr == "name":
+        return ast.unparse(node.value).endswith("dialect")
+    return isinstance(node, ast.Constant) and node.value in DATABASE_NAMES
 
 
 def _modules() -> dict[str, Path]:

@@ -91,7 +91,7 @@ class Before:
         status = self.shop.post(self.customer).status_code
         # An empty cart, once it was ordered.
         assert status in (201, 400, 500)
-        is_told = "db.session holds changes that nobody has committed" in caplog.text
+        is_told = "db.session holds uncommitted changes" in caplog.text
         assert is_told == (status == 500)
         return is_told
 

@@ -1,8 +1,7 @@
-"""What is wrong with a shop's set-up, and how to fix it: `flask orders check`.
+"""Find what is wrong with a shop's set-up, each with a fix: `flask orders check`.
 
-Each check is a generator of sentences "what is wrong: the fix". None of them writes anything, and
-one that can't run says so and does not hide the others. `notes` are what a shop has to know and
-can't fix.
+Each check is a generator of sentences "problem: fix". No check writes anything, and one that can't
+run says so and does not hide the others. `notes` are facts that a shop must know and can't fix.
 """
 
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ COLUMNS = (
 
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
-    """Everything that is wrong, each with its fix."""
+    """Yield everything that is wrong, each with a fix."""
     endpoint = orders.settings.payment_endpoint
     yield from _guarded("the payment endpoint", check_payment(app, endpoint))
     yield from _guarded("the routes", check_routes(app))
@@ -42,9 +41,9 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _guarded("the carts' vouchers", _pricing(orders))
     yield from _guarded("the engine", check_engine(db.engine))
     try:
-        # The pool, which may be a live shop's, has one connection less for as long as this takes.
+        # Meanwhile the pool, which may be a live shop's, has one connection less.
         with db.engine.connect() as connection:
-            yield from _guarded("the connection", check_connection(connection))
+            yield from _guarded("the connection", check_connection(connection, orders))
     except SQLAlchemyError as error:
         yield f"the database can't be read ({type(error).__name__}): check SQLALCHEMY_DATABASE_URI"
         return
@@ -58,7 +57,7 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
 
 
 def notes(orders: OrderService) -> Iterator[str]:
-    """What works, and may surprise the shop."""
+    """Yield what works and may surprise the shop."""
     yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
 
 
@@ -75,18 +74,18 @@ def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:
 
 def _jwt(app: Flask) -> Iterator[str]:
     if "flask-jwt-extended" not in app.extensions:
-        yield "nobody can sign in: call JWTManager(app), of Flask-JWT-Extended"
+        yield "no customer can sign in: call JWTManager(app), of Flask-JWT-Extended"
         return
     locations = app.config["JWT_TOKEN_LOCATION"]
     if "cookies" in locations and not app.config["JWT_COOKIE_CSRF_PROTECT"]:
         yield (
-            "a foreign page can order in a customer's name, since the JWT is in a cookie: "
+            "another site's page can order in a customer's name, since the JWT is in a cookie: "
             "set JWT_COOKIE_CSRF_PROTECT = True"
         )
 
 
 def _classes(orders: OrderService) -> Iterator[str]:
-    """Look for the columns that an order locks and changes, as the first order would."""
+    """Look for the columns that an order locks and changes, as the first order does."""
     for name in COLUMNS:
         try:
             getattr(orders.models.columns, name)
@@ -108,9 +107,9 @@ def _pricing(orders: OrderService) -> Iterator[str]:
     voucher = _cart_voucher(orders)
     if orders.has_own_pricing or voucher is None:
         return
-    ours = orders.models.Voucher.__tablename__
+    of_library = orders.models.Voucher.__tablename__
     for key in voucher.foreign_keys:
-        if key.column.table.name != ours:
+        if key.column.table.name != of_library:
             yield (
                 f"your carts' vouchers are rows of '{key.column.table.name}', which the default "
                 "pricing does not know: pass register_blueprint(orders_bp, pricing=...)"

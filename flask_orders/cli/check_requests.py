@@ -1,7 +1,7 @@
-"""What `flask orders check` finds out about requests: payment endpoint and CSRF protection.
+"""Check routes, payment endpoint and CSRF protection, for `flask orders check`.
 
-It asks by doing, in requests of the app's own that run none of the shop's views and none of its
-before_request functions but Flask-WTF's.
+It tries them, in requests of the app's own that run none of the shop's views, and none of its
+before_request functions except Flask-WTF's.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from flask import Flask, request, url_for
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import BuildError, Rule
 
-# No order has it.
+# An id that no order has.
 ORDER_ID = UUID(int=7 << 76 | 2 << 62)
 
 
@@ -38,7 +38,7 @@ def check_payment(app: Flask, endpoint: str | None) -> Iterator[str]:
             return
         except (AttributeError, LookupError):
             # A url_defaults function reads what a before_request function of the shop's puts into
-            # `g`. They are not run here, since they may write: what is not known is not reported.
+            # `g`. Those are not run here, since they may write, and no guess is reported.
             return
         rules = _rules(app, endpoint)
         if rules:
@@ -46,7 +46,7 @@ def check_payment(app: Flask, endpoint: str | None) -> Iterator[str]:
 
 
 def check_routes(app: Flask) -> Iterator[str]:
-    """Follow the orders' own URLs, which another route or a missing host may hide."""
+    """Follow the blueprint's own URLs, which another route or a missing host may hide."""
     for rule in _order_rules(app, "POST"):
         if not rule.suitable_for({"order_id": ORDER_ID}, "POST"):
             continue  # below a prefix with a variable of the shop's
@@ -72,8 +72,8 @@ def _unreachable_fix(app: Flask) -> str:
 
 def check_csrf(app: Flask) -> Iterator[str]:
     """Let Flask-WTF's CSRFProtect, if the app has one, judge a POST to each orders endpoint."""
-    # The function that it registers, called as Flask calls it: it heeds WTF_CSRF_ENABLED,
-    # WTF_CSRF_CHECK_DEFAULT, WTF_CSRF_METHODS and every way to exempt something.
+    # The function that it registers, called as Flask calls it: it respects WTF_CSRF_ENABLED,
+    # WTF_CSRF_CHECK_DEFAULT, WTF_CSRF_METHODS and every exemption.
     protections = [
         function
         for function in app.before_request_funcs.get(None, ())
@@ -84,7 +84,7 @@ def check_csrf(app: Flask) -> Iterator[str]:
     ]
     if refused:
         yield (
-            f"CSRFProtect refuses every POST to {', '.join(sorted(refused))}, by a page in HTML: "
+            f"CSRFProtect refuses every POST to {', '.join(sorted(refused))} with an HTML page: "
             "call csrf.exempt(orders_bp). A JWT in a cookie has its own protection, "
             "JWT_COOKIE_CSRF_PROTECT"
         )
@@ -131,13 +131,13 @@ def _follow(app: Flask, endpoint: str, rules: list[Rule], url: str) -> Iterator[
         )
     elif all(rule.methods is not None and "GET" not in rule.methods for rule in taking):
         yield (
-            f"the payment endpoint {endpoint!r} takes no GET, which is what a browser that "
-            "checkout redirects (303) sends: add methods=['GET', ...] to its route"
+            f"the payment endpoint {endpoint!r} takes no GET, which a browser sends after the "
+            "redirect (303) of checkout: add methods=['GET', ...] to its route"
         )
 
 
 def _match(app: Flask, path: str) -> tuple[str, Any] | None:
-    """Return the endpoint and the order_id to which a path of this app leads; None if to none."""
+    """Return the endpoint and the order_id that a path of this app leads to, or None."""
     adapter = app.create_url_adapter(request)
     assert adapter is not None  # noqa: S101 - there is a request
     try:
@@ -149,14 +149,14 @@ def _match(app: Flask, path: str) -> tuple[str, Any] | None:
 
 
 def _is_order_id(value: Any) -> bool:
-    # What a converter of the shop's own makes of it is the shop's to compare.
+    # A converter of the shop's own may make anything of it, which only the shop can compare.
     return value is not None and (
         not isinstance(value, str | int) or str(value) in (str(ORDER_ID), ORDER_ID.hex)
     )
 
 
 def _order_request(app: Flask, rule: Rule | None = None) -> AbstractContextManager[Any]:
-    """Make a POST to the orders, on a host that the app trusts."""
+    """Return the context of a POST to the orders, on a host that the app trusts."""
     values, host, path, options = {"order_id": ORDER_ID}, "", "/", dict[str, Any]()
     rules = [rule] if rule else _order_rules(app, "POST")
     usable = [candidate for candidate in rules if candidate.suitable_for(values, "POST")]
@@ -174,7 +174,7 @@ def _order_request(app: Flask, rule: Rule | None = None) -> AbstractContextManag
 
 
 def _trusted_host(app: Flask) -> str:
-    """Return a host that TRUSTED_HOSTS lets in; none is needed without it, or with SERVER_NAME."""
+    """Return a host that TRUSTED_HOSTS allows; without it, or with SERVER_NAME, none is needed."""
     trusted = app.config.get("TRUSTED_HOSTS")
     return "" if not trusted or app.config["SERVER_NAME"] else str(trusted[0]).lstrip(".")
 
@@ -189,11 +189,13 @@ def _preprocess_url_values(app: Flask) -> None:
 def _order_rules(app: Flask, method: str) -> list[Rule]:
     """Return the rules of the orders blueprint, under whatever names it is registered."""
     package = f"{__package__.partition('.')[0]}."
-    ours = {name for name, found in app.blueprints.items() if found.import_name.startswith(package)}
+    names = {
+        name for name, found in app.blueprints.items() if found.import_name.startswith(package)
+    }
     return [
         rule
         for rule in app.url_map.iter_rules()
-        if rule.endpoint.rpartition(".")[0] in ours and method in (rule.methods or ())
+        if rule.endpoint.rpartition(".")[0] in names and method in (rule.methods or ())
     ]
 
 

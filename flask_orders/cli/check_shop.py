@@ -1,4 +1,4 @@
-"""What `flask orders check` finds out about the shop's own columns, rows and classes.
+"""Check the shop's own columns, rows and classes, for `flask orders check`.
 
 Rows are read through the mapper, in a session like the shop's own, so that its loader criteria and
 single-table siblings count as they do in an order. Carts are counted by one GROUP BY, and only if
@@ -22,7 +22,7 @@ from .check_tables import MIGRATE, indexes
 # Rows in memory at a time.
 BATCH = 1000
 
-# Products whose price or activity is an attribute in Python.
+# Products that are read where price or activity is an attribute in Python.
 SAMPLE = 1000
 
 # Products that are named.
@@ -36,7 +36,7 @@ def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> 
         inspector = sa.inspect(connection)
         if customer.table.key not in incomplete and not _is_unique(inspector, customer):
             yield (
-                "nothing in the database keeps a customer from having two carts, of which neither "
+                "nothing in the database keeps a customer from having two carts, neither of which "
                 f"can be ordered: add unique=True to {_named(models.Cart, customer)}, then "
                 f"{MIGRATE}; a cart that is closed has NULL there"
             )
@@ -51,7 +51,7 @@ def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> 
 def check_shop_rows(
     db: SQLAlchemy, orders: OrderService, incomplete: set[str]
 ) -> Iterator[tuple[str, Iterator[str]]]:
-    """Return the checks that read rows, each with what it is about."""
+    """Yield the checks that read rows, each with its subject."""
     models = orders.models
     if models.columns.cart_customer.table.key not in incomplete:
         yield "doubled carts", _doubled_carts(db, models)
@@ -105,10 +105,10 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
 
 
 def _price_rows(session: Session, models: Models) -> Iterator[tuple[Any, Any, Any]]:
-    """Read each product's key, price, and whether it is on sale.
+    """Yield each product's key, its price, and whether it is on sale.
 
-    Of all products if those are columns, else of the first SAMPLE ones: an attribute in Python
-    may send statements of its own.
+    All products are read if those are columns, else the first SAMPLE: an attribute in Python may
+    send statements of its own.
     """
     product, key = models.Product, models.columns.product_key
     read = sa.select(attribute(product, key)).select_from(product)
@@ -120,12 +120,12 @@ def _price_rows(session: Session, models: Models) -> Iterator[tuple[Any, Any, An
             yield row[0], row[1], row[2]
         return
     sample = read.add_columns(product).order_by(attribute(product, key)).limit(SAMPLE)
-    for found, one in session.execute(sample).all():
-        yield found, one.price, one.active
+    for found, sampled in session.execute(sample).all():
+        yield found, sampled.price, sampled.active
 
 
 def skipped_by_core(models: Models) -> Iterator[str]:
-    """Name what listens to the ORM's changes of rows that an order changes by Core statements."""
+    """Name the ORM listeners that an order bypasses, since it changes rows by Core statements."""
     columns = models.columns
     changes = (
         (models.Product, "update", "stock is deducted", columns.product_stock is not None),
@@ -137,15 +137,15 @@ def skipped_by_core(models: Models) -> Iterator[str]:
         if listeners:
             yield (
                 f"an order does not go through {cls.__name__}'s {' and '.join(listeners)} when "
-                f"{what}, since it changes rows by Core statements: if that has to be heard of, "
-                "let a trigger of the database or a receiver of order_placed do it"
+                f"{what}, since it changes rows by Core statements: if they have to know, use a "
+                "trigger of the database or a receiver of order_placed"
             )
 
 
 def _listeners(cls: type[Any], change: str) -> list[str]:
     mapper: Mapper[Any] = sa.inspect(cls)
     events = (f"before_{change}", f"after_{change}")
-    # Those of this class, and not of every class there is, which a library may have added.
+    # Those of this class alone: a library may have added some for every class.
     listening = [name for name in events if list(getattr(mapper.dispatch, name).listeners)]
     found = [f"{' and '.join(listening)} listeners"] if listening else []
     if hasattr(cls, "__versioned__"):
@@ -156,7 +156,7 @@ def _listeners(cls: type[Any], change: str) -> list[str]:
 
 
 def _session(db: SQLAlchemy) -> Session:
-    """Make a session like the shop's own: with its class and its events, and nothing pending."""
+    """Make a session like the shop's own, with its class and events, and nothing pending."""
     return db.session.session_factory()
 
 

@@ -1,17 +1,16 @@
-"""What `flask orders check` finds out about the tables: it compares them with the declared ones.
+"""Compare the tables with the declared ones, for `flask orders check`.
 
 It reads the catalogue, and no row.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import SAWarning
 
-from ..db.managed import MYSQL_DIALECTS
 from ..models import CartItemMixin, CartMixin, Models, ProductMixin
 from ..service import OrderService
 
@@ -28,12 +27,13 @@ SHOP = ("Customer", "Product", "Cart", "CartItem")
 
 
 def check_tables(db: SQLAlchemy, orders: OrderService, incomplete: set[str]) -> Iterator[str]:
-    """Compare the tables with what is declared; the names of those that lack something are added.
+    """Compare the tables with what is declared, the library's with their constraints too.
 
-    A table of the library's must have its constraints too: by them it notices races.
+    Args:
+        incomplete: gets the keys of the tables that are missing or lack columns.
     """
-    library = {table.key for table in _library_tables(orders)}
-    shop = {table.key for table in _shop_tables(orders.models)}
+    library = {table.key for table in library_tables(orders)}
+    shop = {table.key for table in shop_tables(orders.models)}
     with db.engine.connect() as connection:
         inspector = sa.inspect(connection)
         for table in db.metadata.tables.values():
@@ -44,18 +44,11 @@ def check_tables(db: SQLAlchemy, orders: OrderService, incomplete: set[str]) -> 
                 continue
             if table.key in library:
                 yield from _constraints(inspector, table)
-            view = list(_view(inspector, table)) if table.key in shop else []
-            yield from view
-            if view:
-                continue
-            if connection.dialect.name in MYSQL_DIALECTS and table.key in library | shop:
-                options = inspector.get_table_options(table.name, schema=table.schema)
-                yield from _mariadb_table(
-                    table, options, connection.dialect.name, ours=table.key in library
-                )
+            if table.key in shop:
+                yield from _view(inspector, table)
 
 
-def _library_tables(orders: OrderService) -> Iterator[sa.Table]:
+def library_tables(orders: OrderService) -> Iterator[sa.Table]:
     """Return the tables of the classes that are the library's, or made of its mixins."""
     models = orders.models
     yield from (getattr(models, name).__table__ for name in LIBRARY)
@@ -68,7 +61,7 @@ def _library_tables(orders: OrderService) -> Iterator[sa.Table]:
         yield models.offer_products
 
 
-def _shop_tables(models: Models) -> Iterator[sa.Table]:
+def shop_tables(models: Models) -> Iterator[sa.Table]:
     """Return the tables of the shop's classes, whose rows an order locks, changes and points to."""
     for name in SHOP:
         cls = getattr(models, name)
@@ -80,8 +73,8 @@ def _lacking(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
     if not inspector.has_table(table.name, schema=table.schema):
         yield f"the table '{table.fullname}' is missing: {MIGRATE}"
         return
-    there = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
-    missing = [column.name for column in table.columns if column.name not in there]
+    existing = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in existing]
     if missing:
         yield f"the table '{table.fullname}' lacks {', '.join(missing)}: {MIGRATE}"
 
@@ -94,23 +87,8 @@ def _view(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
         )
 
 
-def _mariadb_table(
-    table: sa.Table, options: Mapping[str, Any], prefix: str, *, ours: bool
-) -> Iterator[str]:
-    name = table.fullname
-    engine = options.get(f"{prefix}_engine")
-    if engine is not None and engine != "InnoDB":
-        yield f"the table '{name}' has no transactions: run ALTER TABLE {name} ENGINE=InnoDB"
-    charset = options.get(f"{prefix}_default charset")
-    if ours and charset != "utf8mb4":
-        yield (
-            f"the table '{name}' is in {charset}, which can't hold every name and address: "
-            f"run ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4"
-        )
-
-
 def _constraints(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
-    """Look for what a migration that was written by hand may have left out."""
+    """Look for constraints that a migration written by hand may have left out."""
     missing = [
         *(f"UNIQUE ({', '.join(names)})" for names in _missing_uniques(inspector, table)),
         *_missing_foreign_keys(inspector, table),
@@ -154,7 +132,7 @@ def _missing_foreign_keys(inspector: sa.Inspector, table: sa.Table) -> list[str]
 
 
 def _action(ondelete: str | None) -> str:
-    # Databases leave out what is their default.
+    # Databases leave out their default.
     action = (ondelete or "NO ACTION").upper()
     return "NO ACTION" if action == "RESTRICT" else action
 
@@ -162,13 +140,13 @@ def _action(ondelete: str | None) -> str:
 def _missing_checks(inspector: sa.Inspector, table: sa.Table) -> Iterator[tuple[str, str]]:
     found = inspector.get_check_constraints(table.name, schema=table.schema)
     declared = [check for check in table.constraints if isinstance(check, sa.CheckConstraint)]
-    # A migration may have given them other names.
+    # They may have other names in a migration.
     if len(found) >= len(declared):
         return
     names = {check["name"] for check in found}
     preparer = inspector.dialect.identifier_preparer
     for check in sorted(declared, key=lambda check: str(check.sqltext)):
-        # As the shop's naming_convention and the database's longest name have it.
+        # By the shop's naming_convention, cut to the database's longest name.
         name = (preparer.format_constraint(check) or "").strip('"`')
         if name not in names:
             yield name, str(check.sqltext)
@@ -181,7 +159,7 @@ def indexes(inspector: sa.Inspector, table: sa.Table) -> list[tuple[tuple[str, .
     """
     where = {"schema": table.schema}
     with warnings.catch_warnings():
-        # Of an index of an expression, which is none that is looked for.
+        # About an index of an expression, which is not looked for.
         warnings.simplefilter("ignore", SAWarning)
         found = inspector.get_indexes(table.name, include_auto_indexes=True, **where)
         uniques = inspector.get_unique_constraints(table.name, **where)
@@ -196,7 +174,8 @@ def indexes(inspector: sa.Inspector, table: sa.Table) -> list[tuple[tuple[str, .
 
 def _is_partial(index: Any) -> bool:
     options = index.get("dialect_options", {})
-    # A clause, whose truth can't be asked, or a text.
-    condition = str(options.get("sqlite_where", options.get("postgresql_where", "")))
+    # A text, or a clause, which has no truth value; the name begins with that of the dialect.
+    found = (str(value) for name, value in options.items() if name.endswith("_where"))
+    condition = next(found, "")
     words = condition.replace('"', "").strip("()").upper().split()
     return bool(words) and words[1:] != ["IS", "NOT", "NULL"]

@@ -16,7 +16,9 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from ..db.retrying import error_name, in_transaction, is_conflict, is_unavailable
+from ..db.classify import is_conflict, is_unavailable
+from ..db.drivers import error_name
+from ..db.retrying import in_transaction
 from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder

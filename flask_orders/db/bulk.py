@@ -1,7 +1,7 @@
-"""Parameters with many values: on PostgreSQL arrays, elsewhere as many parameters as values.
+"""Send many values in one statement, each bound with the type of its column.
 
-With an array the statement is the same for any number of values, so PostgreSQL prepares it once,
-and psycopg has one parameter to look at. Every value is bound with the type of its column.
+Where the database takes arrays, the statement is the same for any number of values: it is prepared
+once, and has one parameter. Elsewhere it has as many parameters as values.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,35 +26,39 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, scoped_session
 
-# An UPDATE takes a parameter with a column's name for a new value.
+from .dialects import dialect_of
+
+# Of parameters: an UPDATE takes one with a column's name for a new value.
 PREFIX = "flask_orders_"
 
 
 def has_arrays(session: scoped_session[Session], model: type[Any]) -> bool:
-    """Whether the model's database takes arrays."""
-    return session.get_bind(mapper=model).dialect.name == "postgresql"
+    """Return whether the model's database takes arrays."""
+    return dialect_of(session.get_bind(mapper=model).dialect).has_arrays
 
 
 def in_values(
     key: Column[Any] | InstrumentedAttribute[Any], name: str, *, arrays: bool
 ) -> ColumnElement[bool]:
-    """That the key is one of the values of the parameter with that name."""
+    """Return the condition that the key is one of the values of the parameter with that name."""
     if arrays:
         return key == any_(bindparam(name, type_=ARRAY(key.type)))
     return key.in_(bindparam(name, type_=key.type, expanding=True))
 
 
 class UnitsUpdate:
-    """Takes units off a count, or adds them to it, by one UPDATE of the rows of many keys.
+    """One UPDATE that deducts units from a count, or adds them to it, in the rows of many keys.
 
-    Taking is guarded: a row that has too few is not changed. The caller compares the number of rows
-    that were changed with the number of keys. Where the mapper keeps a version of a row, a form
-    that was opened before the UPDATE must not overwrite the count: the row gets its next version.
+    Deducting is guarded: a row that has too few units is not changed. The caller compares the
+    number of changed rows with the number of keys. Where the mapper counts a row's versions, the
+    row gets its next one, so that a form that was opened before can't overwrite the count.
 
     Args:
         rows: the table.
-        key, count, version: its columns; `version` is None if the mapper keeps none.
-        deduct: whether the units are taken or added.
+        key: the column of the rows' keys.
+        count: the column of the units.
+        version: the column of the rows' versions; None if the mapper counts none.
+        deduct: whether the units are deducted or added.
         arrays: whether the database takes arrays.
     """
 
@@ -77,11 +81,15 @@ class UnitsUpdate:
         if version is not None:
             self._types["version"] = version.type
         self._by_arrays = self._array_statement() if arrays else None
-        # As many as there are sizes of carts, within reason.
+        # One for each number of products in a cart, within reason.
         self._by_number: Callable[[int], Update] = lru_cache(50)(self._numbered_statement)
 
     def of(self, changes: Mapping[Any, tuple[Any, ...]]) -> tuple[Update, dict[str, Any]]:
-        """The statement and its parameters for `{key: (units,)}` or `{key: (units, version)}`."""
+        """Return the statement and its parameters.
+
+        Args:
+            changes: `{key: (units,)}`, or `{key: (units, version)}` where versions are counted.
+        """
         names, parameters = [*self._changed], dict[str, Any]()
         if self._by_arrays is not None:
             columns = [list(column) for column in zip(*changes.values(), strict=True)]
@@ -100,8 +108,8 @@ class UnitsUpdate:
             columns.append(column(name, type_))
         new = func.unnest(*arrays).table_valued(*columns).render_derived()
         # By the array too, or PostgreSQL reads all products to join them with two hundred.
-        is_one = in_values(self._key, f"{PREFIX}keys", arrays=True)
-        return self._statement(and_(is_one, self._key == new.c.key), new.c)
+        is_given = in_values(self._key, f"{PREFIX}keys", arrays=True)
+        return self._statement(and_(is_given, self._key == new.c.key), new.c)
 
     def _numbered_statement(self, number: int) -> Update:
         keys = [bindparam(f"{PREFIX}key_{i}", type_=self._key.type) for i in range(number)]
@@ -112,7 +120,7 @@ class UnitsUpdate:
             new[name] = case(*zip(keys, values, strict=True), value=self._key)
         return self._statement(self._key.in_(keys), new)
 
-    def _statement(self, is_it: ColumnElement[bool], new: Any) -> Update:
+    def _statement(self, is_changed: ColumnElement[bool], new: Any) -> Update:
         count, units = self._count, new["units"]
         guards = [count >= units] if self._deduct else []
         values = {name: new[name] for name in self._changed} | {
@@ -120,6 +128,6 @@ class UnitsUpdate:
         }
         return (
             update(self._rows)
-            .where(is_it, *guards)
+            .where(is_changed, *guards)
             .values({self._changed[name]: value for name, value in values.items()})
         )

@@ -1,7 +1,7 @@
-"""Whether the host's session holds changes that a rollback would lose.
+"""Refuse to begin an order while the shop's session holds changes that a rollback would lose.
 
-What is not known to be a read is taken for a write, unless the database itself says that its
-transaction has written nothing.
+A statement that is not known to be a read counts as a write, unless the database itself says that
+its transaction has written nothing.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.sql.visitors import iterate
 
 from ..errors import ConfigurationError
+from .dialects import dialect_of
 from .managed import is_managed
 
 _CHANGED = "flask_orders_changed"
@@ -25,18 +26,9 @@ _WRITTEN_BEFORE = "flask_orders_written_before"
 _KNOWN_READS = "flask_orders_known_reads"
 _CONNECTIONS = "flask_orders_connections"
 
-# What changes when the transaction writes, and with nothing else. InnoDB's own list of
-# transactions needs a privilege; the counters are the session's.
-_PROBES = {
-    "postgresql": "SELECT txid_current_if_assigned()",
-    "mysql": "SHOW SESSION STATUS WHERE Variable_name IN "
-    "('Handler_write', 'Handler_update', 'Handler_delete')",
-}
-_PROBES["mariadb"] = _PROBES["mysql"]
-
 
 def watch_session(session: scoped_session[HostSession], engines: Iterable[Engine]) -> None:
-    """Have the session know whether it has sent changes that are not committed yet."""
+    """Have the session record whether it has sent changes that are not committed yet."""
     for engine in engines:
         if not event.contains(engine, "before_cursor_execute", _before_statement):
             event.listen(engine, "before_cursor_execute", _before_statement)
@@ -49,17 +41,27 @@ def refuse_pending_changes(session: scoped_session[HostSession]) -> None:
     """Refuse a session with changes that are not committed.
 
     Raises:
-        ConfigurationError: it has some, flushed or not.
+        ConfigurationError: the session has uncommitted changes, flushed or not.
+    """
+    names = pending_changes(session)
+    if names is not None:
+        raise ConfigurationError(
+            f"db.session holds uncommitted changes ({names}), and the order needs a transaction of "
+            "its own: commit or roll back the changes of your before_request functions and of your "
+            "JWT user lookup, or call current_orders.convert(...) in a view of your own."
+        )
+
+
+def pending_changes(session: scoped_session[HostSession]) -> str | None:
+    """Return the names of the classes with changes that are not committed, or None.
+
+    Changes that are flushed already, or were sent past the ORM, are "already flushed".
     """
     pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
+    if pending:
+        return ", ".join(sorted({type(row).__name__ for row in pending}))
     begun: list[Connection] = session().info.get(_CONNECTIONS, [])
-    if pending or any(_has_written(connection) for connection in begun):
-        names = ", ".join(sorted({type(one).__name__ for one in pending})) or "already flushed"
-        raise ConfigurationError(
-            f"db.session holds changes that nobody has committed ({names}), and the order needs a "
-            "transaction of its own: commit or roll back what your before_request functions and "
-            "your JWT user lookup change, or call current_orders.convert(...) in a view of yours."
-        )
+    return "already flushed" if any(_has_written(connection) for connection in begun) else None
 
 
 def _has_written(connection: Connection) -> bool:
@@ -77,7 +79,7 @@ def _before_statement(
     context: Any,
     _many: Any,
 ) -> None:
-    # Not by the session's own events: text and bulk_save_objects() bypass them.
+    # The session's own events don't suffice: text and bulk_save_objects() bypass them.
     info = connection.info
     if info.get(_CHANGED) or is_managed(connection):
         return
@@ -88,7 +90,7 @@ def _before_statement(
 
 
 def _is_known_read(info: dict[str, Any], compiled: Any) -> bool:
-    """Whether it can't write; remembered, since to look takes as long as a short query."""
+    """Return whether it can't write; remembered, since finding out takes as long as a query."""
     if compiled is None:
         return False
     known: WeakSet[Any] = info.setdefault(_KNOWN_READS, WeakSet())
@@ -101,7 +103,7 @@ def _is_known_read(info: dict[str, Any], compiled: Any) -> bool:
 
 
 def _is_read(statement: Any) -> bool:
-    """Whether there is no text in it, no function that SQLAlchemy does not know, and no DML."""
+    """Return whether it has no text, no DML and no function that SQLAlchemy does not know."""
     return not any(
         isinstance(part, UpdateBase | TextClause | TextualSelect) or type(part) is Function
         for part in iterate(statement)
@@ -109,30 +111,16 @@ def _is_read(statement: Any) -> bool:
 
 
 def _written(connection: Connection) -> object:
-    """How much the connection has written, as a value to be compared with an earlier one."""
-    driver: Any = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite":
-        return driver.total_changes
-    probe = _PROBES.get(connection.dialect.name)
-    if probe is None:
-        # Equal to nothing else.
-        return object()
-    # By the driver's own cursor: it is no statement of the host's.
-    cursor = driver.cursor()
-    try:
-        cursor.execute(probe)
-        return list(cursor.fetchall())
-    finally:
-        cursor.close()
+    """Return how much the connection has written, to be compared with an earlier value."""
+    return dialect_of(connection.dialect).written(connection)
 
 
 def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if transaction.parent is None:
-        # In a test of the host's that is one transaction, what came before is as good as committed.
+        # A shop's test may be one transaction: what came before then counts as committed.
         connection.info.pop(_CHANGED, None)
         connection.info.pop(_WRITTEN_BEFORE, None)
-        if connection.dialect.name == "sqlite":
-            # It costs nothing, and has what bypasses SQLAlchemy.
+        if dialect_of(connection.dialect).counts_writes:
             connection.info[_WRITTEN_BEFORE] = _written(connection)
         session.info.setdefault(_CONNECTIONS, []).append(connection)
 

@@ -1,7 +1,7 @@
 """One whole transaction, and again while the database says "conflict".
 
-Called by the blueprint, which owns the request's transaction. What an error means is decided
-here, by the driver's own codes.
+Called by the blueprint, which owns the request's transaction. What an error means is decided by
+`classify.py`.
 """
 
 import logging
@@ -13,23 +13,17 @@ from typing import Any, TypeVar
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
-from ..errors import ConfigurationError, Conflict, OrdersError, TryAgain
+from ..errors import ConfigurationError, TryAgain
 from ..models import table
-from .drivers import chain, driver_errors, mysql_code, sqlite_name, sqlstate
+from .classify import constraint_violation, is_conflict
+from .dialects import Violation
+from .drivers import error_name
 from .managed import MANAGED
 from .pending import refuse_pending_changes, watch_session
-from .violations import (
-    FOREIGN_KEY,
-    UNIQUE,
-    Violation,
-    may_be_race,
-    remember_tables,
-    violation_of,
-)
+from .violations import may_be_race, refusal_sentence, remember_tables
 
 log = logging.getLogger("flask_orders")
 
@@ -40,20 +34,6 @@ Result = TypeVar("Result")
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
 DEADLINE = 10.0
-
-# PostgreSQL: serialization failure, deadlock, lock timeout, the host's own statement_timeout during
-# a wait.
-SQLSTATES = frozenset({"40001", "40P01", "55P03", "57014"})
-# InnoDB: lock wait timeout, deadlock or Galera certification, a savepoint that went with the
-# rolled-back transaction, changed since the snapshot was taken, the host's own max_statement_time.
-MYSQL_CODES = frozenset({1205, 1213, 1305, 1020, 1969})
-SQLITE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED")
-
-# The database is away or takes no one in: PostgreSQL's classes 08 and 57P, too many connections, a
-# primary that has become a standby and so read-only; MariaDB's connection errors, shutdown, Galera
-# without a quorum (1047; 1180 at COMMIT).
-AWAY_SQLSTATES = ("08", "57P", "53300", "25006")
-AWAY_MYSQL_CODES = frozenset({1040, 1047, 1053, 1180, 2002, 2003, 2006, 2013})
 
 
 def in_transaction(
@@ -91,7 +71,7 @@ def in_transaction(
             session.commit()
         except Exception as error:
             roll_back(session)
-            lost.append(_violation(error))
+            lost.append(constraint_violation(error))
             _refuse_hopeless(session, mapper, lost)
             if not is_conflict(error):
                 raise
@@ -123,70 +103,6 @@ def watch_changes(session: scoped_session[HostSession], engines: Iterable[Engine
     remember_tables(engines)
 
 
-def is_conflict(error: BaseException) -> bool:
-    """Whether the same transaction may succeed when it is run again.
-
-    By the error alone: a unique or foreign key constraint is taken for one by which a race is
-    noticed. `in_transaction` knows which are.
-    """
-    if isinstance(error, OrdersError | ConfigurationError):
-        # A refusal, whatever error of the database's it was made of.
-        return False
-    violation = _violation(error)
-    return _is_temporary(error) or (
-        violation is not None and violation.kind in (UNIQUE, FOREIGN_KEY)
-    )
-
-
-def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a statement has waited for a lock for as long as it may."""
-    return any(
-        sqlstate(original) == "55P03" or mysql_code(original) == 1205
-        for original in driver_errors(error)
-    )
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """Whether the database can't be reached or takes no one in."""
-    if isinstance(error, PoolTimeout):
-        return True
-    return any(_is_away_of_driver(original) for original in driver_errors(error))
-
-
-def hide_values(error: BaseException) -> None:
-    """Leave of the drivers' messages their codes: `hide_parameters` does not reach into them.
-
-    PostgreSQL adds the whole row that a constraint refuses; MariaDB quotes the value.
-    """
-    for link in chain(error):
-        if isinstance(link, DataError | IntegrityError) and link.orig is not None:
-            name = error_name(link)
-            link.orig.args = link.args = (name,)
-
-
-def _is_temporary(error: BaseException) -> bool:
-    """Whether it was other transactions, or the connection, that made it fail."""
-    if isinstance(error, Conflict):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        # Lost before COMMIT it has done nothing; lost at COMMIT, `work` finds what it has done.
-        return True
-    return any(
-        sqlstate(original) in SQLSTATES
-        or mysql_code(original) in MYSQL_CODES
-        or sqlite_name(original).startswith(SQLITE_NAMES)
-        for original in driver_errors(error)
-    )
-
-
-def _violation(error: BaseException) -> Violation | None:
-    """The constraint for which the transaction has failed, if nothing temporary is the reason."""
-    if isinstance(error, OrdersError | ConfigurationError) or _is_temporary(error):
-        return None
-    violations = map(violation_of, driver_errors(error))
-    return next((violation for violation in violations if violation is not None), None)
-
-
 def _refuse_hopeless(
     session: scoped_session[HostSession], mapper: type[Any], lost: list[Violation | None]
 ) -> None:
@@ -203,23 +119,7 @@ def _refuse_hopeless(
     is_repeated = violation.is_anonymous and lost[-2:] == [violation] * 2
     bind = session.get_bind(mapper=mapper)
     if is_repeated or not may_be_race(violation, table(mapper).metadata, bind):
-        raise ConfigurationError(violation.sentence()) from None
-
-
-def _is_away_of_driver(original: BaseException) -> bool:
-    state = sqlstate(original)
-    if state is None:  # psycopg could not connect: no server has given it a state
-        return type(original).__name__ == "OperationalError"
-    return state.startswith(AWAY_SQLSTATES) or mysql_code(original) in AWAY_MYSQL_CODES
-
-
-def error_name(error: BaseException) -> str:
-    """The error's class and codes, without its text: a driver's may quote a customer's values."""
-    codes = [
-        str(mysql_code(original) or sqlstate(original) or sqlite_name(original))
-        for original in driver_errors(error)
-    ]
-    return " ".join([type(error).__name__, *codes])
+        raise ConfigurationError(refusal_sentence(violation)) from None
 
 
 def _pauses(attempts: int) -> Iterator[float]:

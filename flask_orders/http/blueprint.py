@@ -31,15 +31,12 @@ from werkzeug.routing import BuildError
 from ..cli.commands import COMMANDS
 from ..converting import CustomerState, OrderRequest, PlacedOrder
 from ..db.after_commit import watch_commits
-from ..db.dialects.sqlite import use_real_transactions
-from ..db.managed import prepare_engine
+from ..db.classify import hide_values, is_lock_timeout, is_unavailable
+from ..db.dialects import dialect_of
 from ..db.retrying import (
     Known,
     Result,
-    hide_values,
     in_transaction,
-    is_lock_timeout,
-    is_unavailable,
     roll_back,
     watch_changes,
 )
@@ -150,8 +147,7 @@ def set_up(app: Flask, options: Mapping[str, Any]) -> None:
             "None of SQLALCHEMY_BINDS."
         )
     # The host's other databases may be read-only, or somebody else's.
-    use_real_transactions(engine)
-    prepare_engine(engine)
+    dialect_of(engine.dialect).prepare_engine(engine)
     watch_changes(db.session, engines.values())
     watch_commits(db.session)
     app.extensions[EXTENSION_KEY] = OrderService(

@@ -1,9 +1,9 @@
-"""Whose request it is: the key of the customer whom a verified JWT names.
+"""Find the key of the customer that a verified JWT identifies, and never another customer's.
 
-An app with a user lookup is asked for an object of the mapped customer class, and for nothing
-else; only without one is the token's subject read as the customer's key. A subject that can't be a
-key is nobody's, on every database, before any statement has it. A key has one spelling, that of
-`str(key)`: " 7", "7.0" and "1_000" are not customers.
+An app with a user lookup must return an object of the mapped customer class, and nothing else; only
+without a lookup is the token's subject read as the customer's key. A subject that can't be a key is
+refused on every database, before a statement has it. A key has one spelling, that of `str(key)`:
+" 7", "7.0" and "1_000" are not customers.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,26 +13,15 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Dialect,
-    Integer,
-    SmallInteger,
-    String,
-    TypeDecorator,
-    Uuid,
-    inspect,
-)
+from sqlalchemy import Dialect, Integer, String, TypeDecorator, Uuid, inspect
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeEngine
 from werkzeug.local import LocalProxy
 
+from ..db.dialects import dialect_of
 from ..errors import ConfigurationError
 from ..models import Models, table
 from ..models.contract import primary_key
-
-# PostgreSQL refuses a number that its column can't hold even where it is only compared.
-BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
@@ -40,7 +29,7 @@ PARSERS: dict[type[Any], Callable[[str], Any]] = {
     time: time.fromisoformat,
 }
 
-# How `str` of a value may be written otherwise by those who make the tokens.
+# Other usual spellings of a value than its `str`.
 SPELLINGS: dict[type[Any], Callable[[Any], str]] = {
     UUID: lambda key: str(key.hex),
     datetime: lambda key: str(key.isoformat()),
@@ -52,36 +41,37 @@ class UnknownCustomer(Exception):
 
 
 def key_of_user(models: Models, user: Any, dialect: Dialect) -> Any:
-    """Return the key of what the app's user lookup has returned.
+    """Return the key of the object that the app's user lookup returned.
 
     Raises:
-        UnknownCustomer: an object made of the token's claims alone has what can't be a key.
-        ConfigurationError: it is no object of the mapped class: its key, or the subject, could be
-            another customer's.
+        UnknownCustomer: the object was made from the token's claims alone, and its key can't be
+            a customer's.
+        ConfigurationError: it is not of the mapped class, so that its key, or the subject, could
+            be another customer's.
     """
     customer: Any = models.Customer
     if isinstance(user, LocalProxy):
         user = user._get_current_object()
     if not isinstance(user, customer):
         raise ConfigurationError(
-            f"The JWT's user lookup returned an object of {type(user).__name__}, but the customers "
-            f"of declare_models(...) are of {customer.__name__}: let the user_lookup_loader return "
-            f"the {customer.__name__} whom the token names, or None, or give "
-            "declare_models(customer=...) the class that it returns."
+            f"The JWT's user lookup returned an object of {type(user).__name__}, but "
+            f"declare_models(...) has {customer.__name__} for the customers: let the "
+            f"user_lookup_loader return the {customer.__name__} that the token identifies, or "
+            "None, or give declare_models(customer=...) the class that it returns."
         )
     identity = inspect(user).identity
     if identity is not None:
         return identity[0]
-    # Made of the token's claims alone: that saves a query.
+    # A lookup may make it from the token's claims alone, which saves a query.
     (key,) = inspect(customer).primary_key_from_instance(user)
     return key_of_subject(models, key, dialect) if isinstance(key, str | int | None) else key
 
 
 def key_of_subject(models: Models, subject: Any, dialect: Dialect) -> Any:
-    """Return the key that a JWT's subject is.
+    """Return the customer's key that a JWT's subject spells.
 
     Raises:
-        UnknownCustomer: it can't be one.
+        UnknownCustomer: the subject can't be a key.
     """
     # With JWT_VERIFY_SUB = False a subject may be a number.
     if isinstance(subject, bool) or not isinstance(subject, str | int):
@@ -94,7 +84,7 @@ def key_of_subject(models: Models, subject: Any, dialect: Dialect) -> Any:
 
 
 def _keys(type_: TypeEngine[Any], text: str, dialect: Dialect) -> Iterator[Any]:
-    """Yield the values of a column's type whose spelling is the text; there is hardly ever more."""
+    """Yield the values of a column's type that are spelled so, in almost all cases at most one."""
     type_ = type_.dialect_impl(dialect)
     if not isinstance(type_, TypeDecorator):
         for candidate in _candidates(type_, text):
@@ -115,7 +105,7 @@ def _keys(type_: TypeEngine[Any], text: str, dialect: Dialect) -> Iterator[Any]:
 
 
 def _candidates(type_: TypeEngine[Any], text: str) -> Iterator[Any]:
-    """Yield what a text may mean as a value of the type, however it is spelled."""
+    """Yield the values of the type that a text may mean, in whatever spelling."""
     if isinstance(type_, TypeDecorator):
         yield text
         yield from _candidates(type_.impl_instance, text)
@@ -135,7 +125,7 @@ def _candidates(type_: TypeEngine[Any], text: str) -> Iterator[Any]:
 
 
 def _members(type_: EnumType, text: str) -> Iterator[Any]:
-    """Yield the member whose stored name is the text, then one that is written so."""
+    """Yield the member whose stored name is the text, then members with that text or value."""
     members = type_.enum_class
     if members is None:
         yield text
@@ -153,7 +143,7 @@ def _is_spelled(key: Any, text: str) -> bool:
 
 
 def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
-    """Whether the database takes the value for one of the type's without an error."""
+    """Return whether the database accepts the value, as one of the type, without an error."""
     if isinstance(type_, TypeDecorator):
         return _fits(type_.impl_instance, _bind(type_, value, dialect), dialect)
     if isinstance(type_, EnumType):
@@ -170,12 +160,10 @@ def _fits(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     return not isinstance(value, str) or _is_storable(value, None)
 
 
-def _is_whole_number(type_: TypeEngine[Any], value: object, dialect: Dialect) -> bool:
+def _is_whole_number(type_: Integer, value: object, dialect: Dialect) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    bits = 64
-    if dialect.name == "postgresql":
-        bits = next(bits for kind, bits in BITS if isinstance(type_, kind))
+    bits = dialect_of(dialect).integer_bits(type_)
     return -(1 << bits - 1) <= value < 1 << bits - 1
 
 
@@ -187,7 +175,7 @@ def _is_uuid(text: str) -> bool:
 
 
 def _is_storable(text: str, length: int | None) -> bool:
-    """Whether it is text that every database takes: no NUL (PostgreSQL), no lone surrogate."""
+    """Return whether every database accepts the text: no NUL, no lone surrogate."""
     is_valid = "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
     return is_valid and 0 < len(text) <= (length or len(text))
 

@@ -1,40 +1,60 @@
-"""Column types: money without floats, times in UTC, and the codes of vouchers.
+"""Column types: money without floats, times in UTC, exact texts.
 
-They are written into a shop's migrations as SQLAlchemy's own, so that a migration imports
-nothing of the library's; they can be pickled and copied like any other type.
+They are written into a shop's migrations as SQLAlchemy's own types, so that a migration imports
+nothing from the library; they can be pickled and copied like any other type. How each database
+stores them is in `db/dialects/`.
 """
 
 import copyreg
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, String
-from sqlalchemy.dialects import mysql
+from sqlalchemy import BigInteger, DateTime, Dialect, Numeric
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..db.dialects import DIALECTS, UNSUPPORTED, DatabaseDialect, dialect_of
 from ..texts import voucher_code
 
 # ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
 PRECISION, SCALE = 18, 4
 
-# SQLite numbers the rows of an INTEGER primary key only, not those of a BIGINT one.
-BigKey = BigInteger().with_variant(Integer, "sqlite")
-
-# A text that is a key. MariaDB takes "Ann" and "ann " for "ann" unless it is told not to: three
-# customers, one cart.
-EXACT = "utf8mb4_nopad_bin"
-EXACT_TEXT = String(255).with_variant(mysql.VARCHAR(255, collation=EXACT), "mysql", "mariadb")
-
 VOUCHER_CODE_LENGTH = 64
+
+
+def _stored(type_of: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine[Any]:
+    """Return a type of SQLAlchemy's, with a variant for each database that needs another type."""
+    common = type_of(UNSUPPORTED)
+    for database in DIALECTS:
+        variant = type_of(database)
+        if repr(variant) != repr(common):
+            common = common.with_variant(variant, *database.names)
+    return common
+
+
+# A key that the database numbers.
+BigKey = _stored(lambda database: database.row_number)
+
+# A text that is a key.
+EXACT_TEXT = _stored(lambda database: database.exact_text(255))
+
+
+def _as_written(type_: TypeEngine[Any]) -> str:
+    """Return what Alembic writes after `sa.`: the type and its variants."""
+    names: dict[str, list[str]] = {}
+    for name, variant in type_._variant_mapping.items():
+        names.setdefault(f"sa.{variant!r}", []).append(repr(name))
+    variants = (f".with_variant({variant}, {', '.join(names[variant])})" for variant in names)
+    return repr(type_) + "".join(variants)
 
 
 class _WrittenAsSQLAlchemys(type):
     """The class of a type that Alembic writes into a migration as `sa.<repr>`.
 
-    Alembic does so if the type's module is SQLAlchemy's; else it writes the type's own module,
-    without importing that, and the shop's `flask db upgrade` would fail. No other hook of it works
-    without a change to the shop's `env.py`.
+    Alembic does so if the type's module is SQLAlchemy's; else it writes the type's own module
+    without importing it, and the shop's `flask db upgrade` would fail. No other hook of Alembic's
+    works without a change to the shop's `env.py`.
     """
 
     def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> None:
@@ -46,23 +66,20 @@ def _find(name: str) -> Any:
     return globals()[name]
 
 
-# Pickle finds a class by its module and name, unless it is told how.
+# Without it, pickle would look for the classes in the module that they name.
 copyreg.pickle(_WrittenAsSQLAlchemys, lambda cls: (_find, (cls.__name__,)))
 
 
 class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
-    """An exact amount: NUMERIC(18, 4), and on SQLite, which has none, a whole number of 1/10000.
+    """An exact amount: NUMERIC(18, 4), or a whole number of 1/10000 where that is not exact.
 
-    What it can't hold to the last digit is refused on every database, with a sentence.
+    An amount that it can't hold to the last digit is refused on every database.
     """
 
-    impl = Numeric(PRECISION, SCALE)
+    impl = _stored(
+        lambda database: Numeric(PRECISION, SCALE) if database.has_decimals else BigInteger()
+    )
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(BigInteger())
-        return dialect.type_descriptor(Numeric(PRECISION, SCALE))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         if value is None:
@@ -78,46 +95,39 @@ class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
         scaled = amount.scaleb(SCALE)
         if scaled != int(scaled):
             raise ValueError(f"an amount has at most {SCALE} decimals, not {value}")
-        return int(scaled) if dialect.name == "sqlite" else amount
+        return amount if dialect_of(dialect).has_decimals else int(scaled)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        if value is None or dialect.name != "sqlite":
+        if value is None or dialect_of(dialect).has_decimals:
             return value  # type: ignore[no-any-return] # a Decimal, by the driver
         return Decimal(value).scaleb(-SCALE)
 
     def __repr__(self) -> str:
-        return (
-            f"Numeric(precision={PRECISION}, scale={SCALE}).with_variant(sa.BigInteger(), 'sqlite')"
-        )
+        return _as_written(self.impl_instance)
 
 
 class VoucherCode(TypeDecorator[str], metaclass=_WrittenAsSQLAlchemys):
     """A voucher's code, in its normal form in every statement, and compared exactly.
 
-    So two codes that look alike are one, whether the ORM, Core or a bulk insert stores them. By
-    MariaDB's own collation CAFE would be CAFÉ.
+    So two codes that look alike are one, whether the ORM, Core or a bulk insert stores them, and
+    CAFE is not CAFÉ.
     """
 
-    impl = String(VOUCHER_CODE_LENGTH)
+    impl = _stored(lambda database: database.exact_text(VOUCHER_CODE_LENGTH))
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        collation = EXACT if dialect.name in ("mysql", "mariadb") else None
-        return dialect.type_descriptor(String(VOUCHER_CODE_LENGTH, collation=collation))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else voucher_code(value)
 
     def __repr__(self) -> str:
-        exact = f"sa.String({VOUCHER_CODE_LENGTH}, collation='{EXACT}')"
-        return f"String(length={VOUCHER_CODE_LENGTH}).with_variant({exact}, 'mysql', 'mariadb')"
+        return _as_written(self.impl_instance)
 
 
 class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):
     """A time with its zone in Python, in UTC in every database, to the second.
 
-    MariaDB keeps whole seconds, so the fraction is cut off everywhere; a time without a zone is
-    refused, since whose midnight it means can't be known.
+    MariaDB stores whole seconds, so the fraction is cut off everywhere. A time without a zone is
+    refused, since it could be any zone's.
     """
 
     impl = DateTime(timezone=True)
@@ -129,7 +139,7 @@ class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):
         if value.tzinfo is None:
             raise ValueError(f"a time needs its time zone, as in datetime.now(UTC), not {value!r}")
         utc = value.astimezone(UTC).replace(microsecond=0)
-        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
+        return utc if dialect_of(dialect).has_time_zones else utc.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

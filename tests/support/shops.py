@@ -20,8 +20,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
 from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
+from flask_orders.db.classify import is_conflict
 from flask_orders.db.managed import MANAGED
-from flask_orders.db.retrying import is_conflict
 from flask_orders.models import row_count
 
 ORDERS = "/api/v1/i/orders/"

@@ -1,1 +1,49 @@
-"""What one database needs, a file for each."""
+"""What each database needs, in one file for each; nothing outside asks for a database's name.
+
+To add a database, put a file here: a subclass of `DatabaseDialect` (see `_base.py` for what each
+of its members means) and its instance under the name `DIALECT`; every module here that has no
+underscore is found. Then add the server to the tests, in `tests/support/servers.py`.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from sqlalchemy import Dialect
+
+from ._base import CHECK, FOREIGN_KEY, NOT_NULL, UNIQUE, DatabaseDialect, Violation
+
+__all__ = [
+    "CHECK",
+    "DIALECTS",
+    "FOREIGN_KEY",
+    "NOT_NULL",
+    "UNIQUE",
+    "UNSUPPORTED",
+    "DatabaseDialect",
+    "Violation",
+    "dialect_of",
+    "supported",
+]
+
+UNSUPPORTED = DatabaseDialect()
+
+
+def _load() -> tuple[DatabaseDialect, ...]:
+    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+    return tuple(import_module(f"{__name__}.{name}").DIALECT for name in sorted(names))
+
+
+DIALECTS = _load()
+
+_BY_NAME = {name: dialect for dialect in DIALECTS for name in dialect.names}
+
+
+def dialect_of(dialect: Dialect) -> DatabaseDialect:
+    """Return what is known about the database behind SQLAlchemy's dialect, or `UNSUPPORTED`."""
+    return _BY_NAME.get(dialect.name, UNSUPPORTED)
+
+
+def supported() -> str:
+    """Return the names of the supported databases, for a sentence."""
+    *others, last = sorted(dialect.title for dialect in DIALECTS)
+    return f"{', '.join(others)} and {last}"

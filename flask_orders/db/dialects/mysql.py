@@ -1,0 +1,171 @@
+"""MariaDB and Galera, by PyMySQL; MySQL itself is not supported."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, Dialect, String, Table, text
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from ..managed import LOCK_WAIT, Listener, is_managed
+from ._base import (
+    AUTOCOMMITS,
+    CHECK,
+    FOREIGN_KEY,
+    NOT_NULL,
+    READ_ONLY,
+    UNIQUE,
+    DatabaseDialect,
+    Violation,
+)
+
+_GALERA = "flask_orders_galera"
+
+_WAITING = ("SELECT", "UPDATE", "DELETE", "INSERT")
+
+_IDENTIFIER = re.compile(r"`((?:[^`]|``)*)`")
+_QUOTED = re.compile(r"'([^']*)'")
+
+_TABLE = text(
+    "SELECT engine, table_collation FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :name"
+    " AND table_type = 'BASE TABLE'"
+)
+
+
+def find_galera(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Record whether the server is a node of a Galera cluster."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
+        record.info[_GALERA] = cursor.fetchone() == ("wsrep_on", "ON")
+
+
+def lock_rows_alone(connection: Connection) -> None:
+    """Begin a managed transaction on the latest rows, without locks on gaps between them."""
+    if not is_managed(connection):
+        return
+    if connection.info.get(_GALERA):
+        # What the other nodes have committed is applied a little later: wait for it. By a read of
+        # its own, since an INSERT, which a transaction may begin with, does not wait.
+        connection.exec_driver_sql("SET STATEMENT wsrep_sync_wait=1 FOR SELECT 1").close()
+    # In REPEATABLE READ, InnoDB locks the gaps between rows too, and a customer who puts something
+    # into another cart becomes a deadlock's victim. It is for the next transaction only.
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def bound_wait(
+    connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    _context: Any,
+    executemany: bool,  # noqa: FBT001 - SQLAlchemy's event passes it so
+) -> tuple[str, Any]:
+    """Bound a statement's wait for locks in a managed transaction, and in no other."""
+    # A wait can be bounded for a session or, like this, for a statement, not for a transaction.
+    # Not for many rows: the driver sends them as one statement only if that begins with INSERT.
+    if is_managed(connection) and not executemany and statement.startswith(_WAITING):
+        statement = f"SET STATEMENT innodb_lock_wait_timeout={LOCK_WAIT} FOR {statement}"
+    return statement, parameters
+
+
+class MySQL(DatabaseDialect):
+    """Codes are the server's and the client's error numbers."""
+
+    title = "MariaDB"
+    # MariaDB is reached under either name, as the shop's URL has it.
+    names = ("mysql", "mariadb")
+    drivers = ("pymysql",)
+    listeners = (
+        Listener("connect", find_galera),
+        Listener("begin", lock_rows_alone),
+        Listener("before_cursor_execute", bound_wait, {"retval": True}),
+    )
+
+    # Lock wait timeout, deadlock or Galera certification, a savepoint that went with the
+    # rolled-back transaction, changed since the snapshot was taken, the shop's own
+    # max_statement_time.
+    conflicts = ("1205", "1213", "1305", "1020", "1969")
+    lock_timeouts = ("1205",)
+    # Too many connections, Galera without a quorum (1047; 1180 at COMMIT), shutdown, connection
+    # errors.
+    unavailable = ("1040", "1047", "1053", "1180", "2002", "2003", "2006", "2013")
+    # A trigger of the shop's that raises a code of its own (1644) reports no violation.
+    violations: ClassVar = {
+        "1048": NOT_NULL,
+        "1062": UNIQUE,
+        "1216": FOREIGN_KEY,
+        "1217": FOREIGN_KEY,
+        "1364": NOT_NULL,
+        "1451": FOREIGN_KEY,
+        "1452": FOREIGN_KEY,
+        "1586": UNIQUE,
+        "3819": CHECK,
+        "4025": CHECK,
+    }
+
+    # Counters of the session; InnoDB's own list of transactions needs a privilege.
+    write_probe = (
+        "SHOW SESSION STATUS WHERE Variable_name IN "
+        "('Handler_write', 'Handler_update', 'Handler_delete')"
+    )
+    snapshot_isolation = "REPEATABLE READ"
+
+    def supports(self, dialect: Dialect) -> bool:
+        return super().supports(dialect) and bool(getattr(dialect, "is_mariadb", False))
+
+    def exact_text(self, length: int) -> String:
+        # By the default collations "Ann" and "ann " are "ann": three customers, one cart.
+        return String(length, collation="utf8mb4_nopad_bin")
+
+    def code_of(self, original: BaseException) -> str:
+        code = original.args[0] if original.args else None
+        return str(code) if isinstance(code, int) else ""
+
+    def read_violation(self, kind: str, original: Any, written: str | None) -> Violation:
+        # The names that the server quotes; the value, which comes first, is a customer's.
+        message = str(original.args[-1])
+        names = [name.replace("``", "`") for name in _IDENTIFIER.findall(message)]
+        quoted = _QUOTED.findall(message)
+        if kind == FOREIGN_KEY and len(names) > 2:
+            return Violation(kind, names[1], names[2], written=written)
+        if kind == CHECK and len(names) > 2:
+            return Violation(kind, names[2], names[0], written=written)
+        if kind == UNIQUE and quoted:
+            # MySQL says 'table.key', MariaDB 'key'.
+            return Violation(kind, written, quoted[-1].rpartition(".")[2], written=written)
+        if kind == NOT_NULL and quoted:
+            return Violation(kind, written, columns=frozenset(quoted[:1]), written=written)
+        return Violation(kind, written=written)
+
+    def problems(
+        self, connection: Connection, library: Iterable[Table], shop: Iterable[Table]
+    ) -> Iterator[str]:
+        if connection.exec_driver_sql("SELECT @@autocommit").scalar():
+            yield AUTOCOMMITS
+        # MariaDB 11.1 has renamed the first one.
+        found = connection.exec_driver_sql(
+            "SHOW VARIABLES WHERE Variable_name IN "
+            "('tx_read_only', 'transaction_read_only', 'read_only')"
+        )
+        if any(value not in ("OFF", "0") for _, value in found):
+            yield READ_ONLY
+        of_library = list(library)
+        for table in dict.fromkeys([*of_library, *shop]):
+            yield from _table_problems(connection, table, is_library=table in of_library)
+
+
+def _table_problems(connection: Connection, table: Table, *, is_library: bool) -> Iterator[str]:
+    where, name = {"schema": table.schema, "name": table.name}, table.fullname
+    for engine, collation in connection.execute(_TABLE, where):
+        if engine != "InnoDB":
+            yield f"the table '{name}' has no transactions: run ALTER TABLE {name} ENGINE=InnoDB"
+        charset = collation.partition("_")[0]
+        if is_library and charset != "utf8mb4":
+            yield (
+                f"the table '{name}' is in {charset}, which can't hold every name and address: "
+                f"run ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4"
+            )
+
+
+DIALECT = MySQL()

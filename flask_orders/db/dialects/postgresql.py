@@ -1,0 +1,98 @@
+"""PostgreSQL, by psycopg or psycopg2."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, Connection, Integer, SmallInteger, Table
+
+from ..managed import LOCK_WAIT, Listener, is_managed
+from ._base import (
+    AUTOCOMMITS,
+    CHECK,
+    FOREIGN_KEY,
+    NOT_NULL,
+    READ_ONLY,
+    UNIQUE,
+    DatabaseDialect,
+    Violation,
+)
+
+# The SQLSTATE of "unable to establish a connection".
+_NOT_CONNECTED = "08001"
+
+_BITS: tuple[tuple[type[Integer], int], ...] = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))
+
+
+def bound_wait(connection: Connection) -> None:
+    """Bound the waits for locks of a managed transaction, and of no other."""
+    if is_managed(connection):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'")
+
+
+class PostgreSQL(DatabaseDialect):
+    """Codes are SQLSTATEs."""
+
+    title = "PostgreSQL"
+    names = ("postgresql",)
+    drivers = ("psycopg", "psycopg2")
+    listeners = (Listener("begin", bound_wait),)
+
+    # Serialization failure, deadlock, lock timeout, the shop's own statement_timeout during a wait.
+    conflicts = ("40001", "40P01", "55P03", "57014")
+    lock_timeouts = ("55P03",)
+    # Connection errors, shutdown, too many connections, a primary that has become a standby and so
+    # read-only.
+    unavailable = ("08", "57P", "53300", "25006")
+    # A trigger of the shop's that raises a code of its own (P0001) reports no violation.
+    violations: ClassVar = {
+        "23001": FOREIGN_KEY,
+        "23502": NOT_NULL,
+        "23503": FOREIGN_KEY,
+        "23505": UNIQUE,
+        "23514": CHECK,
+        "23P01": UNIQUE,
+    }
+
+    write_probe = "SELECT txid_current_if_assigned()"
+    # By default each statement has a snapshot of its own: an order that the shop deletes between
+    # two statements would have no items.
+    snapshot_isolation = "REPEATABLE READ"
+    # One statement for any number of values: it is prepared once, and has one parameter.
+    has_arrays = True
+    has_time_zones = True
+
+    def code_of(self, original: BaseException) -> str:
+        # psycopg's name for it, or psycopg2's.
+        state: str | None = getattr(original, "sqlstate", getattr(original, "pgcode", ""))
+        if state is not None:
+            return state
+        # No server has sent a code, since none was reached or the connection was cut: psycopg says
+        # so by the class alone. Its other errors without a code are mistakes in its use.
+        return _NOT_CONNECTED if type(original).__name__ == "OperationalError" else ""
+
+    def read_violation(self, kind: str, original: Any, written: str | None) -> Violation:
+        found = original.diag
+        columns = frozenset([found.column_name] if found.column_name else [])
+        return Violation(kind, found.table_name, found.constraint_name, columns, written)
+
+    def integer_bits(self, type_: Integer) -> int:
+        # A number that the column can't hold is an error even where it is only compared.
+        return next(bits for kind, bits in _BITS if isinstance(type_, kind))
+
+    def problems(
+        self, connection: Connection, library: Iterable[Table], shop: Iterable[Table]
+    ) -> Iterator[str]:
+        driver: Any = connection.connection.driver_connection
+        if driver.autocommit:
+            yield AUTOCOMMITS
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            yield (
+                f"the database is in {encoding}, which can't hold every name and address: move it "
+                "to one that CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0 has made"
+            )
+        if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+            yield READ_ONLY
+
+
+DIALECT = PostgreSQL()
