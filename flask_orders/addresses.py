@@ -14,9 +14,12 @@ from .countries import country_code, country_name, has_postal_codes, is_country,
 from .errors import InvalidRequest
 from .texts import NOTHING_VISIBLE, clean
 
-# What the columns hold.
+# What a field may hold, and its column holds.
 LONGEST = 255
 LONGEST_POSTAL_CODE = 32
+
+# ISO 3166-1 alpha-2.
+COUNTRY_CODE_LENGTH = 2
 
 
 def check_postal_code(code: str, country: str) -> None:

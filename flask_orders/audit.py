@@ -13,7 +13,8 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_, select
 from sqlalchemy.orm import scoped_session
 
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 from .pricing import AMOUNTS, ZERO
 from .status import CANCELLED
 

@@ -36,15 +36,9 @@ from sqlalchemy.orm import (
 
 from .db.bulk import PREFIX, UnitsUpdate, has_arrays, in_values
 from .dependents import Dependents
-from .errors import ConfigurationError, Conflict, InvalidRequest
-from .models import (
-    Models,
-    ProductMixin,
-    are_equal_in_python,
-    attribute,
-    row_count,
-    table,
-)
+from .errors import ConfigurationError, Conflict, InvalidRequest, UnavailableReason
+from .models import Models, ProductMixin
+from .models.contract import are_equal_in_python, attribute, row_count, table
 from .pricing import FLOAT_NOISE, ZERO, CartItem, Currency
 
 # Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
@@ -171,19 +165,19 @@ class Carts:
             item.key, item.product_id if product is None else key, product, item.quantity
         )
 
-    def _refusal(self, item: CartItem, wanted: int) -> tuple[str, int] | None:
+    def _refusal(self, item: CartItem, wanted: int) -> tuple[UnavailableReason, int] | None:
         """Return why an item is unavailable, and how many units are left; or None."""
         product = item.product
         if product is None:
-            return "gone", 0
+            return UnavailableReason.GONE, 0
         if not product.active:
-            return "inactive", 0
+            return UnavailableReason.INACTIVE, 0
         if not _is_count(item.quantity):
-            return "invalid_quantity", 0
+            return UnavailableReason.INVALID_QUANTITY, 0
         if self._priced_by_product and not self._has_price(item):
-            return "no_price", 0
+            return UnavailableReason.NO_PRICE, 0
         if product.stock is not None and product.stock < wanted:
-            return "out_of_stock", max(product.stock, 0)
+            return UnavailableReason.OUT_OF_STOCK, max(product.stock, 0)
         return None
 
     def is_price(self, amount: Any) -> bool:

@@ -28,8 +28,8 @@ from .errors import (
 )
 from .keys import new_key, new_number
 from .lifecycle import Lifecycle, Transition
-from .models import Models, table
-from .models.contract import key_attribute
+from .models import Models
+from .models.contract import key_attribute, table
 from .models.mixins import microseconds
 from .pricing import (
     AMOUNTS,

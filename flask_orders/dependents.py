@@ -27,7 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty, scoped_session
 
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 
 Columns = tuple[Column[Any], ...]
 Rows = Sequence[tuple[Any, ...]]

@@ -31,7 +31,8 @@ from .errors import (
     PaymentMismatch,
 )
 from .keys import new_key
-from .models import Models, OrderMixin, row_count, table
+from .models import Models, OrderMixin
+from .models.contract import row_count, table
 from .models.types import PRECISION, SCALE
 from .outbox import Outbox
 from .pricing import Currency, KeptVoucher, Pricing

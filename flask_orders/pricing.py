@@ -7,17 +7,33 @@ amount is a Decimal in the shop's currency, rounded half-up to its quantum once 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from heapq import merge
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 from uuid import UUID
 
 import iso4217
 
-from .errors import ConfigurationError, OrdersError, PriceChanged
+from .errors import (
+    ConfigurationError,
+    OrdersError,
+    PriceChanged,
+    UnavailableReason,
+    VoucherReason,
+)
+
+__all__ = [
+    "AppliedOffer",
+    "AppliedVoucher",
+    "CartItem",
+    "Currency",
+    "PricedCart",
+    "PricedItem",
+    "Pricing",
+]
 
 ZERO = Decimal(0)
 
@@ -30,19 +46,23 @@ FLOAT_NOISE = Decimal(2) ** -22
 # Above it, a Decimal of 28 digits has no room for four decimals.
 LARGEST = Decimal(10) ** 24
 
-# What an order keeps of its priced cart.
-AMOUNTS = (
-    "items_count",
-    "subtotal",
-    "savings_on_items",
-    "discount_amount",
-    "amount_saved",
-    "shipping",
-    "total_amount",
-)
+# What an order stores of its priced cart, and what each means: properties of `PricedCart`, columns
+# of `OrderMixin`, fields of the schemas. All but the first are amounts.
+AMOUNTS = {
+    "items_count": "The number of units in the order.",
+    "subtotal": "The sum of the items' total_price.",
+    "savings_on_items": "The sum of the items' discount_amount.",
+    "discount_amount": "The voucher's discount, at most the subtotal.",
+    "amount_saved": "savings_on_items plus discount_amount.",
+    "shipping": "The sum of the items' shipping.",
+    "total_amount": "subtotal plus shipping minus discount_amount.",
+}
 
 DiscountType = Literal["percentage", "fixed"]
 Usage = Literal["single", "multiple", "once_per_customer"]
+
+DISCOUNT_TYPES: tuple[DiscountType, ...] = get_args(DiscountType)
+USAGES: tuple[Usage, ...] = get_args(Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +180,7 @@ class CartItem:
         """The shipping cost of the whole item."""
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
 
-    def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
+    def unavailable(self, reason: UnavailableReason, available: int = 0) -> dict[str, Any]:
         """The item as `ItemUnavailable` names it."""
         product = self.product
         return {
@@ -452,20 +472,31 @@ class Voucher:
         """What it takes off an order of that subtotal, not rounded."""
         return discount_on(subtotal, self.discount_type, self.discount_value)
 
-    def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
-        """Why it can't be used on an order of that subtotal (a reason of the contract), or None."""
+    def refusal(self, subtotal: Decimal, now: datetime) -> VoucherReason | None:
+        """Return why it can't be used on an order of that subtotal; None if it can."""
         reasons = (
-            ("inactive", not self.active),
-            ("not_started", self.valid_from is not None and now < self.valid_from),
-            ("expired", self.valid_to is not None and now >= self.valid_to),
-            ("already_used", self.usage == "once_per_customer" and self.used_by_customer),
-            ("used_up", self.limit is not None and self.times_used >= self.limit),
+            (VoucherReason.INACTIVE, not self.active),
+            (VoucherReason.NOT_STARTED, self.valid_from is not None and now < self.valid_from),
+            (VoucherReason.EXPIRED, self.valid_to is not None and now >= self.valid_to),
             (
-                "below_minimum",
+                VoucherReason.ALREADY_USED,
+                self.usage == "once_per_customer" and self.used_by_customer,
+            ),
+            (VoucherReason.USED_UP, self.limit is not None and self.times_used >= self.limit),
+            (
+                VoucherReason.BELOW_MINIMUM,
                 self.minimum_order_value is not None and subtotal < self.minimum_order_value,
             ),
         )
         return next((reason for reason, holds in reasons if holds), None)
+
+
+# What identifies a voucher, and the state that its uses change.
+_NO_TERMS = {"id", "code", "times_used", "used_by_customer"}
+
+# A voucher's terms, on which its discount and refusals depend: every field but these. Its guarded
+# UPDATE requires that none of them has changed.
+TERMS = tuple(field.name for field in fields(Voucher) if field.name not in _NO_TERMS)
 
 
 def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) -> Decimal:
@@ -533,7 +564,7 @@ def price_cart(
     voucher: Voucher | None,
     currency: Currency,
     now: datetime,
-) -> tuple[PricedCart, str | None]:
+) -> tuple[PricedCart, VoucherReason | None]:
     """Price a cart; beside it, why its voucher was left out, or None."""
     offers_of = by_product(offers)
     items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]

@@ -5,6 +5,7 @@ host with prices of its own brings another `Pricing` instead.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from itertools import groupby
@@ -33,10 +34,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import scoped_session
 
 from .db.bulk import has_arrays, in_values
-from .errors import Conflict, VoucherNotApplicable
-from .models import Models, are_equal_in_python, row_count, table, voucher_code
+from .errors import Conflict, VoucherNotApplicable, VoucherReason
+from .models import Models, voucher_code
+from .models.contract import are_equal_in_python, row_count, table
 from .models.promotions import PromotionModels
 from .pricing import (
+    TERMS,
     AppliedVoucher,
     CartItem,
     Currency,
@@ -48,21 +51,9 @@ from .pricing import (
 )
 from .status import CANCELLED
 
-# What a voucher's discount and refusals rest on: the same at its use as when it was read.
-TERMS = (
-    "discount_type",
-    "discount_value",
-    "usage",
-    "usage_limit",
-    "minimum_order_value",
-    "valid_from",
-    "valid_to",
-    "active",
-)
-
-# What is read of each; `used_by_customer` is no column.
-OFFER = ("id", "title", "discount_type", "discount_value", "valid_from", "valid_to")
-VOUCHER = ("id", "code", "times_used", *TERMS, "used_by_customer")
+# The columns that are read of each: its fields, but for the one that is no column.
+OFFER = tuple(field.name for field in fields(Offer) if field.name != "products")
+VOUCHER = tuple(field.name for field in fields(Voucher) if field.name != "used_by_customer")
 
 
 class Promotions:
@@ -138,9 +129,10 @@ class Promotions:
             query, reference = self._queries.by_key, voucher
         rows = self._session.execute(query, {**cart, "voucher": reference}).all()
         if not rows:
-            raise VoucherNotApplicable("not_found")
-        found = Voucher(**dict(zip(VOUCHER, rows[0], strict=False)))
-        joined = [row[len(VOUCHER) :] for row in rows]
+            raise VoucherNotApplicable(VoucherReason.NOT_FOUND)
+        names = (*VOUCHER, "used_by_customer")
+        found = Voucher(**dict(zip(names, rows[0][: len(names)], strict=True)))
+        joined = [row[len(names) :] for row in rows]
         return _offers(row for row in joined if row[0] is not None), found
 
     @cached_property
@@ -172,11 +164,11 @@ class _Queries:
         is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
         is_linked = links.c.offer_id == offers.id
         is_of_these = in_values(links.c.product_id, "products", arrays=self._arrays)
-        fields = [offers[name] for name in OFFER]
+        columns = [offers[name] for name in OFFER]
         # Each by an index of its own; joined by an OR, both tables would be read from end to end.
         product = self._linked_product(links.c.product_id)
-        of_products = select(*fields, product).where(is_linked, is_of_these, *is_wanted)
-        of_all = select(*fields, null()).where(~exists().where(is_linked), *is_wanted)
+        of_products = select(*columns, product).where(is_linked, is_of_these, *is_wanted)
+        of_all = select(*columns, null()).where(~exists().where(is_linked), *is_wanted)
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
 
@@ -196,8 +188,8 @@ class _Queries:
         is_used = exists().where(
             redemptions.voucher_id == vouchers.id, redemptions.customer_id == bindparam("customer")
         )
-        fields = [vouchers[name] for name in VOUCHER[:-1]]
-        voucher = select(*fields, is_used.label(VOUCHER[-1])).where(is_it).subquery()
+        columns = [vouchers[name] for name in VOUCHER]
+        voucher = select(*columns, is_used.label("used_by_customer")).where(is_it).subquery()
         offer = self.offers.subquery()
         return select(voucher, offer).outerjoin_from(voucher, offer, true()).order_by(offer.c.id)
 
@@ -217,7 +209,8 @@ class _Queries:
 def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:
     """One offer for the rows that join it to its products; joined to none it is for all."""
     offers = []
-    for fields, joined in groupby(rows, key=itemgetter(slice(-1))):
+    for columns, joined in groupby(rows, key=itemgetter(slice(-1))):
         products = frozenset(row[-1] for row in joined)
-        offers.append(Offer(*(*fields, None if None in products else products)))
+        values = dict(zip(OFFER, columns, strict=True))
+        offers.append(Offer(**values, products=None if None in products else products))
     return offers

@@ -21,6 +21,15 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from .db.retrying import roll_back
 
+__all__ = [
+    "order_cancelled",
+    "order_delivered",
+    "order_paid",
+    "order_placed",
+    "outbox_event",
+    "payment_unexpected",
+]
+
 log = logging.getLogger("flask_orders")
 
 _namespace = Namespace()

@@ -27,12 +27,12 @@ from sqlalchemy.orm import (
 from flask_orders import (
     BillingAddress,
     ConfigurationError,
-    OrderMixin,
     OrdersError,
     current_orders,
     declare_models,
     orders_bp,
 )
+from flask_orders.models import OrderMixin
 
 HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
@@ -20,9 +21,10 @@ from flask_orders import (
     ConfigurationError,
     current_orders,
     declare_models,
-    order_placed,
+    errors,
     orders_bp,
 )
+from flask_orders.signals import order_placed
 
 from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
@@ -270,9 +272,53 @@ def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
     assert names <= {"current_app"}
 
 
-def test_every_public_name_is_in_the_readme() -> None:
+# The modules whose `__all__` is public; every other name of the package is private.
+PUBLIC = ("", ".models", ".pricing", ".schemas", ".errors", ".signals", ".testing")
+
+
+def test_the_root_exports_what_most_shops_need() -> None:
+    assert sorted(flask_orders.__all__) == [
+        "BillingAddress",
+        "BillingAddressSchema",
+        "ConfigurationError",
+        "Conflict",
+        "Models",
+        "OrderService",
+        "OrdersError",
+        "current_orders",
+        "declare_models",
+        "orders_bp",
+    ]
+    assert re.findall(r"`(\.\w+)`", str(flask_orders.__doc__)) == [name for name in PUBLIC if name]
+
+
+def test_every_error_is_public() -> None:
+    raised = {name for name, cls in vars(errors).items() if _is_error(cls)}
+    assert raised == {name for name in errors.__all__ if _is_error(getattr(errors, name))}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_in_the_docs_and_in_a_test(module: str) -> None:
+    """An error may be there as its code."""
+    tests = "".join(path.read_text() for path in sorted(Path(__file__).parent.rglob("*.py")))
     readme = (PACKAGE.parent / "README.md").read_text()
-    assert [name for name in flask_orders.__all__ if not re.search(rf"\b{name}\b", readme)] == []
+    found = import_module(f"flask_orders{module}")
+    for name in found.__all__:
+        spelled = {name, getattr(getattr(found, name), "code", name)}
+        pattern = rf"\b({'|'.join(map(str, spelled))})\b"
+        assert re.search(pattern, readme), f"{name} is not in README.md"
+        assert re.search(pattern, tests), f"{name} is in no test"
+
+
+def test_no_other_module_has_public_names() -> None:
+    """What is not in a list is private, and has no list."""
+    public = {name.removeprefix(".") for name in PUBLIC}
+    with_list = {name for name, path in _modules().items() if "\n__all__" in path.read_text()}
+    assert with_list == public - {""}
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def test_every_attack_has_a_test_that_is_there() -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import scoped_session
 
 from ..errors import ConfigurationError, Conflict, OrdersError, TryAgain
-from ..models import table
+from ..models.contract import table
 from .drivers import chain, driver_errors, mysql_code, sqlite_name, sqlstate
 from .managed import MANAGED
 from .pending import refuse_pending_changes, watch_session

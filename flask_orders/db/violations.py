@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, Table, ev
 from sqlalchemy.engine import Inspector
 from sqlalchemy.sql.dml import UpdateBase
 
-from ..models import race_foreign_keys, race_unique_keys
+from ..models.builder import race_foreign_keys, race_unique_keys
 from .drivers import mysql_code, sqlite_name, sqlstate
 
 UNIQUE, FOREIGN_KEY, CHECK, NOT_NULL = "unique", "foreign key", "CHECK", "NOT NULL"

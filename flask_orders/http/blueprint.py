@@ -54,7 +54,8 @@ from ..errors import (
 from ..idempotency import HEADER, IdempotencyKeys, IdempotentRequest, StoredKey, StoredResponse
 from ..keys import new_key
 from ..lifecycle import Transition
-from ..models import OrderMixin, declared_models
+from ..models import OrderMixin
+from ..models.declare import declared_models
 from ..pagination import OrderPage, Page
 from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from ..service import EXTENSION_KEY, OrderService, current_orders

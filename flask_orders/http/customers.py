@@ -28,8 +28,8 @@ from sqlalchemy.types import TypeEngine
 from werkzeug.local import LocalProxy
 
 from ..errors import ConfigurationError
-from ..models import Models, table
-from ..models.contract import primary_key
+from ..models import Models
+from ..models.contract import primary_key, table
 
 # PostgreSQL refuses a number that its column can't hold even where it is only compared.
 BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 16), (BigInteger, 64), (Integer, 32))

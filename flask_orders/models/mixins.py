@@ -13,12 +13,10 @@ from uuid import UUID
 from sqlalchemy import BigInteger, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from ..addresses import BillingAddress
+from ..addresses import COUNTRY_CODE_LENGTH, LONGEST, LONGEST_POSTAL_CODE, BillingAddress
+from ..pricing import DISCOUNT_TYPES, USAGES
 from ..texts import voucher_code
 from .types import EXACT_TEXT, VOUCHER_CODE_LENGTH, BigKey, Money, UTCDateTime, VoucherCode
-
-DISCOUNT_TYPES = ("percentage", "fixed")
-USAGES = ("single", "multiple", "once_per_customer")
 
 
 def microseconds(moment: datetime) -> int:
@@ -62,11 +60,11 @@ class OrderMixin(_Row):
     status: Mapped[str] = mapped_column(String(20))
     currency: Mapped[str] = mapped_column(String(3))
     currency_decimals: Mapped[int] = mapped_column(SmallInteger)
-    billing_street_address: Mapped[str] = mapped_column(String(255))
-    billing_postal_code: Mapped[str] = mapped_column(String(32))
-    billing_city: Mapped[str] = mapped_column(String(255))
-    billing_state: Mapped[str] = mapped_column(String(255))
-    billing_country: Mapped[str] = mapped_column(String(2))
+    billing_street_address: Mapped[str] = mapped_column(String(LONGEST))
+    billing_postal_code: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE))
+    billing_city: Mapped[str] = mapped_column(String(LONGEST))
+    billing_state: Mapped[str] = mapped_column(String(LONGEST))
+    billing_country: Mapped[str] = mapped_column(String(COUNTRY_CODE_LENGTH))
     voucher_code: Mapped[str | None] = mapped_column(String(VOUCHER_CODE_LENGTH))
     items_count: Mapped[int]
     subtotal: Mapped[Decimal] = mapped_column(Money)
@@ -179,11 +177,11 @@ class AddressMixin(_Row):
     __tablename__ = "order_addresses"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    street_address: Mapped[str] = mapped_column(String(255))
-    postal_code: Mapped[str] = mapped_column(String(32))
-    city: Mapped[str] = mapped_column(String(255))
-    state: Mapped[str] = mapped_column(String(255))
-    country: Mapped[str] = mapped_column(String(2))
+    street_address: Mapped[str] = mapped_column(String(LONGEST))
+    postal_code: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE))
+    city: Mapped[str] = mapped_column(String(LONGEST))
+    state: Mapped[str] = mapped_column(String(LONGEST))
+    country: Mapped[str] = mapped_column(String(COUNTRY_CODE_LENGTH))
     fingerprint: Mapped[str] = mapped_column(String(64))
 
     if TYPE_CHECKING:
