@@ -321,6 +321,6 @@ def create_app(url: str, **config: Any) -> Flask:
     migrate.init_app(app, directory=app.config.get("MIGRATIONS", "migrations"))
     jwt.init_app(app)
     app.register_blueprint(shop)
-    mine = ShopPricing()  # + flask_orders
+    mine: fo.pricing.Pricing = ShopPricing()  # + flask_orders
     app.register_blueprint(fo.orders_bp, pricing=mine, saved_address=home)  # + flask_orders
     return app
