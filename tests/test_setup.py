@@ -5,9 +5,11 @@ import re
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
+from click import Group
 from flask import Blueprint, Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
@@ -369,6 +371,52 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
             assert client.get(prefix).status_code == 401
         db.session.remove()
         db.engine.dispose()
+
+
+def test_the_options_of_register_blueprint_that_are_flask_s_own() -> None:
+    app, db = Flask("options", subdomain_matching=True), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, SERVER_NAME="shop.example"
+    )
+    JWTManager(app)
+    db.init_app(app)
+    app.register_blueprint(
+        orders_bp,
+        url_prefix="/buy",
+        name="buying",
+        subdomain="eu",
+        url_defaults={"region": "eu"},
+        cli_group="buying",
+        saved_address=lambda _customer: None,
+    )
+    assert set(app.blueprints) == {"buying"}
+    assert "orders" not in app.cli.commands
+    assert "check" in cast(Group, app.cli.commands["buying"]).commands
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
+    create = rules["buying.create_order"]
+    assert (create.rule, create.subdomain, create.defaults) == ("/buy/", "eu", {"region": "eu"})
+    client = app.test_client()
+    here, elsewhere = "http://eu.shop.example", "http://us.shop.example"
+    assert client.get("/buy/openapi.json", base_url=here).status_code == 200
+    assert client.get("/buy/", base_url=here).status_code == 401
+    assert client.get("/buy/", base_url=elsewhere).status_code == 404
+
+
+def test_the_same_options_inside_a_blueprint_that_is_registered_twice() -> None:
+    """Flask hands out its options anew each time; so do those of the library reach it."""
+    outer = Blueprint("outer", __name__)
+    outer.register_blueprint(orders_bp, url_prefix="/orders", saved_address=no_address)
+    for _ in range(2):
+        app, db = Flask("twice"), SQLAlchemy()
+        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
+        JWTManager(app)
+        db.init_app(app)
+        app.register_blueprint(outer)
+        assert app.extensions["orders"].options["saved_address"] is no_address
+
+
+def no_address(_customer_id: object) -> None:
+    """Return that the customer has no saved address."""
 
 
 def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> None:
