@@ -228,7 +228,8 @@ class PageSchema(Schema):
         ),
     )
     offset = WholeNumber(load_default=0, **_described("How many orders to skip."))
-    until = WholeNumber(
+    up_to_sequence = WholeNumber(
+        data_key="until",
         load_default=None,
         allow_none=False,
         validate=validate.Range(min=1),

@@ -453,7 +453,11 @@ def _page(found: OrderPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The page, with the URLs of its neighbours; they leave out what is ordered meanwhile."""
 
     def url(*, before: int | None = None, after: int | None = None) -> str:
-        query = {"status": wanted["status"], "limit": wanted["limit"], "until": found.until}
+        query = {
+            "status": wanted["status"],
+            "limit": wanted["limit"],
+            "until": found.up_to_sequence,
+        }
         return url_for(".list_orders", **query, before=before, after=after)
 
     return {
