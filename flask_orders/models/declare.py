@@ -35,7 +35,7 @@ from .promotions import PromotionModels, declare_promotions
 INFO_KEY = "flask_orders"
 
 
-class Given(NamedTuple):
+class Arguments(NamedTuple):
     """The arguments of one call of `declare_models`."""
 
     customer: type[Any] | None
@@ -125,13 +125,15 @@ def declare_models(
         ConfigurationError: a class can't be used, or this `db` already has models that were
             declared with other arguments. The message names the fix.
     """
-    given = Given(customer, product, cart, cart_item, order, order_item, address, table_prefix)
+    arguments = Arguments(
+        customer, product, cart, cart_item, order, order_item, address, table_prefix
+    )
     known = db.metadata.info.get(INFO_KEY)
     if known is None:
-        _check(db, given)
-        models = _declare(Builder(db, table_prefix, customer), given)
-        known = db.metadata.info[INFO_KEY] = (given, models)
-    elif known[0] != given:
+        _check(db, arguments)
+        models = _declare(Builder(db, table_prefix, customer), arguments)
+        known = db.metadata.info[INFO_KEY] = (arguments, models)
+    elif known[0] != arguments:
         raise ConfigurationError(
             "declare_models(...) was called with other arguments before, or "
             "register_blueprint(orders_bp) came first and declared the default classes: call it "
@@ -147,11 +149,11 @@ def declared_models(db: SQLAlchemy) -> Models:
     return declare_models(db) if known is None else known[1]
 
 
-def _check(db: SQLAlchemy, given: Given) -> None:
+def _check(db: SQLAlchemy, arguments: Arguments) -> None:
     """Refuse classes that can't be used, before anything is declared."""
     check_base(db)
     for name in ("customer", "product", "cart", "cart_item"):
-        cls = getattr(given, name)
+        cls = getattr(arguments, name)
         if cls is not None:
             check_class(db, name, cls)
     for name, mixin in (
@@ -159,30 +161,30 @@ def _check(db: SQLAlchemy, given: Given) -> None:
         ("order_item", OrderItemMixin),
         ("address", AddressMixin),
     ):
-        cls = getattr(given, name)
+        cls = getattr(arguments, name)
         if cls is not None:
             check_mixin(db, name, cls, mixin)
-    if given.cart_item is not None and (given.cart is None or given.product is None):
+    if arguments.cart_item is not None and (arguments.cart is None or arguments.product is None):
         raise ConfigurationError(
             "declare_models(cart_item=...) needs product=... and cart=... too: "
             "your cart items refer to them."
         )
 
 
-def _declare(builder: Builder, given: Given) -> Models:
-    product = given.product or _product(builder)
-    cart = given.cart or _cart(builder)
-    order = given.order or builder.make("Order", OrderMixin)
-    order_item = given.order_item or builder.make("OrderItem", OrderItemMixin)
-    address = given.address or builder.make("Address", AddressMixin)
+def _declare(builder: Builder, arguments: Arguments) -> Models:
+    product = arguments.product or _product(builder)
+    cart = arguments.cart or _cart(builder)
+    order = arguments.order or builder.make("Order", OrderMixin)
+    order_item = arguments.order_item or builder.make("OrderItem", OrderItemMixin)
+    address = arguments.address or builder.make("Address", AddressMixin)
     _complete_address(builder, address)
     _complete_order(builder, order, address)
     _complete_order_item(order_item, order, product)
     return Models(
-        Customer=given.customer,
+        Customer=arguments.customer,
         Product=product,
         Cart=cart,
-        CartItem=given.cart_item or _cart_item(builder, cart, product),
+        CartItem=arguments.cart_item or _cart_item(builder, cart, product),
         Order=order,
         OrderItem=order_item,
         OrderPayment=_payment(builder, order),
