@@ -99,10 +99,16 @@ KEY: Json = {
     "to repeat: the first successful response is sent again.",
     "schema": {"type": "string", "minLength": 1},
 }
-IF_NONE_MATCH: Json = {"in": "header", "name": "If-None-Match", "schema": {"type": "string"}}
+IF_NONE_MATCH: Json = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "The ETag of an earlier response.",
+    "schema": {"type": "string"},
+}
 ORDER_ID: Json = {
     "in": "path",
     "name": "order_id",
+    "description": "The order's `id`.",
     "required": True,
     "schema": {"type": "string", "format": "uuid"},
 }
