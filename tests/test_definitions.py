@@ -1,6 +1,7 @@
 """Each list of fields, values and lengths has one definition; everything else follows it."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +164,12 @@ def test_a_voucher_is_refused_with_the_sentence_of_its_reason() -> None:
     own = VoucherNotApplicable("wrong_region", "it is for another region")
     assert (own.reason, own.problem()["reason"]) == ("wrong_region", "wrong_region")
     assert "it is for another region" in own.detail
+
+
+def test_the_readme_lists_the_values() -> None:
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
+    values = [*UnavailableReason, *VoucherReason, *STATUSES, *DISCOUNT_TYPES, *USAGES]
+    assert [value for value in values if f"`{value}`" not in readme] == []
 
 
 def test_openapi_lists_the_values(shop: Shop) -> None:
