@@ -8,7 +8,8 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from flask_orders import orders_bp, payment_unexpected
+from flask_orders import orders_bp
+from flask_orders.signals import payment_unexpected
 
 from .accounts import accounts, jwt
 from .carts import carts

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from flask_jwt_extended import current_user, verify_jwt_in_request
 from sqlalchemy import select, update
 
-from flask_orders import CartItemMixin, CartMixin, ProductMixin, VoucherMixin
+from flask_orders.models import CartItemMixin, CartMixin, ProductMixin, VoucherMixin
 
 from .models import Cart, CartItem, Product, Voucher, db
 from .schemas import MOST_UNITS, AddItemSchema, CartSchema, QuantitySchema, VoucherSchema

@@ -10,7 +10,9 @@ from typing import Any
 from flask import Blueprint, Flask, abort, current_app, request
 from sqlalchemy.exc import DBAPIError
 
-from flask_orders import Conflict, Currency, OrderMixin, OrderPaymentMixin, current_orders
+from flask_orders import Conflict, current_orders
+from flask_orders.models import OrderMixin, OrderPaymentMixin
+from flask_orders.pricing import Currency
 
 from .models import db
 from .schemas import CallbackSchema

@@ -31,7 +31,9 @@ from sqlalchemy import select, update
 from werkzeug.test import Client
 from werkzeug.wrappers import Response as Redirect
 
-from flask_orders import Currency, OrderMixin, current_orders
+from flask_orders import current_orders
+from flask_orders.models import OrderMixin
+from flask_orders.pricing import Currency
 
 from .models import Order, OrderPayment, db
 from .signatures import HEADER, sign

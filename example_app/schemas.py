@@ -9,7 +9,8 @@ from typing import Any
 from flask import current_app
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from flask_orders import Currency, voucher_code
+from flask_orders.models import voucher_code
+from flask_orders.pricing import Currency
 
 CODE = r"[A-Z0-9-]{1,64}\Z"
 MOST_UNITS = 99

@@ -16,7 +16,10 @@ from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
 from .errors import BillingAddressRequired
-from .models import Models, table
+from .models import Models
+
+# A host's own way to a customer's saved address; None if the customer has none.
+from .models.contract import table
 
 # Returns the saved address of the customer with a key; None if the customer has none.
 SavedAddress = Callable[[Any], BillingAddress | None]

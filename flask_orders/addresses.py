@@ -1,6 +1,6 @@
-"""A billing address as a value: its rules, and when two of them are the same.
+"""A billing address as a value: the rules of its fields, and its equality.
 
-Every `BillingAddress` is normalised and valid, wherever it was made. Pure.
+Every `BillingAddress` that code or a request makes is normalised and valid. Pure.
 """
 
 import hashlib
@@ -14,16 +14,19 @@ from .countries import country_code, country_name, has_postal_codes, is_country,
 from .errors import InvalidRequest
 from .texts import NOTHING_VISIBLE, clean
 
-# What the columns hold.
+# The most characters that a field accepts and its column holds.
 LONGEST = 255
 LONGEST_POSTAL_CODE = 32
+
+# ISO 3166-1 alpha-2.
+COUNTRY_CODE_LENGTH = 2
 
 
 def check_postal_code(code: str, country: str) -> None:
     """Refuse an empty postal code where the country has postal codes.
 
     Raises:
-        ValueError: it is missing.
+        ValueError: the postal code is missing.
     """
     if not code and has_postal_codes(country):
         _refuse(f"Give a postal code: {country_name(country)} has postal codes.")
@@ -33,7 +36,7 @@ def country_of_full_name(name: Any) -> str:
     """Return the ISO 3166-1 alpha-2 code of a country's full name.
 
     Raises:
-        ValueError: it is none; the sentence names the country that was meant, if that is certain.
+        ValueError: it is not one; the message suggests a country if it is certain which is meant.
     """
     text = _required(name)
     return country_code(text) or _refuse(f"Give the country's full name. {_hint(text)}".strip())
@@ -60,7 +63,7 @@ def _postal_code(code: Any) -> str:
 
 def _text(text: Any, longest: int, *, keep_line_breaks: bool = False) -> str:
     if not isinstance(text, str):
-        _refuse("Give a text.")
+        _refuse("Give a string.")
     return clean(text, longest, keep_line_breaks=keep_line_breaks)
 
 
@@ -73,8 +76,8 @@ def _refuse(sentence: str) -> NoReturn:
     raise ValueError(sentence)
 
 
-# What a field of an address may hold. Each rule returns the normalised text, or raises a ValueError
-# with a sentence for the person who typed it.
+# The rule of each field of an address. It returns the normalised text, or raises a ValueError with
+# a sentence for the person who typed it.
 RULES: Mapping[str, Callable[[Any], str]] = {
     "street_address": partial(_required, keep_line_breaks=True),
     "postal_code": _postal_code,
@@ -88,11 +91,15 @@ RULES: Mapping[str, Callable[[Any], str]] = {
 class BillingAddress:
     """A postal address, normalised and checked like one from a request.
 
-    `country` is an ISO 3166-1 alpha-2 code (a full name becomes one); `state` may be empty, and
-    so may `postal_code` where the country has no postal codes.
+    Attributes:
+        street_address: the street and number; a line break or tab becomes a blank.
+        postal_code: it may be empty where the country has no postal codes.
+        city: the city or town.
+        state: it may be empty.
+        country: an ISO 3166-1 alpha-2 code; a full name is converted to it.
 
     Raises:
-        InvalidRequest: `errors` says what is wrong with which field.
+        InvalidRequest: a field is invalid; `errors` lists the messages about each.
     """
 
     street_address: str
@@ -121,10 +128,10 @@ class BillingAddress:
 
     @classmethod
     def stored(cls, row: Any) -> "BillingAddress":
-        """Return the address of a row as it is.
+        """Return the address of a row unchanged and unchecked.
 
-        Whatever the shop itself has written into a customer's address book can be ordered with,
-        under stricter rules too.
+        An address that the shop has written into a customer's address book can be ordered with,
+        even if these rules would refuse it.
         """
         address = object.__new__(cls)
         for name in RULES:
@@ -133,9 +140,9 @@ class BillingAddress:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for addresses that differ only in letter case and white space (SHA-256, hex).
+        """A hash (SHA-256, hex) that ignores letter case and white space.
 
-        Letters are compared as by Unicode's canonical caseless matching (Standard, D145).
+        Letters are compared by Unicode's canonical caseless matching (Standard, D145).
         """
         text = "\x1f".join(" ".join(_folded(field).split()) for field in astuple(self))
         return hashlib.sha256(text.encode()).hexdigest()

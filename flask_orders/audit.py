@@ -17,7 +17,8 @@ from sqlalchemy.orm import scoped_session
 
 from .currency import ZERO
 from .db.dialects import dialect_of
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 from .pricing import AMOUNTS
 from .status import RELEASED
 

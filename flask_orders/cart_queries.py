@@ -10,7 +10,8 @@ from sqlalchemy import Integer, Select, bindparam, inspect, null, select
 from sqlalchemy.orm import InstrumentedAttribute, RelationshipDirection, lazyload, selectinload
 
 from .db.bulk import in_values
-from .models import Models, are_equal_in_python, attribute
+from .models import Models
+from .models.contract import are_equal_in_python, attribute
 from .versions import RowVersion
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})

@@ -18,7 +18,7 @@ from .cart_queries import CartQueries
 from .currency import FLOAT_NOISE, ZERO, Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
-from .errors import ConfigurationError, InvalidRequest
+from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .models import Models, ProductMixin
 from .pricing import CartItem
 
@@ -126,7 +126,6 @@ class Carts:
         """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
         bind = self._session.get_bind(mapper=self._models.Order)
         is_exact = issubclass(self._models.Product, ProductMixin)
-        return ZERO if is_exact or bind.dialect.name != "sqlite" else FLOAT_NOISE
         return ZERO if is_exact or dialect_of(bind.dialect).has_decimals else FLOAT_NOISE
 
     def _cart_row(self, customer_id: Any, queries: CartQueries) -> Sequence[Any] | None:
@@ -162,23 +161,24 @@ class Carts:
         found = self._session.execute(queries.late, {"keys": missing})
         return {row[0]: row[1] for row in found}
 
-    def _refusals(self, items: Sequence[CartItem]) -> list[tuple[str, int] | None]:
+    def _refusals(self, items: Sequence[CartItem]) -> list[tuple[UnavailableReason, int] | None]:
         """Return, for each item, why it is unavailable and how many units are left, or None."""
         wanted = units_by_product(item for item in items if _is_count(item.quantity))
         return [self._refusal(item, wanted[item.product_id]) for item in items]
 
-    def _refusal(self, item: CartItem, wanted: int) -> tuple[str, int] | None:
+    def _refusal(self, item: CartItem, wanted: int) -> tuple[UnavailableReason, int] | None:
+        """Return why an item is unavailable, and how many units are left; or None."""
         product = item.product
         if product is None:
-            return "gone", 0
+            return UnavailableReason.GONE, 0
         if not product.active:
-            return "inactive", 0
+            return UnavailableReason.INACTIVE, 0
         if not _is_count(item.quantity):
-            return "invalid_quantity", 0
+            return UnavailableReason.INVALID_QUANTITY, 0
         if self._priced_by_product and not self._has_price(item):
-            return "no_price", 0
+            return UnavailableReason.NO_PRICE, 0
         if product.stock is not None and product.stock < wanted:
-            return "out_of_stock", max(product.stock, 0)
+            return UnavailableReason.OUT_OF_STOCK, max(product.stock, 0)
         return None
 
     def _has_price(self, item: CartItem) -> bool:

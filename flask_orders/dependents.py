@@ -29,7 +29,8 @@ from sqlalchemy.orm import Mapper, scoped_session
 from .db.bulk import has_arrays, in_values
 from .errors import Conflict
 from .links import Columns, Link, LinkFinder, column_pairs, has_ondelete
-from .models import Models, row_count, table
+from .models import Models
+from .models.contract import row_count, table
 
 Rows = Sequence[tuple[Any, ...]]
 

@@ -1,31 +1,59 @@
-"""Every error: its code, its HTTP status and its sentence.
+"""Every error of the library: its code, its HTTP status and its sentences.
 
-Raised by the schemas, the pricing and the service; turned into `application/problem+json`
-(RFC 9457) by the blueprint's one error handler. Imports nothing.
+An `OrdersError` is a refusal that a client may read, as `application/problem+json` (RFC 9457);
+the others are for the shop's developers. Imports nothing of the package.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "BillingAddressRequired",
+    "ConfigurationError",
+    "Conflict",
+    "EmptyCart",
+    "IdempotencyKeyInUse",
+    "IdempotencyKeyReused",
+    "InvalidRequest",
+    "ItemUnavailable",
+    "MethodNotSupported",
+    "Misconfigured",
+    "OrderNotCancellable",
+    "OrderNotDeliverable",
+    "OrderNotFound",
+    "OrderNotPayable",
+    "OrdersError",
+    "PathNotFound",
+    "PaymentMismatch",
+    "PriceChanged",
+    "RequestTooLarge",
+    "TryAgain",
+    "UnsupportedMediaType",
+    "VoucherNotApplicable",
+]
 
 
 class ConfigurationError(RuntimeError):
-    """The host's set-up is wrong: the message says what, and how to mend it."""
+    """The shop's set-up is wrong; the message names the mistake and its fix."""
 
 
 class Conflict(Exception):
-    """Another transaction was faster. Roll back, read again, start over."""
+    """Another transaction was faster: roll back and start the transaction again."""
 
 
 class OrdersError(Exception):
-    """A refusal that a client is told of.
+    """A request that is refused, with a reason for the client.
+
+    A subclass of the shop's own sets `code`, `status` and `title`, and is raised with a `detail`.
 
     Attributes:
         code: the machine-readable name, `code` of the problem document.
         status: the HTTP status.
-        title: what this kind of problem is called.
+        title: the name of this kind of problem.
+        headers: further headers of the response.
         detail: what is wrong this time, and what to do.
         extensions: further members of the problem document, JSON-ready.
-        headers: further headers of the answer.
     """
 
     code: ClassVar[str]
@@ -39,7 +67,7 @@ class OrdersError(Exception):
         self.extensions = extensions
 
     def problem(self) -> dict[str, Any]:
-        """The problem document, in the order of RFC 9457."""
+        """Return the problem document, its members in the order of RFC 9457."""
         return {
             "type": f"urn:problem-type:flask-orders:{self.code}",
             "title": self.title,
@@ -50,7 +78,39 @@ class OrdersError(Exception):
         }
 
 
+class UnavailableReason(StrEnum):
+    """Why an item of a cart can't be ordered."""
+
+    GONE = "gone"  #: The product has been deleted.
+    INACTIVE = "inactive"  #: The product is not active.
+    INVALID_QUANTITY = "invalid_quantity"  #: The quantity is not a whole number above 0.
+    NO_PRICE = "no_price"  #: The price or the shipping cost can't be charged in the currency.
+    OUT_OF_STOCK = "out_of_stock"  #: Fewer units are left than the cart asks for.
+
+
+class VoucherReason(StrEnum):
+    """Why a voucher can't be used; `sentence` says so to the customer."""
+
+    sentence: str
+
+    NOT_FOUND = "not_found", "it no longer exists"
+    INACTIVE = "inactive", "it is not active"
+    NOT_STARTED = "not_started", "it is not valid yet"
+    EXPIRED = "expired", "it has expired"
+    USED_UP = "used_up", "it has been used up"
+    ALREADY_USED = "already_used", "you have already used it"
+    BELOW_MINIMUM = "below_minimum", "the order is below its minimum value"
+
+    def __new__(cls, value: str, sentence: str = "") -> Self:
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.sentence = sentence
+        return reason
+
+
 class InvalidRequest(OrdersError):
+    """The request is malformed; `errors` lists the messages about each invalid field."""
+
     code, status, title = "invalid_request", 400, "The request is not valid"
 
     def __init__(self, detail: str, errors: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -58,20 +118,26 @@ class InvalidRequest(OrdersError):
 
 
 class EmptyCart(OrdersError):
+    """The customer has no cart, or no item in it."""
+
     code, status, title = "empty_cart", 400, "The cart is empty"
 
     def __init__(self) -> None:
-        super().__init__("There is nothing in your cart. Put an item into it, then order.")
+        super().__init__("Your cart is empty. Add an item to it, then order again.")
 
 
 class BillingAddressRequired(OrdersError):
-    code, status, title = "billing_address_required", 400, "A billing address is needed"
+    """The request has no billing address, and the customer has no saved one."""
+
+    code, status, title = "billing_address_required", 400, "A billing address is required"
 
     def __init__(self) -> None:
         super().__init__("You have no saved address. Send one as 'billing_address'.")
 
 
 class OrderNotFound(OrdersError):
+    """There is no such order, or it belongs to another customer; the two look the same."""
+
     code, status, title = "order_not_found", 404, "No such order"
 
     def __init__(self) -> None:
@@ -79,7 +145,7 @@ class OrderNotFound(OrdersError):
 
 
 class ItemUnavailable(OrdersError):
-    """`items` says which items of the cart are unavailable, why, and how many units are left."""
+    """Items can't be ordered; `items` lists them, each with a reason and the units left."""
 
     code, status, title = "item_unavailable", 409, "An item in the cart is not available"
 
@@ -91,70 +157,65 @@ class ItemUnavailable(OrdersError):
 
 
 class PriceChanged(OrdersError):
-    """`expected` and `actual` are amounts in the shop's currency."""
+    """The total is above `expected_total`; `expected` and `actual` are in the shop's currency."""
 
     code, status, title = "price_changed", 409, "The total is higher than expected"
 
     def __init__(self, expected: str, actual: str) -> None:
         super().__init__(
             f"Nothing was ordered: the total is now {actual}, not {expected}. "
-            "To accept it, send it as 'expected_total'.",
+            "To accept the new total, send it as 'expected_total'.",
             expected=expected,
             actual=actual,
         )
 
 
 class VoucherNotApplicable(OrdersError):
-    """`reason` is one of the keys of `SENTENCES`, or a pricing's own, with its own sentence."""
+    """The cart's voucher can't be used.
+
+    Args:
+        reason: a `VoucherReason`, or a name of the shop's own.
+        sentence: what the customer reads; required with a reason of the shop's own.
+    """
 
     code, status, title = "voucher_not_applicable", 409, "The voucher can't be used"
 
-    SENTENCES: ClassVar[Mapping[str, str]] = {
-        "not_found": "it does not exist any more",
-        "inactive": "it is not active",
-        "not_started": "it is not valid yet",
-        "expired": "it has expired",
-        "used_up": "it has been used up",
-        "already_used": "you have used it already",
-        "below_minimum": "the order is below its minimum value",
-    }
-
     def __init__(self, reason: str, sentence: str | None = None) -> None:
         super().__init__(
-            f"The voucher in your cart can't be used: {sentence or self.SENTENCES[reason]}. "
-            "Remove it, then order again.",
-            reason=reason,
+            "The voucher in your cart can't be used: "
+            f"{sentence or VoucherReason(reason).sentence}. Remove it, then order again.",
+            reason=str(reason),
         )
-        self.reason = reason
+        self.reason = str(reason)
 
 
 class OrderNotPayable(OrdersError):
-    """`order_status` is what forbids it."""
+    """The order's status, `order_status`, does not allow a payment."""
 
     code, status, title = "order_not_payable", 409, "The order can't be paid"
 
     def __init__(self, order_status: str) -> None:
         super().__init__(
-            f"The order's status is {order_status}: only one that awaits its payment can be paid. "
-            "What was cancelled can be ordered again.",
+            f"The order's status is {order_status}: only an order that awaits payment can be paid. "
+            "The items of a cancelled order can be ordered again.",
             order_status=order_status,
         )
 
 
 class OrderNotCancellable(OrdersError):
-    """`order_status` is what forbids it."""
+    """The order's status, `order_status`, does not allow a cancellation."""
 
     code, status, title = "order_not_cancellable", 409, "The order can't be cancelled"
 
     def __init__(self, order_status: str) -> None:
         super().__init__(
-            f"The order's status is {order_status}: ask the shop to cancel it or to take it back.",
+            f"The order's status is {order_status}: ask the shop to cancel it or for a return.",
             order_status=order_status,
         )
 
 
 class OrderNotDeliverable(OrdersError):
-    """`order_status` is what forbids it."""
+    """The order's status, `order_status`, does not allow a delivery."""
 
     code, status, title = "order_not_deliverable", 409, "The order can't be delivered"
 
@@ -166,83 +227,97 @@ class OrderNotDeliverable(OrdersError):
 
 
 class PaymentMismatch(OrdersError):
-    """`expected` and `actual` are amounts with their currency, or orders, that don't match."""
+    """A payment does not match its order in `expected` and `actual`: amounts, or order ids."""
 
-    code, status, title = "payment_mismatch", 409, "The payment is not this order's"
+    code, status, title = "payment_mismatch", 409, "The payment does not match the order"
 
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(
             f"Nothing was recorded: {what} is {actual}, not {expected}. Compare the payment with "
-            "the order, and settle the difference with the payment provider.",
+            "the order, and resolve the difference with the payment provider.",
             expected=expected,
             actual=actual,
         )
 
 
 class IdempotencyKeyInUse(OrdersError):
+    """The first request with this Idempotency-Key is still running."""
+
     code, status, title = "idempotency_key_in_use", 409, "The first request is still running"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
     def __init__(self) -> None:
         super().__init__(
-            "A request with this Idempotency-Key has not been answered yet. Nothing was changed: "
-            "send the same request again in a moment."
+            "The first request with this Idempotency-Key is still running. This one changed "
+            "nothing: send it again in a moment."
         )
 
 
 class IdempotencyKeyReused(OrdersError):
+    """The Idempotency-Key was used with a different request."""
+
     code, status, title = "idempotency_key_reused", 422, "The key belongs to another request"
 
     def __init__(self) -> None:
         super().__init__(
-            "This Idempotency-Key came with another request before. Nothing was changed: send a "
-            "new key with a new request, and the same key only with the same one."
+            "This Idempotency-Key was used with a different request. Nothing was changed: use a "
+            "new key for each new request, and repeat a key only with the same request."
         )
 
 
 class RequestTooLarge(OrdersError):
+    """The body is longer than ORDERS_MAX_BODY."""
+
     code, status, title = "request_too_large", 413, "The request body is too large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"A request body may have {limit} bytes.")
+        super().__init__(f"Send a request body of at most {limit} bytes.")
 
 
 class UnsupportedMediaType(OrdersError):
+    """The body is not JSON, or is compressed."""
+
     code, status, title = "unsupported_media_type", 415, "The request is not JSON"
 
 
 class PathNotFound(OrdersError):
+    """There is no such path below the blueprint's prefix."""
+
     code, status, title = "not_found", 404, "No such path"
 
     def __init__(self) -> None:
-        super().__init__("Nothing is here: openapi.json, below the same prefix, lists every call.")
+        super().__init__("No such path: openapi.json, below the same prefix, lists every call.")
 
 
 class MethodNotSupported(OrdersError):
-    code, status, title = "method_not_allowed", 405, "The path has no such method"
+    """The path does not support the request's method."""
+
+    code, status, title = "method_not_allowed", 405, "The method is not allowed"
 
     def __init__(self) -> None:
-        super().__init__("Use one of the methods in the header 'Allow'.")
+        super().__init__("Use one of the methods that the header 'Allow' lists.")
 
 
 class Misconfigured(OrdersError):
-    """A `ConfigurationError` that met a request; what to fix is in the shop's log alone."""
+    """A request met a `ConfigurationError`; only the shop's log has the fix."""
 
-    code, status, title = "misconfigured", 500, "The shop can't do this at the moment"
+    code, status, title = "misconfigured", 500, "The shop can't process this request"
 
     def __init__(self) -> None:
         super().__init__(
-            "Nothing was ordered and nothing was changed. Sending the request again won't help "
-            "until the shop has fixed it."
+            "Nothing was ordered and nothing was changed. Sending the request again will not help "
+            "until the shop has fixed its configuration."
         )
 
 
 class TryAgain(OrdersError):
+    """Conflicts went on after the last retry, or the database is unavailable."""
+
     code, status, title = "try_again", 503, "The shop is busy"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
     def __init__(self) -> None:
         super().__init__(
-            "The order could not be confirmed. Send the same request again in a moment, with the "
-            "same Idempotency-Key if it had one: it is not done twice."
+            "The request could not be confirmed. Send it again in a moment, with the same "
+            "Idempotency-Key if it had one: it will not be applied twice; it is safe to retry."
         )

@@ -19,7 +19,8 @@ from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
 from .errors import IdempotencyKeyReused, InvalidRequest
-from .models import Models, row_count, table
+from .models import Models
+from .models.contract import row_count, table
 
 HEADER = "Idempotency-Key"
 

@@ -1,6 +1,6 @@
-"""Keys: of an order and its items, and the number that people read to each other.
+"""The keys of orders and their items, and the order numbers that people read out.
 
-New ones are made by the client, so that an order's URL is known before it is written.
+They are generated here and not by the database, so that an order's URL is known before its INSERT.
 """
 
 import secrets
@@ -9,12 +9,12 @@ from uuid import UUID
 
 from .errors import OrderNotFound
 
-# Crockford's base 32: no I, L, O or U, which are misread.
+# Crockford's base 32, without I, L, O and U, which are easily misread.
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def new_key() -> UUID:
-    """A UUID of version 7 (RFC 9562, section 5.7): random, and later ones sort behind."""
+    """Return a UUID of version 7 (RFC 9562, section 5.7): random, and sorted by time."""
     value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
@@ -22,10 +22,10 @@ def new_key() -> UUID:
 
 
 def as_order_id(order_id: UUID | str) -> UUID:
-    """The key of an order, given as a UUID or as text in any of its notations.
+    """Return the key of an order, given as a UUID or as text in any notation of one.
 
     Raises:
-        OrderNotFound: the text is no UUID.
+        OrderNotFound: the text is not a UUID.
     """
     if isinstance(order_id, UUID):
         return order_id
@@ -36,6 +36,6 @@ def as_order_id(order_id: UUID | str) -> UUID:
 
 
 def new_number() -> str:
-    """An order number such as "7K3QM-0ZT4B": 50 random bits, so not to be guessed."""
+    """Return an order number such as "7K3QM-0ZT4B": 50 random bits, not guessable."""
     letters = "".join(secrets.choice(_LETTERS) for _ in range(10))
     return f"{letters[:5]}-{letters[5:]}"

@@ -18,7 +18,8 @@ from sqlalchemy.orm import scoped_session
 
 from .errors import Conflict, OrderNotFound
 from .keys import new_key
-from .models import Models, row_count, table
+from .models import Models
+from .models.contract import row_count, table
 from .pricing import KeptVoucher, Pricing
 from .signals import SIGNALS, Emitter, order_placed
 from .status import (

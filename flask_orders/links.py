@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 
 Columns = tuple[Column[Any], ...]
 

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from heapq import merge
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .currency import ZERO, Currency
+from .errors import VoucherReason
 from .pricing import AppliedOffer, CartItem, PricedCart, PricedItem
 
 DiscountType = Literal["percentage", "fixed"]
 Usage = Literal["single", "multiple", "once_per_customer"]
+
+DISCOUNT_TYPES: tuple[DiscountType, ...] = get_args(DiscountType)
+USAGES: tuple[Usage, ...] = get_args(Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,19 @@ class Voucher:
         """Return the discount on a subtotal, not rounded."""
         return discount_on(subtotal, self.discount_type, self.discount_value)
 
-    def refusal(self, subtotal: Decimal, now: datetime) -> str | None:
+    def refusal(self, subtotal: Decimal, now: datetime) -> VoucherReason | None:
         """Return the reason why the voucher can't be used for a subtotal at a time, or None."""
         reasons = (
-            ("inactive", not self.active),
-            ("not_started", self.valid_from is not None and now < self.valid_from),
-            ("expired", self.valid_to is not None and now >= self.valid_to),
-            ("already_used", self.usage == "once_per_customer" and self.used_by_customer),
-            ("used_up", self.limit is not None and self.times_used >= self.limit),
+            (VoucherReason.INACTIVE, not self.active),
+            (VoucherReason.NOT_STARTED, self.valid_from is not None and now < self.valid_from),
+            (VoucherReason.EXPIRED, self.valid_to is not None and now >= self.valid_to),
             (
-                "below_minimum",
+                VoucherReason.ALREADY_USED,
+                self.usage == "once_per_customer" and self.used_by_customer,
+            ),
+            (VoucherReason.USED_UP, self.limit is not None and self.times_used >= self.limit),
+            (
+                VoucherReason.BELOW_MINIMUM,
                 self.minimum_order_value is not None and subtotal < self.minimum_order_value,
             ),
         )
@@ -135,7 +142,7 @@ def price_cart(
     voucher: Voucher | None,
     currency: Currency,
     now: datetime,
-) -> tuple[PricedCart, str | None]:
+) -> tuple[PricedCart, VoucherReason | None]:
     """Price a cart; return it with the reason why its voucher was left out, or None."""
     offers_of = by_product(offers)
     items = [best_price(item, offers_of(item.product_id), currency, now) for item in cart_items]

@@ -23,7 +23,8 @@ from sqlalchemy.orm import aliased, scoped_session
 from .db.drivers import error_name
 from .db.retrying import roll_back
 from .keys import new_key
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 from .pricing import Currency
 
 log = logging.getLogger("flask_orders")

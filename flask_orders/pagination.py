@@ -1,8 +1,8 @@
-"""A customer's orders, a page at a time, by two statements whatever its length.
+"""Pages of a customer's orders, newest first, each by two statements whatever its length.
 
-A page ends after `limit` orders or 1,000 items, whichever comes first, and always has one order.
-Pages continue from a running order number, so that no order is skipped or repeated while orders
-are made and their statuses change.
+A page ends after `limit` orders or MOST_ITEMS items, whichever comes first, and has at least one
+order. Pages continue from a running order number, so that no order is skipped or repeated while
+orders are placed and statuses change.
 """
 
 from collections.abc import Sequence
@@ -21,31 +21,40 @@ MOST_ITEMS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which orders are wanted, newest first.
+    """Which orders to read, newest first.
 
-    `until`, `before` and `after` are running order numbers. `until` leaves out later orders on all
-    pages, so that their count stays the same while orders are made. `before` continues with the
-    next older orders, `after` goes back to the next newer ones.
+    Attributes:
+        status: only orders with this status; None is any.
+        limit: the most orders on the page.
+        offset: how many orders to skip.
+        up_to_sequence: leave out later orders, on every page, so that `count` stays the same
+            while orders are placed.
+        before: continue with the next older orders than this running order number.
+        after: go back to the next newer orders than this running order number.
     """
 
     status: str | None
     limit: int
     offset: int
-    until: int | None
+    up_to_sequence: int | None
     before: int | None
     after: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page; `count` is how many orders there are on all pages, `until` the newest of them.
+    """A page of orders.
 
-    The next page is `before` that running order number, and the previous one `after` that; None if
-    there is no such page.
+    Attributes:
+        count: the number of orders on all pages.
+        up_to_sequence: the running order number of the newest order on all pages.
+        before: the next page has orders before this running order number; None if there is none.
+        after: the previous page has orders after this one; None if there is none.
+        orders: the orders, newest first, with their items.
     """
 
     count: int
-    until: int | None
+    up_to_sequence: int | None
     before: int | None
     after: int | None
     orders: Sequence[OrderMixin]
@@ -54,7 +63,7 @@ class OrderPage:
 def find_page(
     session: scoped_session[Session], models: Models, customer_id: Any, wanted: Page
 ) -> OrderPage | None:
-    """The page; None if there is no such customer."""
+    """Return the page; None if there is no such customer."""
     are_listed = _are_listed(models.Order, customer_id, wanted)
     counted = _counted(models, customer_id, are_listed).subquery()
     page = aliased(models.Order, _on_page(models, are_listed, wanted))
@@ -69,11 +78,11 @@ def find_page(
     if not rows:
         return None
     count, newest, oldest, _ = rows[0]
-    orders = [row[3] for row in rows if row[3] is not None]
+    orders = [order for *_, order in rows if order is not None]
     before, after = _neighbours(orders, wanted)
     return OrderPage(
         count,
-        until=newest,
+        up_to_sequence=newest,
         before=before if count and before > oldest else None,
         after=after if count and after < newest else None,
         orders=orders,
@@ -81,29 +90,29 @@ def find_page(
 
 
 def _neighbours(orders: Sequence[OrderMixin], wanted: Page) -> tuple[int, int]:
-    """The running order numbers that the next page is before, and the previous one after."""
+    """Return the running order numbers before and after which the pages beside this one lie."""
     if orders:
         return orders[-1].sequence, orders[0].sequence
     if wanted.after is not None:
         return wanted.after + 1, wanted.after
-    # Beyond the end.
+    # The page is beyond the last order.
     return 0, 0 if wanted.before is None else wanted.before - 1
 
 
 def _are_listed(
     order: type[OrderMixin], customer_id: Any, wanted: Page
 ) -> list[ColumnElement[bool]]:
-    """What holds of the orders on all pages."""
+    """Return the conditions of the orders on all pages."""
     are_listed = [order.customer_id == customer_id]
     if wanted.status is not None:
         are_listed.append(order.status == wanted.status)
-    if wanted.until is not None:
-        are_listed.append(order.sequence <= wanted.until)
+    if wanted.up_to_sequence is not None:
+        are_listed.append(order.sequence <= wanted.up_to_sequence)
     return are_listed
 
 
 def _counted(models: Models, customer_id: Any, are_listed: Sequence[ColumnElement[bool]]) -> Any:
-    """How many there are, the newest and the oldest; no row if there is no such customer."""
+    """Select the count, the newest and the oldest; no row if there is no such customer."""
     order, customer = models.Order, models.Customer
     query = select(
         func.count(order.id).label("count"),
@@ -122,7 +131,7 @@ def _counted(models: Models, customer_id: Any, are_listed: Sequence[ColumnElemen
 
 
 def _on_page(models: Models, are_listed: Sequence[ColumnElement[bool]], wanted: Page) -> Subquery:
-    """The orders of the page, by their numbers of items; nothing is read of later ones."""
+    """Select the orders of the page, limited by their items; items of other orders are not read."""
     order, item = models.Order, models.OrderItem
     on_page = list(are_listed)
     if wanted.before is not None:

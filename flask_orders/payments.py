@@ -19,7 +19,8 @@ from sqlalchemy.orm import scoped_session
 from .errors import PaymentMismatch
 from .keys import new_key
 from .lifecycle import Lifecycle, Transition
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 from .models.types import PRECISION, SCALE
 from .pricing import Currency
 from .signals import Emitter, payment_unexpected

@@ -13,7 +13,8 @@ from typing import Any
 from .address_book import AddressRow
 from .carts import CartSnapshot, units_by_product
 from .keys import new_key, new_number
-from .models import Models, table
+from .models import Models
+from .models.contract import table
 from .pricing import OrderReference, PricedCart
 from .projection import address_fields, item_fields, order_fields
 from .rows import Row, RowCompleter

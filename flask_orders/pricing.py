@@ -12,32 +12,29 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from .currency import ZERO, Currency, share_out
-from .errors import ConfigurationError, OrdersError, PriceChanged
+from .errors import ConfigurationError, OrdersError, PriceChanged, UnavailableReason
 
 __all__ = [
-    "AMOUNTS",
     "AppliedOffer",
     "AppliedVoucher",
     "CartItem",
     "Currency",
-    "KeptVoucher",
-    "OrderReference",
     "PricedCart",
     "PricedItem",
     "Pricing",
-    "check_priced",
 ]
 
-# The amounts of a priced cart that its order stores, under the same names.
-AMOUNTS = (
-    "items_count",
-    "subtotal",
-    "savings_on_items",
-    "discount_amount",
-    "amount_saved",
-    "shipping",
-    "total_amount",
-)
+# What an order stores of its priced cart, and what each means: properties of `PricedCart`, columns
+# of `OrderMixin`, fields of the schemas. All but the first are amounts.
+AMOUNTS = {
+    "items_count": "The number of units in the order.",
+    "subtotal": "The sum of the items' total_price.",
+    "savings_on_items": "The sum of the items' discount_amount.",
+    "discount_amount": "The voucher's discount, at most the subtotal.",
+    "amount_saved": "savings_on_items plus discount_amount.",
+    "shipping": "The sum of the items' shipping.",
+    "total_amount": "subtotal plus shipping minus discount_amount.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class CartItem:
         """The shipping cost of the whole item."""
         return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
 
-    def unavailable(self, reason: str, available: int = 0) -> dict[str, Any]:
+    def unavailable(self, reason: UnavailableReason, available: int = 0) -> dict[str, Any]:
         """Return the item as `ItemUnavailable` lists it.
 
         Args:

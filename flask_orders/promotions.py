@@ -35,8 +35,9 @@ from sqlalchemy.orm import scoped_session
 
 from .currency import Currency
 from .db.bulk import has_arrays, in_values
-from .errors import Conflict, VoucherNotApplicable
-from .models import Models, are_equal_in_python, row_count, table, voucher_code
+from .errors import Conflict, VoucherNotApplicable, VoucherReason
+from .models import Models, voucher_code
+from .models.contract import are_equal_in_python, row_count, table
 from .models.promotions import PromotionModels
 from .offers import Offer, Voucher, price_cart
 from .pricing import AppliedVoucher, CartItem, OrderReference, PricedCart
@@ -127,7 +128,7 @@ class Promotions:
             query, reference = self._queries.by_key, voucher
         rows = self._session.execute(query, {**cart, "voucher": reference}).all()
         if not rows:
-            raise VoucherNotApplicable("not_found")
+            raise VoucherNotApplicable(VoucherReason.NOT_FOUND)
         found = Voucher(*rows[0][: len(VOUCHER)])
         joined = [row[len(VOUCHER) :] for row in rows]
         return _offers(row for row in joined if row[0] is not None), found

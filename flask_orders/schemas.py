@@ -1,6 +1,7 @@
-"""What comes in and what goes out, as marshmallow schemas.
+"""The requests and responses as marshmallow schemas, which `openapi.json` is made from.
 
-Called by the blueprint. Knows no models: an order is read by its attributes.
+An unknown or repeated field of a request is refused. An order is read by its attributes, so that
+one schema serializes a stored order and one that is only previewed.
 """
 
 import re
@@ -30,31 +31,41 @@ from .addresses import (
     country_of_full_name,
 )
 from .countries import country_name
-from .pricing import Currency, PricedCart
+from .errors import UnavailableReason
+from .pricing import AMOUNTS, Currency, PricedCart
 from .projection import item_fields, order_fields
 from .status import STATUSES
+
+__all__ = ["BillingAddressSchema"]
 
 ACTIONS = ("checkout", "save_order")
 
 MOST_ON_A_PAGE = 100
 
 
+def _described(description: str, **metadata: Any) -> dict[str, Any]:
+    """Return the options of a field with a description, for OpenAPI."""
+    return {"metadata": {"description": description, **metadata}}
+
+
 class AddressText(fields.String):
-    """A field of an address, by its rule in `addresses.py`; null where it may be left out."""
+    """A field of an address, checked by its rule in `addresses.py`; null where it is optional."""
 
     def __init__(
         self,
         rule: Callable[[Any], str],
+        description: str,
         longest: int = LONGEST,
         *,
         required: bool = False,
         **options: Any,
     ) -> None:
+        lengths = {"minLength": 1, "maxLength": longest} if required else {"maxLength": longest}
         super().__init__(
             required=required,
             allow_none=not required,
             load_default=missing if required else "",
-            metadata={"maxLength": longest} | ({"minLength": 1} if required else {}),
+            **_described(description, **lengths),
             **options,
         )
         self._rule = rule
@@ -67,24 +78,30 @@ class AddressText(fields.String):
 
 
 class PostalCode(AddressText):
-    """SingleLineText, or a whole number, which is kept as text."""
+    """A postal code: text, or a whole number, which is stored as text."""
 
     def __init__(self) -> None:
-        super().__init__(RULES["postal_code"], LONGEST_POSTAL_CODE)
+        super().__init__(
+            RULES["postal_code"],
+            "Text or a whole number. It may be empty where the country has no postal codes.",
+            LONGEST_POSTAL_CODE,
+        )
 
 
 class Country(AddressText):
-    """A country by its full name in English; kept as its ISO 3166-1 alpha-2 code."""
+    """A country by its full name in English; stored as its ISO 3166-1 alpha-2 code."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(country_of_full_name, **options)
+        super().__init__(
+            country_of_full_name, 'The full name of a country in English: "Canada".', **options
+        )
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str | None:
         return None if value is None else country_name(value)
 
 
 class ExpectedTotal(fields.Field[Decimal]):
-    """An amount: digits, with a point before up to four decimals; a string, or a whole number."""
+    """An amount with up to four decimals, as a string or a whole number; never a float."""
 
     PATTERN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 
@@ -96,7 +113,7 @@ class ExpectedTotal(fields.Field[Decimal]):
 
 
 class WholeNumber(fields.Integer):
-    """A number of at most nine digits, as a query has it."""
+    """A whole number of a query, 0 or more, with at most nine digits."""
 
     MOST = 10**9 - 1
 
@@ -109,7 +126,7 @@ class WholeNumber(fields.Integer):
 
 
 class Amount(fields.Field[Decimal]):
-    """An amount as a string with the digits of the order's currency."""
+    """An amount as a string with the decimals that the order stored for its currency."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **_kwargs: Any) -> str:
         # Most amounts are the order's; an item's currency is its order's.
@@ -118,7 +135,7 @@ class Amount(fields.Field[Decimal]):
 
 
 class UTCTimestamp(fields.DateTime):
-    """ISO 8601 in UTC, with Z."""
+    """A time as ISO 8601 in UTC, with Z."""
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
         utc: datetime = value.astimezone(UTC)
@@ -126,11 +143,15 @@ class UTCTimestamp(fields.DateTime):
 
 
 class PrimaryKeyField(fields.Raw):
-    """A primary key, of whatever type the host's are."""
+    """A primary key of one of the shop's classes, of any type."""
+
+
+class VoucherRefusalField(fields.String):
+    """A `VoucherReason`, or a reason of the shop's own pricing."""
 
 
 class Flattened(fields.Nested):
-    """An object of its own in the answer, whose fields the outer object has itself.
+    """A nested object of the response, made of the outer object's own attributes.
 
     It is null if the outer object's `attribute` is None.
     """
@@ -142,20 +163,25 @@ class Flattened(fields.Nested):
 
 
 class BillingAddressSchema(Schema):
-    """A billing address; loads to a `BillingAddress`.
+    """A billing address; loads to a `BillingAddress`, normalised and checked.
 
-    A postal code may be left out where the country has none.
+    The postal code may be left out where the country has no postal codes, and the state always.
+
+    Raises:
+        ValidationError: by `load`; it lists the messages about each invalid field.
     """
 
-    street_address = AddressText(RULES["street_address"], required=True)
+    street_address = AddressText(
+        RULES["street_address"], "The street and number, in one line.", required=True
+    )
     postal_code = PostalCode()
-    city = AddressText(RULES["city"], required=True)
-    state = AddressText(RULES["state"])
+    city = AddressText(RULES["city"], "The city or town.", required=True)
+    state = AddressText(RULES["state"], "The state, province or region; it may be empty.")
     country = Country(required=True)
 
     @validates_schema(skip_on_field_errors=False)
     def _check_postal_code(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
-        # What is not in the data is at fault itself.
+        # A field that is missing here has been refused already.
         if data.keys() >= {"postal_code", "country"}:
             try:
                 check_postal_code(data["postal_code"] or "", data["country"])
@@ -170,52 +196,60 @@ class BillingAddressSchema(Schema):
 class CreateOrderSchema(Schema):
     """The body of `POST /`."""
 
-    action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
-    billing_address = fields.Nested(BillingAddressSchema, load_default=None)
-    expected_total = ExpectedTotal(load_default=None)
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf(ACTIONS),
+        **_described("Whether to save the order, or to save it and go on to its payment."),
+    )
+    billing_address = fields.Nested(
+        BillingAddressSchema,
+        load_default=None,
+        **_described("Left out or null: the customer's saved address."),
+    )
+    expected_total = ExpectedTotal(
+        load_default=None,
+        **_described("The highest acceptable total; a higher one is refused: `price_changed`."),
+    )
 
 
 class PageSchema(Schema):
-    """The query of `GET /`; a limit above 100 is 100."""
+    """The query of `GET /`; a limit above MOST_ON_A_PAGE is reduced to it."""
 
     status = fields.String(
         load_default=None,
         allow_none=False,
         validate=validate.OneOf(STATUSES),
-        metadata={"description": "Only orders with this status."},
+        **_described("Only orders with this status."),
     )
     limit = WholeNumber(
         load_default=20,
         validate=validate.Range(min=1),
-        metadata={
-            "description": f"Orders on a page: {MOST_ON_A_PAGE} at most, and fewer where they have "
-            "many items."
-        },
+        **_described(
+            f"Orders on a page: at most {MOST_ON_A_PAGE}, and fewer where they have many items."
+        ),
     )
-    offset = WholeNumber(load_default=0, metadata={"description": "How many orders to pass over."})
-    until = WholeNumber(
+    offset = WholeNumber(load_default=0, **_described("How many orders to skip."))
+    up_to_sequence = WholeNumber(
+        data_key="until",
         load_default=None,
         allow_none=False,
         validate=validate.Range(min=1),
-        metadata={"description": "As in `next` and `previous`: leaves out what was made later."},
+        **_described("Set by `next` and `previous`: only orders up to this number."),
     )
     before = WholeNumber(
         load_default=None,
         allow_none=False,
         validate=validate.Range(min=1),
-        metadata={"description": "As in `next`: the orders that were made before this one."},
+        **_described("Set by `next`: only orders that were placed before this number."),
     )
     after = WholeNumber(
         load_default=None,
         allow_none=False,
-        metadata={
-            "description": "As in `previous`: of the orders that were made after this one, the "
-            "oldest."
-        },
+        **_described("Set by `previous`: the oldest orders placed after this number."),
     )
 
     @post_load
-    def _bound(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    def _limit(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
         return {**data, "limit": min(data["limit"], MOST_ON_A_PAGE)}
 
 
@@ -225,118 +259,139 @@ class PreviewQuerySchema(Schema):
     expected_total = ExpectedTotal(
         load_default=None,
         allow_none=False,
-        metadata={"description": "If the total is another, `changed` has both."},
+        **_described("If the total differs from it, `changed` has both."),
     )
 
 
 class ProductSchema(Schema):
     """A product."""
 
-    id = PrimaryKeyField()
-    sku = fields.String(allow_none=True)
-    name = fields.String(allow_none=True)
+    id = PrimaryKeyField(**_described("The product's primary key."))
+    sku = fields.String(allow_none=True, **_described("Null if the product has none."))
+    name = fields.String(allow_none=True, **_described("Null if the product has none."))
 
 
 class ItemProductSchema(ProductSchema):
-    """The product of an item, as it was; `id` is null if it has been deleted."""
+    """The product of an item, as it was ordered."""
 
-    id = PrimaryKeyField(attribute="product_id", allow_none=True)
+    id = PrimaryKeyField(
+        attribute="product_id", allow_none=True, **_described("Null if it has been deleted since.")
+    )
 
 
 class OfferSchema(Schema):
-    """The offer of an item, as it was; `id` is null if it has been deleted."""
+    """The offer of an item, as it was applied."""
 
-    # A shop with prices of its own keeps no reference.
-    id = PrimaryKeyField(attribute="offer_id", allow_none=True, dump_default=None)
-    title = fields.String(attribute="offer_title")
+    # Without the library's offers an order item has no such column.
+    id = PrimaryKeyField(
+        attribute="offer_id",
+        allow_none=True,
+        dump_default=None,
+        **_described("Null if it has been deleted since, or is the shop's own."),
+    )
+    title = fields.String(attribute="offer_title", **_described("The offer's title."))
 
 
 class OrderItemSchema(Schema):
     """An item of an order."""
 
-    id: fields.Field[Any] = fields.UUID()
+    id: fields.Field[Any] = fields.UUID(**_described("The order item's key."))
     product = Flattened(ItemProductSchema)
-    unit_price = Amount()
-    list_price = Amount()
-    quantity = fields.Integer()
-    discount_amount = Amount()
+    unit_price = Amount(**_described("The price of one unit after its offer."))
+    list_price = Amount(**_described("The price of one unit before its offer."))
+    quantity = fields.Integer(**_described("The number of units."))
+    discount_amount = Amount(**_described("list_price minus unit_price, times quantity."))
     offer = Flattened(OfferSchema, attribute="offer_title", allow_none=True)
-    shipping = Amount()
-    total_price = Amount()
-    voucher_discount = Amount()
+    shipping = Amount(**_described("The shipping cost of the whole item."))
+    total_price = Amount(**_described("unit_price times quantity."))
+    voucher_discount = Amount(**_described("The item's share of the order's discount_amount."))
 
 
 class CustomerSchema(Schema):
-    """Whose order it is."""
+    """The customer of an order."""
 
-    id = PrimaryKeyField(attribute="customer_id")
+    id = PrimaryKeyField(attribute="customer_id", **_described("The customer's primary key."))
 
 
 class VoucherSchema(Schema):
-    """The voucher of an order, as it was."""
+    """The voucher of an order, as it was redeemed."""
 
-    code = fields.String(attribute="voucher_code")
+    code = fields.String(attribute="voucher_code", **_described("The voucher's code."))
 
 
 class PreviewItemSchema(OrderItemSchema):
-    """An item of an order as it would be; `id` is the cart item's."""
+    """An item of an order as it would be."""
 
-    id = PrimaryKeyField()
+    id = PrimaryKeyField(**_described("The cart item's primary key."))
 
 
 class UnavailableSchema(Schema):
-    """An item of the cart that can't be had."""
+    """An item of the cart that is unavailable."""
 
-    id = PrimaryKeyField()
+    id = PrimaryKeyField(**_described("The cart item's primary key."))
     product = fields.Nested(ProductSchema, allow_none=True)
-    requested = fields.Integer()
-    available = fields.Integer()
-    reason = fields.String()
+    requested = fields.Integer(**_described("The units in the cart."))
+    available = fields.Integer(**_described("The units left, never below 0."))
+    reason = fields.String(**_described("Why it is unavailable.", enum=list(UnavailableReason)))
 
 
 class ChangedSchema(Schema):
-    """The total that was expected, and what it is."""
+    """The expected total, and the total at today's prices."""
 
-    expected = Amount()
-    actual = Amount()
+    expected = Amount(**_described("The `expected_total` of the query."))
+    actual = Amount(**_described("The total at today's prices."))
 
 
 class RefusalSchema(Schema):
-    """Why an order would be refused: the `code` and the `detail` of the problem document."""
+    """Why the order would be refused: members of the problem document."""
 
-    code = fields.String()
-    detail = fields.String()
+    code = fields.String(**_described("The problem document's `code`."))
+    detail = fields.String(**_described("The problem document's `detail`."))
 
 
-class PreviewSchema(Schema):
-    """An order as it would be, of what `preview` makes of a priced cart."""
+# The amounts of an order; `items_count` is no amount.
+AMOUNT_FIELDS = {
+    name: Amount(**_described(meaning))
+    for name, meaning in AMOUNTS.items()
+    if name != "items_count"
+}
 
-    currency = fields.String()
+
+class PricedCartSchema(Schema):
+    """What a priced cart has in common with the order that it may become."""
+
+    class Meta:
+        include = AMOUNT_FIELDS
+
+    currency = fields.String(**_described("ISO 4217."))
     customer = Flattened(CustomerSchema)
     items = fields.List(fields.Nested(PreviewItemSchema))
-    items_count = fields.Integer()
+    items_count = fields.Integer(**_described(AMOUNTS["items_count"]))
     voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
-    subtotal = Amount()
-    savings_on_items = Amount()
-    discount_amount = Amount()
-    amount_saved = Amount()
-    shipping = Amount()
-    total_amount = Amount()
-    unavailable = fields.List(fields.Nested(UnavailableSchema))
-    voucher_refusal = fields.String(allow_none=True)
+
+
+class PreviewSchema(PricedCartSchema):
+    """An order as it would be now, and what stands against it."""
+
+    unavailable = fields.List(
+        fields.Nested(UnavailableSchema), **_described("The items that are left out.")
+    )
+    voucher_refusal = VoucherRefusalField(
+        allow_none=True, **_described("Why the cart's voucher is left out; null if it is not.")
+    )
     changed = fields.Nested(ChangedSchema, allow_none=True)
     refusal = fields.Nested(
         RefusalSchema,
         allow_none=True,
-        metadata={
-            "description": "What would refuse the order now, other than its billing address or "
-            "its payment; null if nothing would."
-        },
+        **_described(
+            "Why the order would be refused now, apart from its billing address and its payment; "
+            "null if it would not."
+        ),
     )
 
 
 def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
-    """Return a priced cart as the body of `GET /preview/`."""
+    """Return the response of `GET /preview/` for a priced cart."""
     is_as_expected = expected_total is None or expected_total == cart.total_amount
     order = SimpleNamespace(
         **order_fields(customer_id, cart),
@@ -358,7 +413,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
 
 
 class OrderAddressSchema(Schema):
-    """The billing address of an order, as it was."""
+    """The billing address of an order, as it was given."""
 
     street_address = fields.String(attribute="billing_street_address")
     postal_code = fields.String(attribute="billing_postal_code")
@@ -368,30 +423,29 @@ class OrderAddressSchema(Schema):
 
 
 class OrderSchema(Schema):
-    """An order as it is answered; `order_url` gives the address of the order with a key."""
+    """An order; `order_url` returns the URL of the order with a key."""
+
+    class Meta:
+        include = AMOUNT_FIELDS
 
     def __init__(self, order_url: Callable[[UUID], str]) -> None:
         super().__init__()
         self._order_url = order_url
 
-    id = fields.UUID()
-    number = fields.String()
-    url = fields.Method("_url", metadata={"type": "string", "format": "uri-reference"})
-    status = fields.String(metadata={"enum": STATUSES})
-    currency = fields.String()
+    id = fields.UUID(**_described("The order's key."))
+    number = fields.String(**_described("A short number for people, not guessable."))
+    url = fields.Method(
+        "_url", **_described("The order's URL.", type="string", format="uri-reference")
+    )
+    status = fields.String(**_described("The order's status.", enum=list(STATUSES)))
+    currency = fields.String(**_described("ISO 4217."))
     customer = Flattened(CustomerSchema)
-    created = UTCTimestamp()
-    updated = UTCTimestamp()
+    created = UTCTimestamp(**_described("When the order was placed."))
+    updated = UTCTimestamp(**_described("When its status last changed."))
     billing_address = Flattened(OrderAddressSchema)
     items = fields.List(fields.Nested(OrderItemSchema))
-    items_count = fields.Integer()
+    items_count = fields.Integer(**_described(AMOUNTS["items_count"]))
     voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
-    subtotal = Amount()
-    savings_on_items = Amount()
-    discount_amount = Amount()
-    amount_saved = Amount()
-    shipping = Amount()
-    total_amount = Amount()
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)

@@ -1,7 +1,6 @@
-"""The `ORDERS_*` keys of `app.config`: their names, their defaults and what they may hold.
+"""The `ORDERS_*` keys of `app.config`: names, defaults and checks.
 
-Checked when the blueprint is registered; read from the app's config each time, by the service
-and the blueprint.
+They are checked when the blueprint is registered, and read from the app's config at each use.
 """
 
 from collections.abc import Mapping
@@ -14,17 +13,17 @@ from .pricing import Currency
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Each field is the config key `ORDERS_<FIELD>`.
+    """The app's settings; each field is the config key `ORDERS_<FIELD>`.
 
     Attributes:
-        payment_endpoint: what `checkout` redirects to; it is given `order_id=`.
-        currency: ISO 4217 code of the shop's prices.
-        retries: attempts at one transaction before a client is told to try again.
-        max_items: rows of one cart that can be converted.
-        max_body: bytes of a request body.
+        payment_endpoint: the endpoint that `checkout` redirects to; it takes `order_id=`.
+        currency: the ISO 4217 code of the shop's prices.
+        retries: the most attempts at one transaction before the client gets `try_again`.
+        max_items: the most rows of one cart that can be converted.
+        max_body: the most bytes of a request body.
         idempotency_hours: how long an Idempotency-Key is remembered.
-        payment_hours: how long an order may wait for its payment before it expires.
-        outbox: whether every event is kept as a row until a relay has delivered it.
+        payment_hours: how long an order may await its payment before it expires.
+        outbox: whether every event is stored as a row until a relay has delivered it.
     """
 
     payment_endpoint: str | None = None
@@ -39,7 +38,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not isinstance(self.currency, str):
             raise ConfigurationError(
-                f"ORDERS_CURRENCY is {self.currency!r}: give the code of a currency, such as 'USD'."
+                f"ORDERS_CURRENCY is {self.currency!r}: set it to a currency's code, such as 'USD'."
             )
         try:
             Currency.of(self.currency)
@@ -49,17 +48,17 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(
-                    f"ORDERS_{name.upper()} is {value!r}: give a whole number, 1 or more."
+                    f"ORDERS_{name.upper()} is {value!r}: set it to a whole number, 1 or more."
                 )
         if not isinstance(self.outbox, bool):
-            raise ConfigurationError(f"ORDERS_OUTBOX is {self.outbox!r}: give True or False.")
+            raise ConfigurationError(f"ORDERS_OUTBOX is {self.outbox!r}: set it to True or False.")
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
-        """The settings in an app's config.
+        """Return the settings in an app's config.
 
         Raises:
-            ConfigurationError: a value can't be used; the message names the key.
+            ConfigurationError: a value is invalid; the message names its key.
         """
         keys = {field.name: f"ORDERS_{field.name.upper()}" for field in fields(cls)}
         return cls(**{name: config[key] for name, key in keys.items() if key in config})

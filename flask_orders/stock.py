@@ -16,7 +16,8 @@ from sqlalchemy.orm import scoped_session
 
 from .db.bulk import UnitsUpdate, has_arrays
 from .errors import Conflict
-from .models import Models, row_count, table
+from .models import Models
+from .models.contract import row_count, table
 from .versions import RowVersion
 
 # Products in one UPDATE, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.

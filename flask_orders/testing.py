@@ -17,9 +17,11 @@ from flask import Flask
 from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 
 from .audit import problems
-from .models import table
+from .models.contract import table
 from .service import EXTENSION_KEY, OrderService
 from .status import RELEASED
+
+__all__ = ["InjectedFault", "Ledger", "fault", "run_concurrently"]
 
 Returned = TypeVar("Returned")
 

@@ -1,15 +1,15 @@
-"""Text that people type: a single normal form, and what is refused.
+"""The normal form of text that people type, and of a voucher's code.
 
-A cleaned text is NFC, begins and ends with something that is seen, and has no character that
-can't be printed; cleaning it again changes nothing. Pure.
+A cleaned text is NFC, begins and ends with a visible character, and has no unprintable one;
+cleaning it again changes nothing. Pure.
 """
 
 import re
 import unicodedata
 
-# Default_Ignorable_Code_Point of the Unicode Character Database, which `unicodedata` lacks, and
-# what is blank without being ignorable: a Braille cell without dots, a notehead without ink, and
-# the marks around an interlinear annotation.
+# The Default_Ignorable_Code_Points of the Unicode Character Database, which `unicodedata` lacks,
+# and characters that are blank without being ignorable: a Braille cell without dots, a notehead
+# without ink, and the marks around an interlinear annotation.
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
@@ -30,23 +30,23 @@ _UNPRINTABLE = re.compile(
     + "]"
 )
 
-# At most so many characters become a single one in NFC. (Unicode FAQ, Normalization.)
+# The most characters that NFC composes into a single one. (Unicode FAQ, Normalization.)
 _COMPOSED = 4
 
-# Combining marks: they need another character to be seen on.
+# Combining marks, which are visible only on another character.
 _MARKS = ("Mn", "Me")
 
 
 def clean(text: str, longest: int, *, keep_line_breaks: bool = False) -> str:
-    """Normalise a line of text; it may be empty.
+    """Return the normal form of a line of text; it may be empty.
 
     Args:
-        text: as it was typed.
-        longest: the number of characters that the result may have.
-        keep_line_breaks: make a blank of a line break or tab, instead of refusing it.
+        text: the text as it was typed.
+        longest: the most characters that the result may have.
+        keep_line_breaks: replace line breaks and tabs by a blank instead of refusing them.
 
     Raises:
-        ValueError: a sentence for the person who typed it.
+        ValueError: the text is refused; the message is for the person who typed it.
     """
     text = strip(text)
     # Before NFC, whose time grows with the square of a run of combining marks.
@@ -58,7 +58,7 @@ def clean(text: str, longest: int, *, keep_line_breaks: bool = False) -> str:
     if len(text) > longest:
         raise ValueError(_too_long(longest))
     if unprintable := _UNPRINTABLE.search(text):
-        raise ValueError(f"Remove the character U+{ord(unprintable[0]):04X}: it can't be printed.")
+        raise ValueError(f"Remove the character U+{ord(unprintable[0]):04X}: it is not printable.")
     if text and not _is_visible(text):
         raise ValueError(NOTHING_VISIBLE)
     return text
@@ -68,13 +68,13 @@ NOTHING_VISIBLE = "Give at least one visible character."
 
 
 def voucher_code(text: str) -> str:
-    """Return a voucher's code as it is stored and matched, however it was typed.
+    """Return the form in which a voucher's code is stored and matched, however it was typed.
 
-    It is NFKC, without invisible characters, trimmed and in upper case; empty if nothing is left.
-    A code that was normalised before stays as it is.
+    It is NFKC, without invisible characters, trimmed and upper-case; empty if nothing is left.
+    Normalising a code again changes nothing.
     """
     text = _remove_invisible(unicodedata.normalize("NFKC", text)).upper()
-    # Without the invisible between them, and in upper case, letters compose anew.
+    # Letters may compose again without the characters between them, or in upper case.
     return unicodedata.normalize("NFKC", text).strip()
 
 
@@ -85,7 +85,7 @@ def strip(text: str) -> str:
 
 
 def _remove_invisible(text: str) -> str:
-    """Remove the characters that are not seen, wherever they are; blanks stay."""
+    """Remove invisible characters everywhere; blanks stay."""
     return _INVISIBLE_RUN.sub("", text)
 
 

@@ -17,7 +17,8 @@ from .address_book import AddressBook
 from .db.bulk import PREFIX
 from .dependents import Dependents
 from .errors import Conflict
-from .models import Models, row_count, table
+from .models import Models
+from .models.contract import row_count, table
 from .plan import OrderPlan, VoucherRemoval
 from .pricing import Pricing
 from .stock import StockColumn

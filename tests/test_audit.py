@@ -23,7 +23,7 @@ from flask_orders import current_orders
 from flask_orders.audit import BATCH
 from flask_orders.db.classify import is_conflict
 from flask_orders.keys import new_key, new_number
-from flask_orders.models import table
+from flask_orders.models.contract import table
 from flask_orders.testing import run_concurrently
 
 from .support import servers

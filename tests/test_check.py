@@ -12,8 +12,9 @@ from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 
-from flask_orders import orders_bp, outbox_event
+from flask_orders import orders_bp
 from flask_orders.db.dialects import sqlite
+from flask_orders.signals import outbox_event
 
 WELL: dict[str, Any] = {
     "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},

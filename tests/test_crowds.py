@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Executable, delete, insert, select, text, update
 from werkzeug.test import TestResponse
 
-from flask_orders.models import row_count
+from flask_orders.models.contract import row_count
 from flask_orders.testing import Ledger
 
 from .support.raced import SQLITE_POOL, RacedShop, Tally

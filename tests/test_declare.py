@@ -27,12 +27,12 @@ from sqlalchemy.orm import (
 from flask_orders import (
     BillingAddress,
     ConfigurationError,
-    OrderMixin,
     OrdersError,
     current_orders,
     declare_models,
     orders_bp,
 )
+from flask_orders.models import OrderMixin
 
 HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 
@@ -136,14 +136,14 @@ def test_everything_that_a_class_lacks_is_named_with_its_cure() -> None:
     assert "declare_models(product=Product)" in message
     assert "'price': add price = synonym('...')" in message
     assert "'stock': " in message
-    assert "or stock = None if this shop counts no stock" in message
+    assert "or stock = None if the shop does not count stock" in message
     assert "'shipping': " in message
     assert "'name'" not in message
     assert "'active'" not in message
 
 
 def test_a_class_that_is_no_model() -> None:
-    with pytest.raises(ConfigurationError, match="give a model, a class on db"):
+    with pytest.raises(ConfigurationError, match="pass a model, a class on db"):
         declare_models(new_db(), customer=Legacy)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from werkzeug.test import TestResponse
 
-from flask_orders import order_placed
+from flask_orders.signals import order_placed
 from flask_orders.testing import Ledger, fault
 
 from .support.shops import ADDRESS, Rows, Shop

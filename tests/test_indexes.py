@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
-from flask_orders import outbox_event
+from flask_orders.signals import outbox_event
 
 from .support import servers
 from .support.shops import ADDRESS, Shop, make_shop

@@ -34,7 +34,7 @@ def heard() -> Iterator[list[tuple[str, Any]]]:
     told: list[tuple[str, Any]] = []
     with ExitStack() as stack:
         for name in SIGNALS:
-            signal: NamedSignal = getattr(flask_orders, name)
+            signal: NamedSignal = getattr(flask_orders.signals, name)
 
             def receive(_app: object, order: Any, name: str = name, **_more: Any) -> None:
                 told.append((name, order.status))
@@ -355,10 +355,10 @@ def test_a_paid_order_is_delivered(shop: Shop, order: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("call", "status", "what_to_do"),
     [
-        ("checkout", "delivered", "What was cancelled can be ordered again"),
-        ("checkout", "cancelled", "What was cancelled can be ordered again"),
-        ("cancel", "paid", "ask the shop to cancel it or to take it back"),
-        ("cancel", "delivered", "ask the shop to cancel it or to take it back"),
+        ("checkout", "delivered", "The items of a cancelled order can be ordered again"),
+        ("checkout", "cancelled", "The items of a cancelled order can be ordered again"),
+        ("cancel", "paid", "ask the shop to cancel it or for a return"),
+        ("cancel", "delivered", "ask the shop to cancel it or for a return"),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -704,7 +704,7 @@ def test_the_receivers_have_a_session_of_their_own(shop: Shop, customer: int) ->
         shop.db.session.commit()
         shop.db.session.add(customers(email="left@example.com"))
 
-    with shop.app.app_context(), flask_orders.order_placed.connected_to(receive):
+    with shop.app.app_context(), flask_orders.signals.order_placed.connected_to(receive):
         session = shop.db.session()
         session.expire_on_commit = False
         order = flask_orders.current_orders.convert(customer, billing_address=HOME)
@@ -727,6 +727,6 @@ def test_a_connection_that_breaks_under_a_receiver(shop: Shop, customer: int) ->
             driver: Any = shop.db.session.connection().connection.dbapi_connection
             driver.close()
 
-    with flask_orders.order_placed.connected_to(receive):
+    with flask_orders.signals.order_placed.connected_to(receive):
         assert shop.post(customer).status_code == 201
     assert told == [row["id"] for row in shop.rows("orders")]

@@ -391,7 +391,7 @@ def test_the_customer_is_read_by_the_mapper(shop: Shop, customer: int) -> None:
         criteria = with_loader_criteria(customers, lambda cls: cls.email == "x")
         state.statement = state.statement.options(criteria)
 
-    wanted = Page(status=None, limit=1, offset=0, until=None, before=None, after=None)
+    wanted = Page(status=None, limit=1, offset=0, up_to_sequence=None, before=None, after=None)
     with shop.service() as orders:
         assert orders.page(customer, wanted) is not None
         session = shop.db.session()

@@ -19,10 +19,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from flask_orders import order_placed
 from flask_orders.db.dialects import mysql, postgresql
 from flask_orders.errors import OrdersError
 from flask_orders.idempotency import IdempotentRequest
+from flask_orders.signals import order_placed
 
 from .support import servers
 from .support.shops import ORDERS, Shop, body, make_shop

@@ -24,17 +24,14 @@ from sqlalchemy.types import TypeDecorator
 
 from flask_orders import (
     BillingAddress,
-    CartItem,
     ConfigurationError,
-    Currency,
     OrdersError,
-    PricedCart,
-    PricedItem,
     current_orders,
     declare_models,
     orders_bp,
 )
 from flask_orders.models.types import Money
+from flask_orders.pricing import CartItem, Currency, PricedCart, PricedItem
 
 from .support.shops import ORDERS, Shop, body
 

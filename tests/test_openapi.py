@@ -305,6 +305,18 @@ def test_an_answer_may_get_new_members(contract: Contract) -> None:
     assert closed == {"BillingAddress", "CreateOrder"}
 
 
+def test_every_parameter_is_described(contract: Contract) -> None:
+    parameters = [
+        parameter
+        for item in contract.document["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+    ]
+    assert all(parameter["description"] for parameter in parameters)
+    headers = {parameter["name"] for parameter in parameters if parameter["in"] == "header"}
+    assert headers == {"Idempotency-Key", "If-None-Match"}
+
+
 def test_the_parameters_of_the_list(contract: Contract) -> None:
     described = {
         parameter["name"]: parameter["schema"]

@@ -31,9 +31,10 @@ import time_machine
 from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
-from flask_orders import BillingAddress, current_orders, outbox_event
+from flask_orders import BillingAddress, current_orders
 from flask_orders.db.retrying import in_transaction
 from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
+from flask_orders.signals import outbox_event
 from flask_orders.testing import InjectedFault, fault, run_concurrently
 
 from .support import servers

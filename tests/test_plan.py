@@ -23,8 +23,6 @@ from flask_orders import (
     BillingAddress,
     Conflict,
     Models,
-    OrderItemMixin,
-    OrderMixin,
     current_orders,
     declare_models,
 )
@@ -32,7 +30,8 @@ from flask_orders.address_book import AddressBook, AddressRow
 from flask_orders.audit import recomputed
 from flask_orders.carts import CartSnapshot
 from flask_orders.currency import Currency
-from flask_orders.models import table
+from flask_orders.models import OrderItemMixin, OrderMixin
+from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import CartItem, PricedCart

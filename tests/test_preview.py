@@ -46,7 +46,7 @@ NOTHING = {
     "changed": None,
     "refusal": {
         "code": "empty_cart",
-        "detail": "There is nothing in your cart. Put an item into it, then order.",
+        "detail": "Your cart is empty. Add an item to it, then order again.",
     },
 }
 

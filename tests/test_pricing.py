@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_orders import CartItem, ConfigurationError, Currency, PricedCart, PricedItem
+from flask_orders import ConfigurationError
 from flask_orders.currency import FLOAT_NOISE, share_out
 from flask_orders.offers import Offer, Voucher, best_price, price_cart
+from flask_orders.pricing import (
+    AppliedOffer,
+    AppliedVoucher,
+    CartItem,
+    Currency,
+    PricedCart,
+    PricedItem,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -190,6 +198,15 @@ def test_a_price_with_more_digits_than_its_currency_saves_nothing() -> None:
     currency = Currency.of("USD")
     priced = PricedItem.of(line(Decimal("1.005"), quantity=3), currency)
     assert (priced.list_price, priced.discount_amount) == (Decimal("1.01"), Decimal(0))
+
+
+def test_the_offer_and_the_voucher_that_apply_are_named() -> None:
+    currency, sale = Currency.of("USD"), Offer(5, "Sale", "percentage", Decimal(50))
+    voucher = Voucher(7, "SPRING", "percentage", Decimal(10))
+    cart, refusal = price_cart([line(Decimal(8))], [sale], voucher, currency, NOW)
+    assert [item.offer for item in cart.items] == [AppliedOffer(5, "Sale")]
+    applied: AppliedVoucher | None = cart.voucher
+    assert (applied, refusal) == (voucher, None)
 
 
 def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:

@@ -3,10 +3,13 @@
 import ast
 import re
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
+from click import Group
 from flask import Blueprint, Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
@@ -20,9 +23,10 @@ from flask_orders import (
     ConfigurationError,
     current_orders,
     declare_models,
-    order_placed,
+    errors,
     orders_bp,
 )
+from flask_orders.signals import order_placed
 
 from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
@@ -299,9 +303,54 @@ def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
     assert names <= {"current_app"}
 
 
-def test_every_public_name_is_in_the_readme() -> None:
+# The modules whose `__all__` is public; every other name of the package is private.
+PUBLIC = ("", ".models", ".pricing", ".schemas", ".errors", ".signals", ".testing")
+
+
+def test_the_root_exports_what_most_shops_need() -> None:
+    assert sorted(flask_orders.__all__) == [
+        "BillingAddress",
+        "BillingAddressSchema",
+        "ConfigurationError",
+        "Conflict",
+        "Models",
+        "OrderService",
+        "OrdersError",
+        "current_orders",
+        "declare_models",
+        "orders_bp",
+    ]
+    assert re.findall(r"`(\.\w+)`", str(flask_orders.__doc__)) == [name for name in PUBLIC if name]
+
+
+def test_every_error_is_public() -> None:
+    raised = {name for name, cls in vars(errors).items() if _is_error(cls)}
+    assert raised == {name for name in errors.__all__ if _is_error(getattr(errors, name))}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_in_the_docs_and_in_a_test(module: str) -> None:
+    """An error may be there as its code."""
+    tests = "".join(path.read_text() for path in sorted(Path(__file__).parent.rglob("*.py")))
     readme = (PACKAGE.parent / "README.md").read_text()
-    assert [name for name in flask_orders.__all__ if not re.search(rf"\b{name}\b", readme)] == []
+    found = import_module(f"flask_orders{module}")
+    for name in found.__all__:
+        code = getattr(vars(found)[name], "code", name) if module == ".errors" else name
+        pattern = rf"\b({name}|{code})\b"
+        assert re.search(pattern, readme), f"{name} is not in README.md"
+        assert re.search(pattern, tests), f"{name} is in no test"
+
+
+def test_no_other_module_has_public_names() -> None:
+    """What is not in a list is private, and has no list."""
+    public = {name.removeprefix(".") for name in PUBLIC}
+    with_list = {name for name, path in _modules().items() if "\n__all__" in path.read_text()}
+    inner = {name for name in with_list if name.startswith(("cli.", "db.", "http."))}
+    assert with_list - inner == public - {""}
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def test_every_attack_has_a_test_that_is_there() -> None:
@@ -352,6 +401,52 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
             assert client.get(prefix).status_code == 401
         db.session.remove()
         db.engine.dispose()
+
+
+def test_the_options_of_register_blueprint_that_are_flask_s_own() -> None:
+    app, db = Flask("options", subdomain_matching=True), SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, SERVER_NAME="shop.example"
+    )
+    JWTManager(app)
+    db.init_app(app)
+    app.register_blueprint(
+        orders_bp,
+        url_prefix="/buy",
+        name="buying",
+        subdomain="eu",
+        url_defaults={"region": "eu"},
+        cli_group="buying",
+        saved_address=lambda _customer: None,
+    )
+    assert set(app.blueprints) == {"buying"}
+    assert "orders" not in app.cli.commands
+    assert "check" in cast(Group, app.cli.commands["buying"]).commands
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
+    create = rules["buying.create_order"]
+    assert (create.rule, create.subdomain, create.defaults) == ("/buy/", "eu", {"region": "eu"})
+    client = app.test_client()
+    here, elsewhere = "http://eu.shop.example", "http://us.shop.example"
+    assert client.get("/buy/openapi.json", base_url=here).status_code == 200
+    assert client.get("/buy/", base_url=here).status_code == 401
+    assert client.get("/buy/", base_url=elsewhere).status_code == 404
+
+
+def test_the_same_options_inside_a_blueprint_that_is_registered_twice() -> None:
+    """Flask hands out its options anew each time; so do those of the library reach it."""
+    outer = Blueprint("outer", __name__)
+    outer.register_blueprint(orders_bp, url_prefix="/orders", saved_address=no_address)
+    for _ in range(2):
+        app, db = Flask("twice"), SQLAlchemy()
+        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
+        JWTManager(app)
+        db.init_app(app)
+        app.register_blueprint(outer)
+        assert app.extensions["orders"].options["saved_address"] is no_address
+
+
+def no_address(_customer_id: object) -> None:
+    """Return that the customer has no saved address."""
 
 
 def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> None:

@@ -13,7 +13,7 @@ import flask_orders
 from flask_orders import OrdersError
 from flask_orders.keys import new_key
 from flask_orders.lifecycle import Transition
-from flask_orders.models import table
+from flask_orders.models.contract import table
 from flask_orders.signals import SIGNALS
 from flask_orders.status import (
     CUSTOMER,

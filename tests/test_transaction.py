@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
-from flask_orders import order_placed
 from flask_orders.idempotency import IdempotentRequest
+from flask_orders.signals import order_placed
 
 from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 

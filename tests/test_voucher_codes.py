@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from flask_orders import voucher_code
+from flask_orders.models import voucher_code
 
 from .support.shops import Shop
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ..dependents import Dependents
 from ..errors import ConfigurationError
-from ..models.column_types import AMOUNTS, has_whole_amounts
+from ..models.column_types import PRODUCT_AMOUNTS, has_whole_amounts
 from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_requests import check_csrf, check_payment, check_routes
@@ -94,7 +94,7 @@ def _classes(orders: OrderService) -> Iterator[str]:
 
 
 def _whole_amounts(product: type[Any]) -> Iterator[str]:
-    for name in AMOUNTS:
+    for name in PRODUCT_AMOUNTS:
         if has_whole_amounts(product, name):
             yield (
                 f"{product.__name__}.{name} is an integer, which is read as whole units of "

@@ -14,8 +14,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapper, Session
 
-from ..models import Models, attribute
-from ..models.contract import column
+from ..models import Models
+from ..models.contract import attribute, column
 from ..service import OrderService
 from .check_tables import MIGRATE, indexes
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
 from ..errors import ConfigurationError, TryAgain
-from ..models import table
+from ..models.contract import table
 from .classify import constraint_violation, is_conflict
 from .dialects import Violation
 from .drivers import error_name

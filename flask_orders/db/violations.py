@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, Table, ev
 from sqlalchemy.engine import Inspector
 from sqlalchemy.sql.dml import UpdateBase
 
-from ..models import race_foreign_keys, race_unique_keys
+from ..models.builder import race_foreign_keys, race_unique_keys
 from .dialects import CHECK, DIALECTS, FOREIGN_KEY, NOT_NULL, UNIQUE, Violation
 
 FIXES = {

@@ -52,7 +52,8 @@ from ..errors import (
 from ..idempotency import HEADER, IdempotencyKeys, IdempotentRequest, StoredKey, StoredResponse
 from ..keys import new_key
 from ..lifecycle import Transition
-from ..models import OrderMixin, declared_models
+from ..models import OrderMixin
+from ..models.declare import declared_models
 from ..pagination import OrderPage, Page
 from ..schemas import CreateOrderSchema, OrderSchema, PageSchema, PreviewQuerySchema, preview
 from ..service import EXTENSION_KEY, OrderService, current_orders
@@ -448,7 +449,11 @@ def _page(found: OrderPage, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The page, with the URLs of its neighbours; they leave out what is ordered meanwhile."""
 
     def url(*, before: int | None = None, after: int | None = None) -> str:
-        query = {"status": wanted["status"], "limit": wanted["limit"], "until": found.until}
+        query = {
+            "status": wanted["status"],
+            "limit": wanted["limit"],
+            "until": found.up_to_sequence,
+        }
         return url_for(".list_orders", **query, before=before, after=after)
 
     return {

@@ -20,8 +20,8 @@ from werkzeug.local import LocalProxy
 
 from ..db.dialects import dialect_of
 from ..errors import ConfigurationError
-from ..models import Models, table
-from ..models.contract import primary_key
+from ..models import Models
+from ..models.contract import primary_key, table
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,

@@ -1,6 +1,6 @@
-"""The calls as an OpenAPI 3.1 document, made from the schemas that load and dump.
+"""The HTTP API as an OpenAPI 3.1 document, made from the schemas that load and dump.
 
-Called by the blueprint's `GET /openapi.json`. Needs apispec, the extra `openapi`.
+So it describes what the blueprint accepts and returns. Needs apispec, the extra `openapi`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,6 +29,7 @@ from ..errors import (
     TryAgain,
     UnsupportedMediaType,
     VoucherNotApplicable,
+    VoucherReason,
 )
 from ..schemas import (
     Amount,
@@ -41,8 +42,10 @@ from ..schemas import (
     PreviewSchema,
     PrimaryKeyField,
     UnavailableSchema,
+    VoucherRefusalField,
     WholeNumber,
 )
+from ..status import STATUSES
 from .requests import token_places
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What a field of ours is, beyond what apispec knows of the class that it is made from.
+# The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
 TYPES: Mapping[type[fields.Field[Any]], Json] = {
     Amount: {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["79.99"]},
     ExpectedTotal: {
@@ -62,40 +65,50 @@ TYPES: Mapping[type[fields.Field[Any]], Json] = {
     PrimaryKeyField: {"type": ["integer", "string"]},
     PostalCode: {"type": ["string", "integer"], "minimum": 0},
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
+    # A pricing of the shop's own may have reasons of its own.
+    VoucherRefusalField: {"anyOf": [{"enum": list(VoucherReason)}, {"type": ["string", "null"]}]},
 }
 
-# The components that come in; all others are answers, which have every member and may get more.
+# The components of requests, which refuse unknown members. A response has every member, and a
+# later version may add more.
 LOADED = ("BillingAddress", "CreateOrder")
 
-# Its address is made by the blueprint.
+# The blueprint makes the URL of an order; here it is only described.
 ORDER = OrderSchema(str)
 
 URL: Json = {"type": "string", "format": "uri-reference"}
+NULLABLE_URL: Json = {**URL, "type": ["string", "null"]}
 
 LOCATION: Json = {"Location": {"schema": URL, "required": True}}
 REPLAYED: Json = {
     "Idempotent-Replayed": {
-        "description": "This is the answer of the first request with the key.",
+        "description": "This is the stored response to the first request with the key.",
         "schema": {"const": "true"},
     }
 }
 ETAG: Json = {"ETag": {"schema": {"type": "string"}, "required": True}}
 
 UNKNOWN: Json = {
-    "description": "No valid token, or a customer who is gone. The shop shapes this answer."
+    "description": "No valid token, or the customer no longer exists. The shop defines this body."
 }
 
 KEY: Json = {
     "in": "header",
-    "name": "Idempotency-PrimaryKeyField",
-    "description": "1 to 255 visible ASCII characters, bare or quoted. The request is then safe to "
-    "send again: the first success is answered again.",
+    "name": "Idempotency-Key",
+    "description": "1 to 255 visible ASCII characters, bare or quoted. It makes the request safe "
+    "to repeat: the first successful response is sent again.",
     "schema": {"type": "string", "minLength": 1},
 }
-IF_NONE_MATCH: Json = {"in": "header", "name": "If-None-Match", "schema": {"type": "string"}}
+IF_NONE_MATCH: Json = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "The ETag of an earlier response.",
+    "schema": {"type": "string"},
+}
 ORDER_ID: Json = {
     "in": "path",
     "name": "order_id",
+    "description": "The order's `id`.",
     "required": True,
     "schema": {"type": "string", "format": "uuid"},
 }
@@ -104,9 +117,9 @@ PAGE: Json = {
     "type": "object",
     "required": ["count", "next", "previous", "results"],
     "properties": {
-        "count": {"type": "integer", "description": "Of the orders on all pages."},
-        "next": {**URL, "type": ["string", "null"]},
-        "previous": {**URL, "type": ["string", "null"]},
+        "count": {"type": "integer", "description": "The number of orders on all pages."},
+        "next": {**NULLABLE_URL, "description": "The next page, of older orders, or null."},
+        "previous": {**NULLABLE_URL, "description": "The previous page, of newer orders, or null."},
         "results": {"type": "array", "items": ORDER},
     },
 }
@@ -119,18 +132,21 @@ CHECKED_OUT: Json = {
     "type": "object",
     "required": ["order", "payment"],
     "properties": {
-        "order": URL,
+        "order": {**URL, "description": "The order's URL."},
         "payment": {
-            **URL,
-            "type": ["string", "null"],
-            "description": "Null if there is nothing to pay.",
+            **NULLABLE_URL,
+            "description": "The payment's URL; null if there is nothing to pay.",
         },
     },
 }
 
 
 def describe(prefix: str, config: Mapping[str, Any]) -> Json:
-    """The calls below the prefix, for tokens as the app's config has it (`JWT_...`).
+    """Return the OpenAPI document of the API below a prefix.
+
+    Args:
+        prefix: the path under which the blueprint is registered.
+        config: the app's; its `JWT_...` keys say how a token is sent.
 
     Raises:
         ConfigurationError: apispec is not installed.
@@ -152,16 +168,23 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
             schema["additionalProperties"] = False
         elif name != "Problem":
             schema["required"] = list(schema["properties"])
-            # Some versions of marshmallow and apispec say that there are none.
+            # Some versions of marshmallow and apispec forbid additional ones.
             schema.pop("additionalProperties", None)
+    _restrict_codes(made["components"]["schemas"])
     if "json" in token_places(config):
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
     return made
 
 
+def _restrict_codes(schemas: Json) -> None:
+    """List the codes that a preview's `refusal` may have: those of the problem documents."""
+    codes = schemas["Problem"]["properties"]["code"]["enum"]
+    schemas["Refusal"]["properties"]["code"]["enum"] = codes
+
+
 def _describe_token_in_body(made: Json, name: str, *, is_required: bool) -> None:
-    """OpenAPI has no security scheme for a token that is a member of the JSON body."""
-    token = {"type": "string", "description": "The JWT, if it is not sent in another way."}
+    """Describe a token that is a member of the JSON body, for which there is no security scheme."""
+    token = {"type": "string", "description": "The JWT, unless it is sent in another place."}
     if is_required:
         token["description"] = "The JWT."
     order = made["components"]["schemas"]["CreateOrder"]
@@ -182,7 +205,7 @@ def _empty_spec() -> "APISpec":
         from apispec.ext.marshmallow import MarshmallowPlugin
     except ImportError:
         raise ConfigurationError(
-            'openapi.json is made by apispec: pip install "flask_orders[openapi]"'
+            'openapi.json needs apispec: pip install "flask_orders[openapi]"'
         ) from None
     plugin = MarshmallowPlugin()
     spec = APISpec("Orders", version("flask_orders"), "3.1.0", plugins=[plugin])
@@ -192,7 +215,7 @@ def _empty_spec() -> "APISpec":
 
 
 def _describe_field(_converter: Any, field: fields.Field[Any], ret: Json) -> Json:
-    """What apispec does not know of a field; a default of null is one that is left out."""
+    """Return what apispec can't derive from a field; leave out a default of null."""
     if ret.get("default", ...) is None:
         del ret["default"]
     known = TYPES.get(type(field), {})
@@ -209,12 +232,12 @@ def _paths() -> dict[str, dict[str, Json]]:
         "/": {
             "post": {
                 "operationId": "create_order",
-                "summary": "Make the cart an order.",
+                "summary": "Turn the cart into an order.",
                 "parameters": [KEY],
                 "requestBody": {"required": True, **_content(CreateOrderSchema)},
                 "responses": {
                     "201": _answer("`save_order`: the order is saved.", SAVED, placed),
-                    "303": _answer("`checkout`: on to the payment.", CHECKED_OUT, placed),
+                    "303": _answer("`checkout`: see the payment URL.", CHECKED_OUT, placed),
                     **_problems(
                         InvalidRequest,
                         EmptyCart,
@@ -231,7 +254,7 @@ def _paths() -> dict[str, dict[str, Json]]:
             },
             "get": {
                 "operationId": "list_orders",
-                "summary": "The customer's orders, newest first.",
+                "summary": "List the customer's orders, newest first.",
                 "parameters": [{"in": "query", "schema": PageSchema}],
                 "responses": {"200": _answer("A page.", PAGE), **_problems(InvalidRequest)},
             },
@@ -239,10 +262,10 @@ def _paths() -> dict[str, dict[str, Json]]:
         "/preview/": {
             "get": {
                 "operationId": "preview_order",
-                "summary": "The order as it would be now; nothing is written or locked.",
+                "summary": "Preview the order; nothing is written or locked.",
                 "parameters": [{"in": "query", "schema": PreviewQuerySchema}],
                 "responses": {
-                    "200": _answer("The order to be.", PreviewSchema),
+                    "200": _answer("The order as it would be now.", PreviewSchema),
                     **_problems(InvalidRequest),
                 },
             }
@@ -250,11 +273,11 @@ def _paths() -> dict[str, dict[str, Json]]:
         "/{order_id}/": {
             "get": {
                 "operationId": "get_order",
-                "summary": "An order.",
+                "summary": "Read an order.",
                 "parameters": [ORDER_ID, IF_NONE_MATCH],
                 "responses": {
                     "200": _answer("The order.", ORDER, ETAG),
-                    "304": {"description": "As it was under the ETag.", "headers": ETAG},
+                    "304": {"description": "The order is unchanged.", "headers": ETAG},
                     **_problems(OrderNotFound),
                 },
             }
@@ -265,7 +288,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "summary": "Pay a saved order.",
                 "parameters": [ORDER_ID],
                 "responses": {
-                    "303": _answer("On to the payment.", CHECKED_OUT, LOCATION),
+                    "303": _answer("See the payment URL.", CHECKED_OUT, LOCATION),
                     **_problems(OrderNotFound, OrderNotPayable),
                 },
             }
@@ -273,10 +296,10 @@ def _paths() -> dict[str, dict[str, Json]]:
         "/{order_id}/cancel/": {
             "post": {
                 "operationId": "cancel_order",
-                "summary": "Cancel an order that is not paid.",
+                "summary": "Cancel an unpaid order.",
                 "parameters": [ORDER_ID],
                 "responses": {
-                    "200": _answer("The order, cancelled now or before.", ORDER),
+                    "200": _answer("The order, which is now cancelled.", ORDER),
                     **_problems(OrderNotFound, OrderNotCancellable),
                 },
             }
@@ -284,9 +307,9 @@ def _paths() -> dict[str, dict[str, Json]]:
         "/openapi.json": {
             "get": {
                 "operationId": "openapi",
-                "summary": "This document.",
+                "summary": "Read this document.",
                 "security": [],
-                "responses": {"200": _answer("OpenAPI 3.1.", {"type": "object"})},
+                "responses": {"200": _answer("The API as OpenAPI 3.1.", {"type": "object"})},
             }
         },
     }
@@ -303,9 +326,9 @@ def _content(schema: Json | Schema | type[Schema], kind: str = "application/json
 
 
 def _problems(*errors: type[OrdersError]) -> Json:
-    """A response for each status of the errors, and for those that any call may meet."""
-    met = sorted((*errors, Misconfigured, TryAgain), key=attrgetter("status"))
-    by_status = groupby(met, attrgetter("status"))
+    """Return a response for each status of the errors, and of those that any call may raise."""
+    raised = sorted((*errors, Misconfigured, TryAgain), key=attrgetter("status"))
+    by_status = groupby(raised, attrgetter("status"))
     return {"401": UNKNOWN} | {str(status): _refusal(list(group)) for status, group in by_status}
 
 
@@ -326,42 +349,50 @@ def _headers(errors: list[type[OrdersError]]) -> Iterator[tuple[str, Json]]:
 
 
 def _problem() -> Json:
-    """RFC 9457, with the extensions of every error."""
+    """Return the schema of a problem document (RFC 9457) with the extensions of every error."""
     errors = OrdersError.__subclasses__()
     text = {"type": "string"}
     return {
         "type": "object",
         "required": ["type", "title", "status", "detail", "code"],
         "properties": {
-            "type": {"type": "string", "format": "uri"},
-            "title": text,
-            "status": {"enum": sorted({error.status for error in errors})},
-            "detail": text,
-            "code": {"enum": [error.code for error in errors]},
+            "type": {"type": "string", "format": "uri", "description": "The kind, as a URI."},
+            "title": {**text, "description": "The kind, in a few words."},
+            "status": {
+                "description": "The HTTP status.",
+                "enum": sorted({error.status for error in errors}),
+            },
+            "detail": {**text, "description": "What is wrong this time, and what to do."},
+            "code": {
+                "description": "The kind, as a name.",
+                "enum": [error.code for error in errors],
+            },
             "errors": {
-                "description": "What is wrong, by the field's whole name.",
+                "description": "`invalid_request`: the messages, by the full name of the field.",
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": text},
             },
             "items": {
-                "description": "Of `item_unavailable`.",
+                "description": "`item_unavailable`: the items that can't be ordered.",
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/Unavailable"},
             },
-            "expected": {"description": "Of `price_changed`.", **TYPES[Amount]},
-            "actual": {"description": "Of `price_changed`.", **TYPES[Amount]},
+            "expected": {"description": "`price_changed`: the expected total.", **TYPES[Amount]},
+            "actual": {"description": "`price_changed`: the total now.", **TYPES[Amount]},
             "reason": {
-                "description": "Of `voucher_not_applicable`.",
-                "type": "string",
-                "examples": list(VoucherNotApplicable.SENTENCES),
+                "description": "`voucher_not_applicable`: why it can't be used.",
+                "anyOf": [{"enum": list(VoucherReason)}, text],
             },
-            "order_status": {"description": "What forbids it.", "type": "string"},
+            "order_status": {
+                "description": "The status that does not allow it.",
+                "enum": list(STATUSES),
+            },
         },
     }
 
 
 def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
-    """How a token may be sent, as Flask-JWT-Extended is configured, but for one in the body."""
+    """Return the places, other than the body, where Flask-JWT-Extended accepts a token."""
     places, header = token_places(config), config["JWT_HEADER_NAME"]
     schemes: dict[str, Json] = {}
     if "headers" in places:
@@ -389,10 +420,10 @@ def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def _security(schemes: Mapping[str, Json], method: str) -> Json:
-    """The alternatives; a cookie that changes something comes with its CSRF token.
+    """Return the alternatives; a POST with a cookie needs its CSRF token too.
 
-    Where a token can only be in the body nothing is said: an empty list would say that none is
-    needed.
+    None are listed where a token can only be in the body: an empty list would mean that no token
+    is required.
     """
     alternatives: list[dict[str, list[str]]] = [
         {name: [], "csrf": []}

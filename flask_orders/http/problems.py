@@ -1,6 +1,7 @@
-"""Errors as problem documents (RFC 9457), of our calls and of every path below their prefix.
+"""Errors as problem documents (RFC 9457), for every path below the blueprint's prefix.
 
-No request to the blueprint gets an HTML page. What is a bug goes on to the shop's own handler.
+No request to the blueprint gets an HTML page. An unexpected exception is left to the shop's own
+error handler.
 """
 
 import json
@@ -18,8 +19,8 @@ ROOT = "list_orders"
 
 
 def dumps(body: Any) -> str:
-    """Return JSON in ASCII, since a problem may name a field that no encoding can hold."""
-    # Not by the app's JSON provider: a shop may have one of its own, and the body is fixed.
+    """Return JSON in ASCII, since a problem may name a field that UTF-8 can't encode."""
+    # Not by the app's JSON provider, which a shop may replace: the bodies are fixed.
     return json.dumps(body, default=str)
 
 
@@ -29,7 +30,7 @@ def problem(error: OrdersError) -> Response:
 
 
 def http_problem(error: HTTPException) -> Response | HTTPException:
-    """Return an HTTP error of Flask's, or of the shop's code, as a problem document."""
+    """Return an HTTP error that Flask or the shop's code raised, as a problem document."""
     if error.response is not None or error.code is None:
         return error
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
@@ -57,7 +58,7 @@ def http_problem(error: HTTPException) -> Response | HTTPException:
 
 
 def watch_paths(app: Flask, blueprint: Any) -> None:
-    """Have the app answer for paths below the prefix that are none; others are the shop's."""
+    """Return problem documents for unknown paths below the prefix; others are left to the shop."""
 
     def answer_routing_error() -> Response | HTTPException | None:
         error = request.routing_exception
@@ -75,13 +76,13 @@ def _adapter(app: Flask) -> MapAdapter:
     try:
         adapter = app.create_url_adapter(request)
     except HTTPException:
-        # A host that the app does not trust.
+        # The request's Host header is not one of the app's TRUSTED_HOSTS.
         adapter = None
     return adapter or app.url_map.bind("")
 
 
 def _without_slash(error: HTTPException, adapter: MapAdapter) -> HTTPException:
-    """Return 405 for a path that takes other methods, also if its last slash is left out."""
+    """Return 405 for a path that has other methods, even if its last slash is missing."""
     if isinstance(error, NotFound) and not request.path.endswith("/"):
         methods = list(adapter.allowed_methods(f"{request.path}/"))
         return MethodNotAllowed(methods) if methods else error
@@ -89,16 +90,16 @@ def _without_slash(error: HTTPException, adapter: MapAdapter) -> HTTPException:
 
 
 def _is_below(app: Flask, blueprint: Any, adapter: MapAdapter) -> bool:
-    """Whether the request's path is below a prefix under which the blueprint is registered."""
+    """Return whether the request's path is below a prefix of the blueprint."""
     roots = {f"{name}.{ROOT}" for name, each in app.blueprints.items() if each is blueprint}
     path = "/" + re.sub("/{2,}", "/", request.path).lstrip("/")
     lengths = {rule.rule.count("/") for root in roots for rule in app.url_map.iter_rules(root)}
-    # Under "/" every path of the shop's would be ours.
+    # With the prefix "/" every path of the shop would be below it.
     return any(_endpoint(adapter, path, length) in roots for length in lengths - {1})
 
 
 def _endpoint(adapter: MapAdapter, path: str, length: int) -> Any:
-    """What the first parts of a path lead to."""
+    """Return the endpoint of the first parts of a path; None if there is none."""
     first = "/".join(path.split("/", length)[:length]) + "/"
     try:
         endpoint, _values = adapter.match(first, method="GET")

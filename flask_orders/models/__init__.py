@@ -1,12 +1,10 @@
-"""The tables: mixins, the attribute contract of a host's classes, and `declare_models`.
+"""The tables: the mixins that a shop may extend, and `declare_models`, which maps them.
 
-Called by the host once, by the blueprint when it is registered, and by the service.
+Every class is declared on the shop's own `db.Model`; the shop's own classes are not changed.
 """
 
 from ..texts import voucher_code
-from .builder import race_foreign_keys, race_unique_keys
-from .contract import HostColumns, are_equal_in_python, attribute, row_count, table
-from .declare import Models, declare_models, declared_models
+from .declare import Models, declare_models
 from .mixins import (
     AddressMixin,
     CartItemMixin,
@@ -27,7 +25,6 @@ __all__ = [
     "AddressMixin",
     "CartItemMixin",
     "CartMixin",
-    "HostColumns",
     "IdempotencyKeyMixin",
     "Models",
     "OfferMixin",
@@ -39,13 +36,6 @@ __all__ = [
     "ProductMixin",
     "VoucherMixin",
     "VoucherRedemptionMixin",
-    "are_equal_in_python",
-    "attribute",
     "declare_models",
-    "declared_models",
-    "race_foreign_keys",
-    "race_unique_keys",
-    "row_count",
-    "table",
     "voucher_code",
 ]

@@ -1,6 +1,7 @@
-"""What a column's type promises: exact amounts, whole quantities.
+"""The checks that a column holds exact amounts or whole quantities, by its type alone.
 
-Nothing here configures a mapper, so that a shop's classes may still refer to ones to come.
+No mapper is configured here, so that the shop's classes may still refer to classes that are not
+defined yet.
 """
 
 from decimal import Decimal
@@ -13,7 +14,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-AMOUNTS = ("price", "shipping")
+PRODUCT_AMOUNTS = ("price", "shipping")
 
 EXACT = (
     "which holds no exact amount: make it a Numeric, such as Numeric(12, 2), or give it a "
@@ -25,15 +26,16 @@ SAMPLES: dict[type, Any] = {Decimal: Decimal("1.50"), float: 1.5, int: 150, str:
 
 
 def type_problem(cls: type[Any], name: str) -> str | None:
-    """Say why an attribute's column can't be used, and what to do; None if that is not known.
+    """Return why an attribute's column can't be used, with the fix; None if it may be usable.
 
-    Known is a column, also behind a synonym or a column_property; not a hybrid or a property.
+    The type of a column is known, also behind a synonym or a column_property, but not that of a
+    hybrid or a property.
     """
     type_ = _column_type(cls, name)
     returned = None if type_ is None else _returned(type_)
     if returned is None:
         return None
-    if name in AMOUNTS and not issubclass(returned, Decimal | int):
+    if name in PRODUCT_AMOUNTS and not issubclass(returned, Decimal | int):
         return f"'{name}' is a {type_!r}, {EXACT}"
     if name == "quantity" and not issubclass(returned, int):
         return f"'{name}' is a {type_!r}, {WHOLE}"
@@ -41,7 +43,7 @@ def type_problem(cls: type[Any], name: str) -> str | None:
 
 
 def has_whole_amounts(cls: type[Any], name: str) -> bool:
-    """Return whether an amount's column returns integers, which may be units or hundredths."""
+    """Return whether an amount's column returns integers: whole units, or perhaps hundredths."""
     type_ = _column_type(cls, name)
     return type_ is not None and _returned(type_) is int
 
@@ -58,12 +60,12 @@ def _column_type(cls: type[Any], name: str) -> TypeEngine[Any] | None:
 
 
 def _returned(type_: TypeEngine[Any]) -> type | None:
-    """Return the class of the values that a type returns; None if it can't be known."""
+    """Return the class of the values that a type returns; None if it is unknown."""
     if isinstance(type_, TypeDecorator):
         inner = _returned(type_.impl_instance)
         is_plain = type(type_).process_result_value is TypeDecorator.process_result_value
         return inner if is_plain else _probed(type_, inner)
-    # A Float is asked for first: in SQLAlchemy 2.0 it is a Numeric, and may return a Decimal.
+    # Float comes first: in SQLAlchemy 2.0 it is a Numeric, and may return a Decimal.
     if isinstance(type_, Float):
         return float
     if isinstance(type_, Numeric):

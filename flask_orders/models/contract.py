@@ -1,7 +1,7 @@
-"""What the library needs of a host's own classes, and which columns stand behind it.
+"""The attributes that the shop's own classes must have, and the columns behind them.
 
-Used by `declare.py`, which asks once, and by the service for its locking reads and guarded
-updates.
+A class that lacks one is refused when it is declared, with a fix for everything that it lacks. So
+locking reads and guarded UPDATEs never meet an attribute that no column backs.
 """
 
 from functools import cached_property
@@ -23,41 +23,41 @@ from .column_types import type_problem
 
 
 def table(cls: type[Any]) -> Table:
-    """The table of a mapped class, for the statements that pass the ORM by."""
+    """Return the table of a mapped class, for Core statements that bypass the ORM."""
     found = inspect(cls).local_table
     if not isinstance(found, Table):
-        raise ConfigurationError(f"{cls.__name__} is mapped to no table of its own.")
+        raise ConfigurationError(f"{cls.__name__} has no table of its own: map it to one.")
     return found
 
 
 def row_count(result: Result[Any]) -> int:
-    """How many rows an UPDATE or DELETE has matched."""
+    """Return the number of rows that an UPDATE or DELETE matched."""
     count: int = cast(CursorResult[Any], result).rowcount
     return count
 
 
 def attribute(cls: type[Any], of_column: Column[Any]) -> InstrumentedAttribute[Any]:
-    """The attribute that a class maps a column to.
+    """Return the attribute to which a class maps a column.
 
-    A SELECT of attributes goes through the mapper, which adds what it knows and the table does not:
-    the discriminator of single-table inheritance, and the session's `with_loader_criteria`.
+    A SELECT of attributes goes through the mapper, which adds criteria that the table lacks: the
+    discriminator of single-table inheritance, and the session's `with_loader_criteria`.
     """
     mapper: Mapper[Any] = inspect(cls)
-    # Of this class: the property's own attribute is that of the class at the top of the hierarchy.
+    # Of this class: the property's own attribute belongs to the top of the class hierarchy.
     found: InstrumentedAttribute[Any] = getattr(cls, mapper.get_property_by_column(of_column).key)
     return found
 
 
 def are_equal_in_python(*keys: Column[Any] | InstrumentedAttribute[Any]) -> bool:
-    """Whether keys of these columns are equal in Python if and only if the database says so.
+    """Return whether keys of these columns are equal in Python exactly when the database says so.
 
-    It may say so of texts that differ in letter case or in the blanks at their end.
+    A database may take texts for equal that differ in letter case or trailing blanks.
     """
     return any(all(isinstance(key.type, kind) for key in keys) for kind in (Integer, Uuid))
 
 
 def primary_key(cls: type[Any]) -> Column[Any]:
-    """The one column of a class's primary key.
+    """Return the only column of a class's primary key.
 
     Raises:
         ConfigurationError: the key has several columns.
@@ -65,8 +65,8 @@ def primary_key(cls: type[Any]) -> Column[Any]:
     mapper: Mapper[Any] = inspect(cls)
     if len(mapper.primary_key) != 1:
         raise ConfigurationError(
-            f"{cls.__name__} has a primary key of {len(mapper.primary_key)} columns: "
-            "flask_orders refers to it by one column; give it a key of its own."
+            f"{cls.__name__} has a primary key of {len(mapper.primary_key)} columns, and "
+            "flask_orders refers to it by one: give it a primary key of one column."
         )
     return cast(Column[Any], mapper.primary_key[0])
 
@@ -81,7 +81,7 @@ def key_attribute(cls: type[Any]) -> InstrumentedAttribute[Any]:
 
 
 def column(cls: type[Any], name: str) -> Column[Any] | None:
-    """The column behind an attribute: its own, its synonym's, or its relationship's foreign key."""
+    """Return the column behind an attribute, a synonym or a many-to-one relationship, if any."""
     mapper: Mapper[Any] = inspect(cls)
     prop = mapper.attrs.get(name)
     while isinstance(prop, SynonymProperty):
@@ -96,7 +96,11 @@ def column(cls: type[Any], name: str) -> Column[Any] | None:
 
 
 def required_column(cls: type[Any], name: str) -> Column[Any]:
-    """As `column`, for an attribute that a class can't do without."""
+    """Return the column behind an attribute that a class must have.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     found = column(cls, name)
     if found is None:
         raise ConfigurationError(
@@ -107,27 +111,29 @@ def required_column(cls: type[Any], name: str) -> Column[Any]:
 
 
 def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
-    """As `column`; None only if the class says that it has none: what is no column is not guarded.
+    """Return the column behind an attribute; None only if the attribute is None.
 
     Raises:
-        ConfigurationError: it is a property, a hybrid, or an expression.
+        ConfigurationError: it is a property, a hybrid or an expression, which can't be guarded.
     """
     found = column(cls, name)
     if found is None and getattr(cls, name) is not None:
         raise ConfigurationError(
-            f"{cls.__name__}.{name} is no column that an order could lock and change: {_fix(name)}."
+            f"{cls.__name__}.{name} is no column, so that an order can't lock and change it: "
+            f"{_fix(name)}."
         )
     return found
 
 
-# What stands in for an attribute that a shop has no use for.
+# The assignments that opt out of an attribute.
 OPT_OUTS = {
     "shipping": "shipping = None if shipping is free",
-    "stock": "stock = None if this shop counts no stock",
-    "active": "active = True if whatever is listed can be had",
-    "voucher": "voucher = None if this shop has no vouchers",
+    "stock": "stock = None if the shop does not count stock",
+    "active": "active = True if every product is for sale",
+    "voucher": "voucher = None if the shop has no vouchers",
 }
 
+# The attributes that each class must have.
 ATTRIBUTES = {
     "customer": (),
     "product": ("sku", "name", "price", "shipping", "stock", "active"),
@@ -137,49 +143,49 @@ ATTRIBUTES = {
 
 
 def check_base(db: SQLAlchemy) -> None:
-    """Refuse a base class on which our mixins can't be declared."""
+    """Refuse a base class on which the library's mixins can't be declared."""
     if "ix" not in db.metadata.naming_convention:
         raise ConfigurationError(
-            "db.metadata's naming_convention has no 'ix', so that an index would have no name: "
-            "add 'ix': 'ix_%(column_0_label)s' to it, which is SQLAlchemy's own."
+            "db.metadata's naming_convention has no 'ix', so that indexes would have no name: "
+            "add 'ix': 'ix_%(column_0_label)s' to it, which is SQLAlchemy's default."
         )
     if issubclass(db.Model, MappedAsDataclass):
         raise ConfigurationError(
-            "db.Model is a MappedAsDataclass, which would make dataclasses of the library's "
-            "classes too: use a plain base, SQLAlchemy(model_class=Base) with "
-            "class Base(DeclarativeBase), and give MappedAsDataclass to classes of your own, as in "
+            "db.Model is a MappedAsDataclass, which would turn the library's classes into "
+            "dataclasses too: use a plain base, SQLAlchemy(model_class=Base) with "
+            "class Base(DeclarativeBase), and add MappedAsDataclass to your own classes, as in "
             "class User(MappedAsDataclass, db.Model)."
         )
 
 
 def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
-    """Refuse a host's class that lacks something, naming everything that it lacks."""
+    """Refuse one of the shop's classes if it can't be used, naming everything that it lacks."""
     _check_model(db, name, cls)
     primary_key(cls)
     _check_table(name, cls)
     missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
-    found = [f"the class lacks '{attribute}': {_fix(attribute)}" for attribute in missing]
-    found += filter(None, (type_problem(cls, attribute) for attribute in ATTRIBUTES[name]))
-    if found:
-        raise ConfigurationError(f"declare_models({name}={cls.__name__}): {'; '.join(found)}.")
+    problems = [f"the class lacks '{attribute}': {_fix(attribute)}" for attribute in missing]
+    problems += filter(None, (type_problem(cls, attribute) for attribute in ATTRIBUTES[name]))
+    if problems:
+        raise ConfigurationError(f"declare_models({name}={cls.__name__}): {'; '.join(problems)}.")
 
 
 def _check_table(name: str, cls: type[Any]) -> None:
-    """Refuse a class whose rows lie in two tables: an UPDATE or a DELETE is of one."""
+    """Refuse a class whose rows span two tables: an UPDATE or DELETE changes only one."""
     mapper: Mapper[Any] = inspect(cls)
     if name != "customer" and mapper.persist_selectable is not mapper.local_table:
         raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): its columns are in two tables, by joined "
-            "inheritance, and an order changes one: give the class at the top of the hierarchy, "
-            "with all the attributes, or use single-table inheritance."
+            f"declare_models({name}={cls.__name__}): joined inheritance puts its columns into two "
+            "tables, and an order changes one: pass the class at the top of the hierarchy, with "
+            "all the attributes, or use single-table inheritance."
         )
 
 
 def check_mixin(db: SQLAlchemy, name: str, cls: type[Any], mixin: type[Any]) -> None:
-    """Refuse a class that was to be made of one of our mixins, and is not."""
+    """Refuse a class that does not extend the mixin whose columns it must have."""
     if not issubclass(cls, mixin):
         raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): the class lacks our columns: "
+            f"declare_models({name}={cls.__name__}): the class lacks the library's columns: "
             f"declare it as class {cls.__name__}({mixin.__name__}, db.Model)."
         )
     _check_model(db, name, cls)
@@ -189,27 +195,30 @@ def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
     mapper = inspect(cls, raiseerr=False)
     if not isinstance(mapper, Mapper):
         raise ConfigurationError(
-            f"declare_models({name}={cls!r}): give a model, a class on db.Model."
+            f"declare_models({name}={cls!r}): pass a model, a class on db.Model."
         )
     if cls.metadata is not db.metadata:
         raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): the class is on another db or bind, and "
-            "foreign keys can't lead there: give the classes of one db, without a __bind_key__."
+            f"declare_models({name}={cls.__name__}): the class is on another db or bind, where no "
+            "foreign key can lead: pass classes of this db, without a __bind_key__."
         )
     if mapper.configured:
         raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}) came too late, {cls.__name__} has been used "
-            "already: call it in the module that holds your models, right after the classes."
+            f"declare_models({name}={cls.__name__}) came too late: {cls.__name__} is in use "
+            "already. Call it in the module of your models, right after the classes."
         )
 
 
 def _fix(attribute: str) -> str:
-    cure = f"add {attribute} = synonym('...') with the name of its own attribute"
-    return f"{cure}, or {OPT_OUTS[attribute]}" if attribute in OPT_OUTS else cure
+    fix = f"add {attribute} = synonym('...') with the name of its own attribute"
+    return f"{fix}, or {OPT_OUTS[attribute]}" if attribute in OPT_OUTS else fix
 
 
 class HostColumns:
-    """The columns that the conversion locks, changes and deletes by. Found at first use."""
+    """The columns by which the conversion reads, locks and changes the shop's own rows.
+
+    Each is found at first use, when all of the shop's classes are mapped.
+    """
 
     def __init__(self, product: type[Any], cart: type[Any], cart_item: type[Any]) -> None:
         self._product, self._cart, self._cart_item = product, cart, cart_item

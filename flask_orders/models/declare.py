@@ -1,7 +1,6 @@
-"""`declare_models`: our tables on the host's `db.Model`, linked to the host's own classes.
+"""`declare_models`: the library's tables on the shop's `db.Model`, linked to the shop's classes.
 
-Called by a host's models module, or else, with nothing of the host's, when the blueprint is
-registered. What was declared is remembered in `db.metadata.info`, and nowhere else.
+Each `db` has one set of models, which is stored in its `db.metadata.info` and nowhere else.
 """
 
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from .promotions import PromotionModels, declare_promotions
 INFO_KEY = "flask_orders"
 
 
-class Given(NamedTuple):
+class Arguments(NamedTuple):
     """The arguments of one call of `declare_models`."""
 
     customer: type[Any] | None
@@ -51,10 +50,10 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True)
 class Models:
-    """The classes of one `db`: the host's where it gave one, ours where it did not.
+    """The classes of one `db`: the shop's own where it passed them, else the default ones.
 
-    `Offer`, `Voucher`, `VoucherRedemption` and their tables come into being when they are first
-    asked for, by the host or by the default pricing.
+    `Offer`, `Voucher`, `VoucherRedemption` and their tables are declared at first use, by the shop
+    or by the default pricing.
     """
 
     Customer: type[Any] | None
@@ -72,12 +71,12 @@ class Models:
 
     @cached_property
     def columns(self) -> HostColumns:
-        """The host's columns that the conversion locks and changes."""
+        """The shop's columns that the conversion locks and changes."""
         return HostColumns(self.Product, self.Cart, self.CartItem)
 
     @cached_property
     def promotions(self) -> PromotionModels:
-        """The classes of the default pricing, declared now unless they are already."""
+        """The classes of the default pricing, declared at first use."""
         return self.declare_promotions()
 
     @property
@@ -109,50 +108,52 @@ def declare_models(
     address: type[AddressMixin] | None = None,
     table_prefix: str = "",
 ) -> Models:
-    """Declare on `db.Model` every class that is not given, and link them all.
+    """Declare every class that is not passed on `db.Model`, and link all of them.
 
     Args:
-        db: the host's Flask-SQLAlchemy extension.
-        customer: the host's customer class. Without one, a customer is the JWT's subject, as text.
-        product, cart, cart_item: the host's own classes; the README's section "In an existing
+        db: the shop's Flask-SQLAlchemy extension.
+        customer: the shop's customer class. Without one, a customer is the JWT's subject, as text.
+        product, cart, cart_item: the shop's own classes; the README's section "In an existing
             shop" lists the attributes that each must have.
-        order, order_item, address: the host's subclasses of our mixins, on its `db.Model`.
-        table_prefix: put before the names of the tables that are declared here.
+        order, order_item, address: the shop's subclasses of the mixins, on its `db.Model`.
+        table_prefix: a prefix for the names of the tables that are declared here.
 
     Returns:
-        The same `Models` for the same arguments, however often it is called.
+        The models; the same for the same arguments, however often it is called.
 
     Raises:
-        ConfigurationError: a class can't be used, or this `db` has our models already, made with
-            other arguments. The message says what to do.
+        ConfigurationError: a class can't be used, or this `db` already has models that were
+            declared with other arguments. The message names the fix.
     """
-    given = Given(customer, product, cart, cart_item, order, order_item, address, table_prefix)
+    arguments = Arguments(
+        customer, product, cart, cart_item, order, order_item, address, table_prefix
+    )
     known = db.metadata.info.get(INFO_KEY)
     if known is None:
-        _check(db, given)
-        models = _declare(Builder(db, table_prefix, customer), given)
-        known = db.metadata.info[INFO_KEY] = (given, models)
-    elif known[0] != given:
+        _check(db, arguments)
+        models = _declare(Builder(db, table_prefix, customer), arguments)
+        known = db.metadata.info[INFO_KEY] = (arguments, models)
+    elif known[0] != arguments:
         raise ConfigurationError(
-            "declare_models(...) was called with other classes before, or "
-            "register_blueprint(orders_bp) came first and declared the default ones: call it once, "
-            "in the module that holds your models, before register_blueprint(orders_bp)."
+            "declare_models(...) was called with other arguments before, or "
+            "register_blueprint(orders_bp) came first and declared the default classes: call it "
+            "once, in the module of your models, before register_blueprint(orders_bp)."
         )
     declared: Models = known[1]
     return declared
 
 
 def declared_models(db: SQLAlchemy) -> Models:
-    """The models that the host has declared on this `db`, or the default ones, made now."""
+    """Return the models of this `db`; declare the default ones if the shop has declared none."""
     known = db.metadata.info.get(INFO_KEY)
     return declare_models(db) if known is None else known[1]
 
 
-def _check(db: SQLAlchemy, given: Given) -> None:
-    """Refuse what can't work, before anything is declared."""
+def _check(db: SQLAlchemy, arguments: Arguments) -> None:
+    """Refuse classes that can't be used, before anything is declared."""
     check_base(db)
     for name in ("customer", "product", "cart", "cart_item"):
-        cls = getattr(given, name)
+        cls = getattr(arguments, name)
         if cls is not None:
             check_class(db, name, cls)
     for name, mixin in (
@@ -160,30 +161,30 @@ def _check(db: SQLAlchemy, given: Given) -> None:
         ("order_item", OrderItemMixin),
         ("address", AddressMixin),
     ):
-        cls = getattr(given, name)
+        cls = getattr(arguments, name)
         if cls is not None:
             check_mixin(db, name, cls, mixin)
-    if given.cart_item is not None and (given.cart is None or given.product is None):
+    if arguments.cart_item is not None and (arguments.cart is None or arguments.product is None):
         raise ConfigurationError(
             "declare_models(cart_item=...) needs product=... and cart=... too: "
-            "your cart items point to them."
+            "your cart items refer to them."
         )
 
 
-def _declare(builder: Builder, given: Given) -> Models:
-    product = given.product or _product(builder)
-    cart = given.cart or _cart(builder)
-    order = given.order or builder.make("Order", OrderMixin)
-    order_item = given.order_item or builder.make("OrderItem", OrderItemMixin)
-    address = given.address or builder.make("Address", AddressMixin)
+def _declare(builder: Builder, arguments: Arguments) -> Models:
+    product = arguments.product or _product(builder)
+    cart = arguments.cart or _cart(builder)
+    order = arguments.order or builder.make("Order", OrderMixin)
+    order_item = arguments.order_item or builder.make("OrderItem", OrderItemMixin)
+    address = arguments.address or builder.make("Address", AddressMixin)
     _complete_address(builder, address)
     _complete_order(builder, order, address)
     _complete_order_item(order_item, order, product)
     return Models(
-        Customer=given.customer,
+        Customer=arguments.customer,
         Product=product,
         Cart=cart,
-        CartItem=given.cart_item or _cart_item(builder, cart, product),
+        CartItem=arguments.cart_item or _cart_item(builder, cart, product),
         Order=order,
         OrderItem=order_item,
         OrderPayment=_payment(builder, order),
@@ -212,7 +213,7 @@ def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[An
     add(
         item,
         reference("cart_id", cart, ondelete="CASCADE", nullable=False),
-        # A line whose product is deleted stays, so that the conversion refuses it by name.
+        # An item whose product is deleted stays, so that the conversion refuses it by name.
         reference("product_id", product, ondelete="SET NULL"),
     )
     index(item, "product_id")
@@ -231,12 +232,12 @@ def _complete_address(builder: Builder, address: type[AddressMixin]) -> None:
     add(address, builder.customer_column(ondelete="CASCADE", nullable=False))
     columns = table(address).c
     constrain(address, UniqueConstraint(columns.customer_id, columns.fingerprint))
-    event.listen(address, "before_insert", _keep_fingerprint)
-    event.listen(address, "before_update", _keep_fingerprint)
+    event.listen(address, "before_insert", _set_fingerprint)
+    event.listen(address, "before_update", _set_fingerprint)
 
 
-def _keep_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
-    """Whoever writes an address book entry through the ORM, it is found by its equal again."""
+def _set_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
+    """Compute the fingerprint, by which an equal address is found, at every write by the ORM."""
     address.fingerprint = address.as_value().fingerprint
 
 
@@ -250,7 +251,7 @@ def _idempotency_key(builder: Builder) -> type[IdempotencyKeyMixin]:
 
 def _payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixin]:
     payment = builder.make("OrderPayment", OrderPaymentMixin)
-    # Who deletes an order that was paid has to say what becomes of the money.
+    # An order with payments is not deleted by accident: their rows must be deleted first.
     add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
     index(payment, "order_id")
     constrain(
@@ -262,7 +263,7 @@ def _payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixi
 
 
 def _of_order(cls: type[Any], order: type[OrderMixin]) -> type[Any]:
-    """The class, with a reference to the order with which its rows come and go."""
+    """Return the class with a reference to its order, which deletes its rows."""
     add(cls, reference("order_id", order, ondelete="CASCADE", nullable=False))
     index(cls, "order_id")
     return cls
@@ -276,7 +277,7 @@ def _complete_order(builder: Builder, order: type[OrderMixin], address: type[Add
     )
     index(order, "billing_address_id")
     columns = table(order).c
-    # By it the orders are found that nobody has paid in time.
+    # It finds the orders that were not paid in time.
     Index(None, columns.status, columns.created)
     constrain(
         order,

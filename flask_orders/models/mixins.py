@@ -1,8 +1,7 @@
-"""The columns of our tables, as mixins that a host may extend with columns of its own.
+"""The columns of the library's tables, as mixins that a shop may extend with its own columns.
 
-`declare.py` makes classes of them on the host's `db.Model` and adds what depends on the host: the
-foreign keys, whose types are the host's, and the constraints. Those attributes are named here
-for the type checker only.
+`declare_models` makes classes of them on the shop's `db.Model`, and adds the constraints and the
+foreign keys, whose types depend on the shop. Here those are declared for the type checker only.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,12 +12,10 @@ from uuid import UUID
 from sqlalchemy import BigInteger, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from ..addresses import BillingAddress
+from ..addresses import COUNTRY_CODE_LENGTH, LONGEST, LONGEST_POSTAL_CODE, BillingAddress
+from ..offers import DISCOUNT_TYPES, USAGES
 from ..texts import voucher_code
 from .types import EXACT_TEXT, VOUCHER_CODE_LENGTH, BigKey, Money, UTCDateTime, VoucherCode
-
-DISCOUNT_TYPES = ("percentage", "fixed")
-USAGES = ("single", "multiple", "once_per_customer")
 
 
 def microseconds(moment: datetime) -> int:
@@ -32,12 +29,12 @@ def _now_in_microseconds(_context: object) -> int:
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise ValueError(f"{name} is {value!r}: give one of {', '.join(allowed)}")
+        raise ValueError(f"{name} is {value!r}: use one of {', '.join(allowed)}")
     return value
 
 
 class _Row:
-    """What every declarative base gives its classes, for the type checker."""
+    """The constructor of every declarative base, for the type checker."""
 
     if TYPE_CHECKING:
 
@@ -45,13 +42,13 @@ class _Row:
 
 
 class OrderMixin(_Row):
-    """An order: who bought what, where the bill goes, and every amount, locked in for good.
+    """An order: a snapshot of the customer's items, billing address and amounts.
 
-    Amounts are in `currency` (ISO 4217), by the formulas of the README's section "Money", and have
-    `currency_decimals` digits after the decimal point, whatever becomes of the currency.
-    `sequence` counts the orders of one customer: 1, 2, 3, ... `written` is when the row was
-    inserted, in microseconds since 1970: a double click is told by it from a later request, and
-    `created` is too coarse for that on MariaDB.
+    Amounts are in `currency` (ISO 4217), follow the formulas of the README's section "Money", and
+    have `currency_decimals` digits after the decimal point, even if the currency's change later.
+    `sequence` counts the orders of one customer: 1, 2, 3, ... `written` is the time of the INSERT,
+    in microseconds since 1970: it tells a double click from a later request, for which `created`
+    is too coarse on MariaDB.
     """
 
     __tablename__ = "orders"
@@ -62,11 +59,11 @@ class OrderMixin(_Row):
     status: Mapped[str] = mapped_column(String(20))
     currency: Mapped[str] = mapped_column(String(3))
     currency_decimals: Mapped[int] = mapped_column(SmallInteger)
-    billing_street_address: Mapped[str] = mapped_column(String(255))
-    billing_postal_code: Mapped[str] = mapped_column(String(32))
-    billing_city: Mapped[str] = mapped_column(String(255))
-    billing_state: Mapped[str] = mapped_column(String(255))
-    billing_country: Mapped[str] = mapped_column(String(2))
+    billing_street_address: Mapped[str] = mapped_column(String(LONGEST))
+    billing_postal_code: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE))
+    billing_city: Mapped[str] = mapped_column(String(LONGEST))
+    billing_state: Mapped[str] = mapped_column(String(LONGEST))
+    billing_country: Mapped[str] = mapped_column(String(COUNTRY_CODE_LENGTH))
     voucher_code: Mapped[str | None] = mapped_column(String(VOUCHER_CODE_LENGTH))
     items_count: Mapped[int]
     subtotal: Mapped[Decimal] = mapped_column(Money)
@@ -87,9 +84,10 @@ class OrderMixin(_Row):
 
 
 class OrderItemMixin(_Row):
-    """An item of an order: the product as it was, and what it cost.
+    """An item of an order: a snapshot of the product and its prices.
 
-    `stock_deducted` says whether the product's stock was counted then, and so is given back.
+    `stock_deducted` is whether units were deducted from the product's stock, which a cancellation
+    then restocks.
     """
 
     __tablename__ = "order_items"
@@ -116,9 +114,9 @@ class OrderItemMixin(_Row):
 
 
 class OrderPaymentMixin(_Row):
-    """Money that has arrived for an order; `reference` is the payment provider's name for it.
+    """Money that arrived for an order; `reference` is the payment provider's id of the payment.
 
-    `expected` is what has made the order paid; any other payment is one to refund.
+    `expected` is whether it made the order paid; any other payment must be refunded.
     """
 
     __tablename__ = "order_payments"
@@ -135,7 +133,7 @@ class OrderPaymentMixin(_Row):
 
 
 class OrderEventMixin(_Row):
-    """A step of an order's status: from where to where, when, and by whom.
+    """A transition of an order: its statuses, time and actor.
 
     `actor` is `customer`, `shop`, `expiry` or `payment`.
     """
@@ -154,9 +152,10 @@ class OrderEventMixin(_Row):
 
 
 class OutboxEventMixin(_Row):
-    """An event that a relay has to deliver: `body` is its CloudEvents 1.0 envelope, as JSON.
+    """An event that a relay has to deliver; `body` is its CloudEvents 1.0 envelope, as JSON.
 
-    `due` is when it may be delivered: pushed on while a relay is at it, and after a failure.
+    It may be delivered from `due` on, which is postponed while a relay delivers it and after a
+    failure.
     """
 
     __tablename__ = "order_outbox"
@@ -174,23 +173,23 @@ class OutboxEventMixin(_Row):
 
 
 class AddressMixin(_Row):
-    """An entry of a customer's address book; `country` is an ISO 3166-1 alpha-2 code."""
+    """An address of a customer's address book; `country` is an ISO 3166-1 alpha-2 code."""
 
     __tablename__ = "order_addresses"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    street_address: Mapped[str] = mapped_column(String(255))
-    postal_code: Mapped[str] = mapped_column(String(32))
-    city: Mapped[str] = mapped_column(String(255))
-    state: Mapped[str] = mapped_column(String(255))
-    country: Mapped[str] = mapped_column(String(2))
+    street_address: Mapped[str] = mapped_column(String(LONGEST))
+    postal_code: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE))
+    city: Mapped[str] = mapped_column(String(LONGEST))
+    state: Mapped[str] = mapped_column(String(LONGEST))
+    country: Mapped[str] = mapped_column(String(COUNTRY_CODE_LENGTH))
     fingerprint: Mapped[str] = mapped_column(String(64))
 
     if TYPE_CHECKING:
         customer_id: Mapped[Any]
 
     def as_value(self) -> BillingAddress:
-        """Return the address without its owner, as it is stored."""
+        """Return the stored address as a value, without its customer."""
         return BillingAddress.stored(self)
 
 
@@ -212,9 +211,9 @@ class IdempotencyKeyMixin(_Row):
 
 
 class ProductMixin(_Row):
-    """What the shop sells. `price` and `shipping` (of a whole item) are in the shop's currency.
+    """A product; its `price` and `shipping` (per item, None is free) are in the shop's currency.
 
-    `shipping` None means free; `stock` None means that it is not counted.
+    `stock` is the number of units left; None means that it is not counted.
     """
 
     __tablename__ = "products"
@@ -241,12 +240,12 @@ class CartMixin(_Row):
         voucher: Mapped[Any]
         items: Mapped[list[Any]]
     else:
-        # Until the default pricing asks for vouchers: a shop with its own has none of ours.
+        # The default pricing replaces it; a shop with its own pricing has no such vouchers.
         voucher = None
 
 
 class CartItemMixin(_Row):
-    """A product and a number of units in a cart."""
+    """A product in a cart, and its number of units."""
 
     __tablename__ = "cart_items"
 
@@ -263,8 +262,8 @@ class CartItemMixin(_Row):
 class OfferMixin(_Row):
     """An automatic discount on its products, or, if it has none, on every product.
 
-    `discount_value` is per cent for a `percentage`, and an amount per unit for a `fixed` one. It is
-    valid in [`valid_from`, `valid_to`), UTC; either end may be open.
+    `discount_value` is in per cent for a `percentage`, and an amount per unit for a `fixed`
+    discount. The offer is valid in [`valid_from`, `valid_to`), UTC; either end may be open.
     """
 
     __tablename__ = "offers"
@@ -289,9 +288,10 @@ class OfferMixin(_Row):
 class VoucherMixin(_Row):
     """A code that gives a discount on an order's subtotal after offers.
 
-    `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` (None: no
-    limit) is the number of orders that may carry it. The code is stored in its normal form,
-    `voucher_code`, whatever statement stores it.
+    `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` is the most
+    orders that may redeem it (None is no limit). The code is stored in its normal form,
+    `voucher_code(code)`, by the ORM and by Core statements. A new column is a term of the voucher
+    unless `pricing.py` says otherwise: its redemption is then guarded by it.
     """
 
     __tablename__ = "vouchers"
@@ -329,7 +329,7 @@ class VoucherMixin(_Row):
 
 
 class VoucherRedemptionMixin(_Row):
-    """That a customer has used a once-per-customer voucher; at most one row for both."""
+    """A customer's use of a once-per-customer voucher; there is at most one row for the two."""
 
     __tablename__ = "voucher_redemptions"
 

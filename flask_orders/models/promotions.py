@@ -1,7 +1,6 @@
-"""Offers and vouchers: declared when they are first asked for, which the default pricing does.
+"""Offers and vouchers, declared at first use by the default pricing or by the shop.
 
-Called by `declare.py`. A host with a pricing of its own has none of these tables, and none of the
-columns that point to them.
+A shop with its own pricing has none of these tables, and no columns that refer to them.
 """
 
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ class PromotionModels:
 def declare_promotions(
     builder: Builder, product: type[Any], cart: type[Any], order: type[Any], order_item: type[Any]
 ) -> PromotionModels:
-    """Declare the classes, and point the orders, their items and our own carts to them."""
+    """Declare the classes, and the references of orders, order items and default carts to them."""
     voucher = builder.make("Voucher", VoucherMixin)
     constrain(
         voucher,
@@ -59,20 +58,20 @@ def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[A
     )
     index(redemption, "voucher_id")
     columns = table(redemption).c
-    # The customer first: so it is an index for who deletes one.
+    # The customer first, so that it indexes the foreign key for a customer's deletion.
     constrain(redemption, UniqueConstraint(columns.customer_id, columns.voucher_id))
 
 
 def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Table:
     constrain(offer, not_negative("offer", offer))
-    # By it the few are found that are on, among all that have ever been.
+    # It finds the few active offers among all that there have ever been.
     Index(None, table(offer).c.active)
     links = Table(
         f"{builder.prefix}offer_products",
         builder.db.metadata,
         Column("id", BigKey, primary_key=True),
         reference("offer_id", offer, ondelete="CASCADE", nullable=False),
-        # When the product is deleted the row stays, so that the offer does not become one for all.
+        # A deleted product leaves the row, so that the offer does not apply to every product.
         reference("product_id", product, ondelete="SET NULL"),
         UniqueConstraint("offer_id", "product_id"),
         UniqueConstraint("product_id", "offer_id"),

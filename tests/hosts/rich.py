@@ -145,7 +145,7 @@ class CartItem(db.Model):
     product = db.synonym("variant")  # + flask_orders
 
 
-class WebOrder(fo.OrderMixin, db.Model):  # + flask_orders
+class WebOrder(fo.models.OrderMixin, db.Model):  # + flask_orders
     __tablename__ = "fo_orders"  # + flask_orders
     gift_note: Mapped[str | None] = mapped_column(Text)  # + flask_orders
     channel: Mapped[str] = mapped_column(String(20), default="web")  # + flask_orders
@@ -173,25 +173,25 @@ def home_of(customer_id: int) -> Address | None:
 
 class ShopPricing:  # + flask_orders
     def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> Any:  # + flask_orders
-        currency = fo.current_orders.currency  # + flask_orders
+        p, currency = fo.pricing, fo.current_orders.currency  # + flask_orders
         ids = {item.product.product_id for item in items}  # + flask_orders
         parents = select(Product).where(Product.id.in_(ids)).order_by(Product.id)  # + flask_orders
         latest = parents.execution_options(populate_existing=True)  # + flask_orders
         db.session.execute(latest.with_for_update()).all()  # + flask_orders
         prices = prices_for(customer_id, [item.product for item in items])  # + flask_orders
-        of = fo.PricedItem.of  # + flask_orders
+        of = p.PricedItem.of  # + flask_orders
         lines = [of(i, currency, unit_price=prices[i.product_id]) for i in items]  # + flask_orders
         if voucher is None:  # + flask_orders
-            return fo.PricedCart.of(lines, currency)  # + flask_orders
+            return p.PricedCart.of(lines, currency)  # + flask_orders
         coupon = db.session.get_one(Coupon, voucher)  # + flask_orders
         off = coupon.percent_of  # + flask_orders
-        return fo.PricedCart.of(lines, currency, voucher=coupon, discount=off)  # + flask_orders
+        return p.PricedCart.of(lines, currency, voucher=coupon, discount=off)  # + flask_orders
 
     def redeem(self, voucher: Any, order: Any) -> None:  # + flask_orders
         it_has_a_use = (Coupon.id == voucher.id, Coupon.uses_left > 0)  # + flask_orders
         left: dict[Any, Any] = {"uses_left": Coupon.uses_left - 1}  # + flask_orders
         if not db.session.query(Coupon).where(*it_has_a_use).update(left):  # + flask_orders
-            raise fo.VoucherNotApplicable("used_up")  # + flask_orders
+            raise fo.errors.VoucherNotApplicable("used_up")  # + flask_orders
 
     def release(self, voucher: Any, order: Any) -> None:  # + flask_orders
         used = db.session.query(Coupon).filter_by(code=voucher.code)  # + flask_orders
@@ -321,6 +321,6 @@ def create_app(url: str, **config: Any) -> Flask:
     migrate.init_app(app, directory=app.config.get("MIGRATIONS", "migrations"))
     jwt.init_app(app)
     app.register_blueprint(shop)
-    mine = ShopPricing()  # + flask_orders
+    mine: fo.pricing.Pricing = ShopPricing()  # + flask_orders
     app.register_blueprint(fo.orders_bp, pricing=mine, saved_address=home)  # + flask_orders
     return app
