@@ -102,15 +102,14 @@ class Carts:
             return None
         items = self._with_products(rows, queries)
         refusals = self._refusals(items)
-        found = list(zip(items, refusals, strict=True))
         return CartSnapshot(
             key,
             voucher,
             version,
-            item_keys=tuple(row.key for row in rows),
-            items=tuple(item for item, refusal in found if refusal is None),
+            item_keys=tuple(item.key for item in items),
+            items=tuple(item for item in items if item.key not in refusals),
             unavailable=tuple(
-                item.unavailable(*refusal) for item, refusal in found if refusal is not None
+                item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
         )
 
@@ -160,10 +159,11 @@ class Carts:
         found = self._session.execute(queries.late, {"keys": missing})
         return {row[0]: row[1] for row in found}
 
-    def _refusals(self, items: Sequence[CartItem]) -> list[tuple[str, int] | None]:
-        """Return, for each item, why it is unavailable and how many units are left, or None."""
+    def _refusals(self, items: Sequence[CartItem]) -> dict[Any, tuple[str, int]]:
+        """Return, by unavailable item, why it is unavailable and how many units are left."""
         wanted = units_by_product(item for item in items if _is_count(item.quantity))
-        return [self._refusal(item, wanted[item.product_id]) for item in items]
+        refusals = {item.key: self._refusal(item, wanted[item.product_id]) for item in items}
+        return {key: refusal for key, refusal in refusals.items() if refusal is not None}
 
     def _refusal(self, item: CartItem, wanted: int) -> tuple[str, int] | None:
         product = item.product

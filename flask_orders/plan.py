@@ -95,14 +95,7 @@ class OrderPlanner:
             order=self._order_rows.complete(
                 order_fields(reference.customer_id, priced, extra)
                 | address_fields(address.address)
-                | {
-                    "id": reference.id,
-                    "number": new_number(),
-                    "sequence": sequence,
-                    "status": AWAITING_PAYMENT,
-                    "created": now,
-                    "updated": now,
-                }
+                | _new_order(reference, sequence, now)
             ),
             items=self._items(reference, priced),
             cart_item_keys=cart.item_keys,
@@ -157,3 +150,15 @@ class OrderPlanner:
     @cached_property
     def _cart_version(self) -> RowVersion | None:
         return RowVersion.of(self._models.Cart)
+
+
+def _new_order(reference: OrderReference, sequence: int, now: datetime) -> dict[str, Any]:
+    """Return the fields that every new order has."""
+    return {
+        "id": reference.id,
+        "number": new_number(),
+        "sequence": sequence,
+        "status": AWAITING_PAYMENT,
+        "created": now,
+        "updated": now,
+    }
