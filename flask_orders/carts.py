@@ -1,7 +1,8 @@
-"""A customer's cart, read under lock or without: its items, their products, what is unavailable.
+"""Read a customer's cart with its items and their products, in one snapshot.
 
-The number of statements does not depend on the number of items. The locks are taken in one order,
-the cart's row, its items by key, their products by key, so that two conversions don't deadlock.
+The locks are always taken in the same order, the cart's row, its items by key, their products by
+key, so that two conversions don't deadlock. The number of statements does not depend on the number
+of items.
 """
 
 from collections import Counter
@@ -131,7 +132,7 @@ class Carts:
         if len(rows) > 1:
             raise ConfigurationError(
                 f"A customer has {len(rows)} carts: {self._models.Cart.__name__}.customer_id must "
-                "find only the open one; make it unique, or NULL in carts that are closed."
+                "identify the open cart; make it unique, or NULL in closed carts."
             )
         return rows[0] if rows else None
 
@@ -139,7 +140,7 @@ class Carts:
         limited = {"cart": cart, "most": max_items + 1}
         rows = self._session.execute(queries.items, limited).all()
         if len(rows) > max_items:
-            raise InvalidRequest(f"A cart can be ordered with {max_items} items at most.")
+            raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
         return [CartItemRow(*row) for row in rows]
 
     def _with_products(self, rows: Sequence[CartItemRow], queries: CartQueries) -> list[CartItem]:
