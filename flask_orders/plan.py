@@ -14,7 +14,7 @@ from .address_book import AddressRow
 from .carts import CartSnapshot, units_by_product
 from .keys import new_key, new_number
 from .models import Models, table
-from .pricing import OrderReference, PricedCart
+from .pricing import AppliedVoucher, OrderReference, PricedCart
 from .projection import address_fields, item_fields, order_fields
 from .rows import Row, RowCompleter
 from .status import AWAITING_PAYMENT
@@ -52,7 +52,7 @@ class OrderPlan:
     reference: OrderReference
     address: AddressRow
     stock: Mapping[Any, StockChange]
-    voucher: Any
+    voucher: AppliedVoucher | None
     order: Row
     items: tuple[Row, ...]
     cart_item_keys: tuple[Any, ...]
