@@ -27,6 +27,7 @@ DATABASE = "waiting for PostgreSQL"
 ORM = "SQLAlchemy: ORM and session"
 SCHEMAS = "marshmallow and pycountry"
 FLASK = "Flask and Werkzeug"
+PRICING = "flask_orders: pricing"
 ELSE = "all else"
 
 LIBRARY = "/flask_orders/"
@@ -43,7 +44,9 @@ PACKAGES = {
     "/marshmallow/": SCHEMAS,
     "/pycountry/": SCHEMAS,
     "/flask_orders/schemas.py": SCHEMAS,
-    "/flask_orders/pricing.py": "flask_orders: pricing",
+    "/flask_orders/currency.py": PRICING,
+    "/flask_orders/offers.py": PRICING,
+    "/flask_orders/pricing.py": PRICING,
     "/flask_orders/": "flask_orders: all else",
     "/werkzeug/test.py": "Werkzeug's test client",
     "/werkzeug/": FLASK,

@@ -88,7 +88,7 @@ class CartQueries:
 
     def _products(self) -> Select[Any]:
         # An object that is in the session already is stale unless it is populated anew. The shop's
-        # eager joins can't be locked: what they load is loaded by statements of its own.
+        # eager joins can't be locked, so their objects are loaded by separate statements.
         product, key = self._models.Product, self._product_key
         return (
             select(key, product)
@@ -109,7 +109,7 @@ def _locking_products(query: Select[Any], models: Models) -> Select[Any]:
 
 
 def _many_to_one_loads(product: type[Any]) -> list[Any]:
-    """Return loads of what the shop loads eagerly with a product, such as a variant's product."""
+    """Return loads of the objects that the shop loads eagerly, such as a variant's product."""
     return [
         selectinload(getattr(product, relation.key))
         for relation in inspect(product).relationships

@@ -1,7 +1,8 @@
-"""A customer's cart, read under lock or without: its items, their products, what is unavailable.
+"""Read a customer's cart with its items and their products, in one snapshot.
 
-The number of statements does not depend on the number of items. The locks are taken in one order,
-the cart's row, its items by key, their products by key, so that two conversions don't deadlock.
+The locks are always taken in the same order, the cart's row, its items by key, their products by
+key, so that two conversions don't deadlock. The number of statements does not depend on the number
+of items.
 """
 
 from collections import Counter
@@ -103,15 +104,14 @@ class Carts:
             return None
         items = self._with_products(rows, queries)
         refusals = self._refusals(items)
-        found = list(zip(items, refusals, strict=True))
         return CartSnapshot(
             key,
             voucher,
             version,
-            item_keys=tuple(row.key for row in rows),
-            items=tuple(item for item, refusal in found if refusal is None),
+            item_keys=tuple(item.key for item in items),
+            items=tuple(item for item in items if item.key not in refusals),
             unavailable=tuple(
-                item.unavailable(*refusal) for item, refusal in found if refusal is not None
+                item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
         )
 
@@ -133,7 +133,7 @@ class Carts:
         if len(rows) > 1:
             raise ConfigurationError(
                 f"A customer has {len(rows)} carts: {self._models.Cart.__name__}.customer_id must "
-                "find only the open one; make it unique, or NULL in carts that are closed."
+                "identify the open cart; make it unique, or NULL in closed carts."
             )
         return rows[0] if rows else None
 
@@ -141,7 +141,7 @@ class Carts:
         limited = {"cart": cart, "most": max_items + 1}
         rows = self._session.execute(queries.items, limited).all()
         if len(rows) > max_items:
-            raise InvalidRequest(f"A cart can be ordered with {max_items} items at most.")
+            raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
         return [CartItemRow(*row) for row in rows]
 
     def _with_products(self, rows: Sequence[CartItemRow], queries: CartQueries) -> list[CartItem]:
@@ -161,10 +161,11 @@ class Carts:
         found = self._session.execute(queries.late, {"keys": missing})
         return {row[0]: row[1] for row in found}
 
-    def _refusals(self, items: Sequence[CartItem]) -> list[tuple[UnavailableReason, int] | None]:
-        """Return, for each item, why it is unavailable and how many units are left, or None."""
+    def _refusals(self, items: Sequence[CartItem]) -> dict[Any, tuple[UnavailableReason, int]]:
+        """Return, by unavailable item, why it is unavailable and how many units are left."""
         wanted = units_by_product(item for item in items if _is_count(item.quantity))
-        return [self._refusal(item, wanted[item.product_id]) for item in items]
+        refusals = {item.key: self._refusal(item, wanted[item.product_id]) for item in items}
+        return {key: refusal for key, refusal in refusals.items() if refusal is not None}
 
     def _refusal(self, item: CartItem, wanted: int) -> tuple[UnavailableReason, int] | None:
         """Return why an item is unavailable, and how many units are left; or None."""

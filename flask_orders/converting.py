@@ -1,4 +1,4 @@
-"""A cart becomes an order, once: read under lock, priced, planned, written, in one savepoint.
+"""Convert a cart into an order, once: read under lock, price, plan, write, in one savepoint.
 
 After an error everything is as it was before. Nothing is committed and the session is never rolled
 back: both belong to the owner of the transaction. The preview is the same reading and pricing,
@@ -267,4 +267,4 @@ def _size_refusal(priced: PricedCart) -> OrdersError | None:
     largest = priced.subtotal + max(priced.savings_on_items, priced.shipping)
     if largest < TOO_MUCH and priced.items_count <= MOST_UNITS:
         return None
-    return InvalidRequest("An order can't be as large as this. Order less at a time.")
+    return InvalidRequest("An order can't be as large as this. Order fewer units at a time.")

@@ -1,11 +1,12 @@
-"""Delete cart items with everything that refers to them, as `session.delete(item)` would.
+"""Delete cart items with the rows that refer to them, as `session.delete(item)` would.
 
-- What a relationship's `cascade` names is deleted, the deepest rows first.
+- Rows that a relationship's `cascade` names are deleted, the deepest rows first.
 - Any other row stays: its foreign key becomes NULL, or is left to ON DELETE. A row that no cascade
   names is never deleted, and no cart item is deleted that was not ordered.
-- What can be neither is a problem that `flask orders check` lists: the database refuses the order.
+- A row that can be neither deleted nor detached makes the database refuse the order; `flask orders
+  check` lists such a foreign key with its fix.
 
-The number of statements depends on the number of tables, not on that of items.
+The number of statements depends on the number of tables, not on the number of items.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ Owned = list[tuple[Mapper[Any], Rows]]
 
 
 class Dependents:
-    """The cart items of one app, and what depends on them."""
+    """The cart items of one app, and the rows that depend on them."""
 
     def __init__(self, session: scoped_session[Session], models: Models) -> None:
         self._session = session
@@ -48,11 +49,11 @@ class Dependents:
 
     @property
     def problems(self) -> list[str]:
-        """What an order can neither delete nor detach, a sentence each, with the fix."""
+        """The references that an order can neither delete nor set to NULL, each with its fix."""
         return self._links.of(self._item).problems
 
     def delete_items(self, keys: Sequence[Any]) -> None:
-        """Delete exactly the cart items with these keys, and what depends on them.
+        """Delete exactly the cart items with these keys, and the rows that depend on them.
 
         Raises:
             Conflict: an item has disappeared in spite of its lock.
@@ -76,7 +77,7 @@ class Dependents:
         )
 
     def _delete(self, owned: Owned) -> None:
-        """Delete rows, and what depends on them in turn."""
+        """Delete rows, and the rows that depend on them in turn."""
         for mapper, keys in owned:
             if keys:
                 after = self._detach(mapper, keys)
@@ -84,7 +85,7 @@ class Dependents:
                 self._delete(after)
 
     def _detach(self, parent: Mapper[Any], keys: Rows) -> Owned:
-        """Delete or detach what refers to rows; return what is to be deleted after them."""
+        """Delete or detach the rows that refer to rows; return the rows to delete after them."""
         links = self._links.of(parent)
         for link in links.pointing:
             self._follow(parent, link, keys)
@@ -124,7 +125,7 @@ class Dependents:
             self._execute(update(link.target).where(pointing).values(nothing))
 
     def _values(self, parent: Mapper[Any], keys: Rows, columns: Columns) -> Rows:
-        """Return what the parent rows hold in these columns."""
+        """Return the parent rows' values of these columns."""
         if columns == tuple(parent.primary_key):
             return keys
         query = select(*columns).where(_in(parent.primary_key, keys), columns[0].is_not(None))

@@ -1,7 +1,7 @@
-"""What refers to the shop's cart items, by relationships and foreign keys, and what they own.
+"""Find the rows that refer to the shop's cart items, by relationships and by foreign keys.
 
-Nothing is guessed: a reference that an order can neither delete nor set to NULL is a problem with a
-fix, which `flask orders check` lists.
+Nothing is guessed: a reference that an order can neither delete nor set to NULL is a problem, which
+`flask orders check` lists with its fix.
 """
 
 from collections.abc import Iterator
@@ -52,14 +52,14 @@ class Links:
 
 
 class LinkFinder:
-    """Finds the links of a class at its first use, when all classes are mapped."""
+    """Finds the links of a class at the first use, when all classes are mapped."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
         self._found: dict[Mapper[Any], Links] = {}
 
     def of(self, mapper: Mapper[Any]) -> Links:
-        """Return the links of a class; its problems include those of what is deleted with it."""
+        """Return the links of a class; the problems include those of rows deleted with its own."""
         if mapper not in self._found:
             links = self._found[mapper] = Links()
             for relation in mapper.relationships:
@@ -96,7 +96,7 @@ class LinkFinder:
             links.owned.append(relation)
 
     def _outlives_items(self, mapper: Mapper[Any]) -> bool:
-        """Return whether a class is one that outlives its cart items, whatever a cascade says."""
+        """Return whether rows of a class outlive their cart items, whatever a cascade says."""
         models = self._models
         lasting = (models.Product, models.Cart, models.Customer)
         return any(cls is not None and issubclass(mapper.class_, cls) for cls in lasting)
@@ -126,8 +126,8 @@ def _add_children(links: Links, relation: RelationshipProperty[Any]) -> None:
         links.pointing.append(Link(rows, None, foreign, referred, is_deleted=True))
     elif is_deleted and child.local_table is not child.persist_selectable:
         links.problems.append(
-            f"{relation} deletes a {child.class_.__name__}, which lies in two tables: give its "
-            "foreign keys ON DELETE CASCADE, and the relationship passive_deletes=True"
+            f"{relation} deletes a {child.class_.__name__}, which is stored in two tables: give "
+            "its foreign keys ON DELETE CASCADE, and the relationship passive_deletes=True"
         )
     elif is_deleted or (not relation.passive_deletes and all(c.nullable for c in foreign)):
         links.pointing.append(Link(rows, child, foreign, referred, is_deleted))
@@ -148,9 +148,9 @@ def _add_foreign_key(
     elif ondelete is None:
         names = ", ".join(column.name for column in foreign)
         links.problems.append(
-            f"rows of '{rows.name}' point to {mapper.class_.__name__} by {names}, and nothing says "
-            "what becomes of them when an item is ordered: give the foreign key ON DELETE, let it "
-            "be NULL, or name it in the cascade of a relationship of "
+            f"rows of '{rows.name}' point to {mapper.class_.__name__} by {names}, and an order can "
+            "neither delete nor detach them: give the foreign key ON DELETE, make it nullable, or "
+            "name it in the cascade of a relationship of "
             f"{mapper.class_.__name__}"
         )
 

@@ -15,7 +15,7 @@ from .carts import CartSnapshot, units_by_product
 from .keys import new_key, new_number
 from .models import Models
 from .models.contract import table
-from .pricing import OrderReference, PricedCart
+from .pricing import AppliedVoucher, OrderReference, PricedCart
 from .projection import address_fields, item_fields, order_fields
 from .rows import Row, RowCompleter
 from .status import AWAITING_PAYMENT
@@ -53,7 +53,7 @@ class OrderPlan:
     reference: OrderReference
     address: AddressRow
     stock: Mapping[Any, StockChange]
-    voucher: Any
+    voucher: AppliedVoucher | None
     order: Row
     items: tuple[Row, ...]
     cart_item_keys: tuple[Any, ...]
@@ -96,14 +96,7 @@ class OrderPlanner:
             order=self._order_rows.complete(
                 order_fields(reference.customer_id, priced, extra)
                 | address_fields(address.address)
-                | {
-                    "id": reference.id,
-                    "number": new_number(),
-                    "sequence": sequence,
-                    "status": AWAITING_PAYMENT,
-                    "created": now,
-                    "updated": now,
-                }
+                | _new_order(reference, sequence, now)
             ),
             items=self._items(reference, priced),
             cart_item_keys=cart.item_keys,
@@ -158,3 +151,15 @@ class OrderPlanner:
     @cached_property
     def _cart_version(self) -> RowVersion | None:
         return RowVersion.of(self._models.Cart)
+
+
+def _new_order(reference: OrderReference, sequence: int, now: datetime) -> dict[str, Any]:
+    """Return the fields that every new order has."""
+    return {
+        "id": reference.id,
+        "number": new_number(),
+        "sequence": sequence,
+        "status": AWAITING_PAYMENT,
+        "created": now,
+        "updated": now,
+    }

@@ -261,7 +261,7 @@ def test_more_items_than_can_be_ordered(shop: Shop, customer: int) -> None:
         del shop.app.config["ORDERS_MAX_ITEMS"]
     assert (seen["items"], seen["total_amount"]) == ([], "0.00")
     assert seen["refusal"]["code"] == "invalid_request"
-    assert "1 items at most" in seen["refusal"]["detail"]
+    assert "at most 1 items" in seen["refusal"]["detail"]
 
 
 @pytest.mark.parametrize(
