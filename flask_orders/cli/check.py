@@ -28,11 +28,7 @@ COLUMNS = (
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Yield everything that is wrong, each with a fix."""
-    endpoint = orders.settings.payment_endpoint
-    yield from _guarded("the payment endpoint", check_payment(app, endpoint))
-    yield from _guarded("the routes", check_routes(app))
-    yield from _guarded("CSRFProtect", check_csrf(app))
-    yield from _jwt(app)
+    yield from _request_problems(app, orders)
     wrong_classes = list(_classes(orders))
     yield from wrong_classes
     dependents = Dependents(orders.session, orders.models)
@@ -40,6 +36,25 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _guarded("the prices' types", _whole_amounts(orders.models.Product))
     yield from _guarded("the carts' vouchers", _pricing(orders))
     yield from _guarded("the engine", check_engine(db.engine))
+    yield from _database_problems(db, orders, are_classes_right=not wrong_classes)
+
+
+def notes(orders: OrderService) -> Iterator[str]:
+    """Yield what works and may surprise the shop."""
+    yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
+
+
+def _request_problems(app: Flask, orders: OrderService) -> Iterator[str]:
+    endpoint = orders.settings.payment_endpoint
+    yield from _guarded("the payment endpoint", check_payment(app, endpoint))
+    yield from _guarded("the routes", check_routes(app))
+    yield from _guarded("CSRFProtect", check_csrf(app))
+    yield from _jwt(app)
+
+
+def _database_problems(
+    db: SQLAlchemy, orders: OrderService, *, are_classes_right: bool
+) -> Iterator[str]:
     try:
         # Meanwhile the pool, which may be a live shop's, has one connection less.
         with db.engine.connect() as connection:
@@ -49,16 +64,11 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
         return
     incomplete: set[str] = set()
     yield from _guarded("the tables", check_tables(db, orders, incomplete))
-    if wrong_classes:
+    if not are_classes_right:
         return
     yield from _guarded("the carts' indexes", check_shop_columns(db, orders.models, incomplete))
     for what, check in check_shop_rows(db, orders, incomplete):
         yield from _guarded(what, check)
-
-
-def notes(orders: OrderService) -> Iterator[str]:
-    """Yield what works and may surprise the shop."""
-    yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
 
 
 def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:

@@ -18,6 +18,23 @@ from sqlalchemy.pool import StaticPool
 from ..managed import LOCK_WAIT, Listener, is_managed
 from ._base import CHECK, FOREIGN_KEY, NOT_NULL, UNIQUE, DatabaseDialect, Violation
 
+_SAVEPOINTS_LEAK = (
+    "SQLite's savepoints leak, since its engine was made after register_blueprint(orders_bp), "
+    "which sets the transaction mode: call db.init_app(app) before it"
+)
+# SQLAlchemy 2.0.43 has introduced it. It skips the ROLLBACK of a connection whose driver is in
+# autocommit mode, as the driver looks when SQLAlchemy emits BEGIN: a failed order would stay in its
+# open transaction, and be committed with the next one.
+_ROLLBACK_SKIPPED = (
+    "nothing is ever rolled back on SQLite, so that a failed order is committed with the next one: "
+    "remove 'skip_autocommit_rollback' from SQLALCHEMY_ENGINE_OPTIONS"
+)
+_CONNECTION_SHARED = (
+    "SQLite is in memory or has one connection for all threads, so that one thread commits or "
+    "rolls back another's order: that is good for tests of one thread; for anything else use a "
+    "file, such as SQLALCHEMY_DATABASE_URI = 'sqlite:///shop.sqlite3'"
+)
+
 # Milliseconds: how long a connection waited before the library changed that.
 _SHOP_WAIT = "flask_orders_shop_wait"
 
@@ -112,27 +129,13 @@ class SQLite(DatabaseDialect):
     ) -> Iterator[str]:
         # The first statement, with which SQLAlchemy begins a transaction.
         files = {row.name: row.file for row in connection.exec_driver_sql("PRAGMA database_list")}
-        # SQLAlchemy 2.0.43 has introduced it. It skips the ROLLBACK of a connection whose driver is
-        # in autocommit mode, as the driver looks when SQLAlchemy emits BEGIN: a failed order would
-        # stay in its open transaction, and be committed with the next one.
-        if getattr(connection.dialect, "skip_autocommit_rollback", False):
-            yield (
-                "nothing is ever rolled back on SQLite, so that a failed order is committed with "
-                "the next one: remove 'skip_autocommit_rollback' from SQLALCHEMY_ENGINE_OPTIONS"
-            )
         driver: Any = connection.connection.driver_connection
         if not driver.in_transaction:
-            yield (
-                "SQLite's savepoints leak, since its engine was made after register_blueprint("
-                "orders_bp), which sets the transaction mode: call db.init_app(app) before it"
-            )
+            yield _SAVEPOINTS_LEAK
+        if getattr(connection.dialect, "skip_autocommit_rollback", False):
+            yield _ROLLBACK_SKIPPED
         if not files["main"] or isinstance(connection.engine.pool, StaticPool):
-            yield (
-                "SQLite is in memory or has one connection for all threads, so that one thread "
-                "commits or rolls back another's order: that is good for tests of one thread; for "
-                "anything else use a file, such as "
-                "SQLALCHEMY_DATABASE_URI = 'sqlite:///shop.sqlite3'"
-            )
+            yield _CONNECTION_SHARED
         yield from _broken_foreign_keys(connection)
 
 
