@@ -184,7 +184,7 @@ def test_without_receivers_it_says_what_to_do(shop: Shop) -> None:
     live(shop, 1)
     result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
     assert result.exit_code == 1
-    assert "connect a function to flask_orders.outbox_event" in result.output
+    assert "connect a function to flask_orders.signals.outbox_event" in result.output
     assert len(outbox(shop)) == 3
 
 

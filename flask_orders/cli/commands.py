@@ -178,7 +178,7 @@ def relay_events(*, once: bool) -> None:
     failures: dict[UUID, str] = {}
     if not outbox_event.receivers:
         raise click.ClickException(
-            "nobody receives the events: connect a function to flask_orders.outbox_event"
+            "nobody receives the events: connect a function to flask_orders.signals.outbox_event"
         )
     if not orders.settings.outbox:
         click.echo("ORDERS_OUTBOX is not True: only what was kept before is delivered.", err=True)
