@@ -16,6 +16,10 @@ class Conflict(Exception):
     """Another transaction was faster. Roll back, read again, start over."""
 
 
+class UnknownCustomer(LookupError):
+    """There is no such customer; over HTTP, the shop's own 401."""
+
+
 class OrdersError(Exception):
     """A refusal that a client is told of.
 

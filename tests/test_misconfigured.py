@@ -34,10 +34,10 @@ class Broken:
 
 @contextmanager
 def pricing(shop: Shop, broken: Any) -> Iterator[None]:
-    service = shop.app.extensions["orders"]
-    kept, service._pricing = service._pricing, broken
+    converter = shop.app.extensions["orders"].converter
+    kept, converter._pricing = converter._pricing, broken
     yield
-    service._pricing = kept
+    converter._pricing = kept
 
 
 def is_misconfigured(answer: TestResponse, caplog: pytest.LogCaptureFixture, fix: str) -> None:

@@ -216,7 +216,7 @@ LAYERS = (
             "lifecycle",
             "outbox",
         ),
-        *("pagination", "promotions", "schemas", "service", "signals", "testing"),
+        *("pagination", "placing", "promotions", "schemas", "service", "signals", "testing"),
     },
     {"cli"},
     {"http"},
@@ -258,7 +258,9 @@ def _imports(path: Path) -> set[str]:
     return {name for name in found if name}
 
 
-@pytest.mark.parametrize("name", ["service", "pricing", "models/declare", "carts"])
+@pytest.mark.parametrize(
+    "name", ["service", "placing", "idempotency", "pricing", "models/declare", "carts"]
+)
 def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
     tree = ast.parse((PACKAGE / f"{name}.py").read_text())
     names = {

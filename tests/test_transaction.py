@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -103,7 +104,9 @@ def lock_settings(shop: Shop) -> object:
 def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
-    keyed = IdempotentRequest.of("abc", customer, "POST", ORDERS.rstrip("/"), SAVE)
+    keyed = IdempotentRequest.of(
+        "abc", customer, ("POST", ORDERS.rstrip("/")), SAVE, checkout=False
+    )
     before = shop.everything()
     with shop.engine.connect() as running:
         running.execute(
@@ -111,9 +114,9 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
                 customer_id=customer,
                 key=keyed.key,
                 fingerprint=keyed.fingerprint,
-                status=201,
-                location="",
-                body="",
+                checkout=False,
+                order_id=uuid4(),
+                payable=True,
                 created=datetime.now(UTC),
             )
         )

@@ -51,15 +51,25 @@ def refuse_pending_changes(session: scoped_session[HostSession]) -> None:
     Raises:
         ConfigurationError: it has some, flushed or not.
     """
-    pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
-    begun: list[Connection] = session().info.get(_CONNECTIONS, [])
-    if pending or any(_has_written(connection) for connection in begun):
-        names = ", ".join(sorted({type(one).__name__ for one in pending})) or "already flushed"
+    names = pending_changes(session)
+    if names is not None:
         raise ConfigurationError(
             f"db.session holds changes that nobody has committed ({names}), and the order needs a "
             "transaction of its own: commit or roll back what your before_request functions and "
             "your JWT user lookup change, or call current_orders.convert(...) in a view of yours."
         )
+
+
+def pending_changes(session: scoped_session[HostSession]) -> str | None:
+    """Return the names of the classes with changes that are not committed, or None.
+
+    Changes that are flushed already, or were sent past the ORM, are "already flushed".
+    """
+    pending = [*session.new, *session.deleted, *filter(session.is_modified, session.dirty)]
+    if pending:
+        return ", ".join(sorted({type(row).__name__ for row in pending}))
+    begun: list[Connection] = session().info.get(_CONNECTIONS, [])
+    return "already flushed" if any(_has_written(connection) for connection in begun) else None
 
 
 def _has_written(connection: Connection) -> bool:

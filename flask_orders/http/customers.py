@@ -27,7 +27,7 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeEngine
 from werkzeug.local import LocalProxy
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UnknownCustomer
 from ..models import Models, table
 from ..models.contract import primary_key
 
@@ -45,10 +45,6 @@ SPELLINGS: dict[type[Any], Callable[[Any], str]] = {
     UUID: lambda key: str(key.hex),
     datetime: lambda key: str(key.isoformat()),
 }
-
-
-class UnknownCustomer(Exception):
-    """The subject can't be a customer's key."""
 
 
 def key_of_user(models: Models, user: Any, dialect: Dialect) -> Any:
