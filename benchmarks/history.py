@@ -64,9 +64,9 @@ ORDERS: tuple[LiteralString, ...] = (
     "  FROM generate_series(0, %(orders)s - 1) n, generate_series(1, 3) k) AS history",
     # They are kept for a day.
     "INSERT INTO order_idempotency_keys"
-    " (id, customer_id, key, fingerprint, status, location, body, created)"
-    " SELECT n, 1 + n %% %(customers)s, lpad(to_hex(n), 64, '0'), lpad(to_hex(n), 64, '0'), 201,"
-    " '/api/v1/i/orders/', '{}', now() FROM generate_series(1, least(%(orders)s, 86400)) n",
+    " (id, customer_id, key, fingerprint, checkout, order_id, payable, created)"
+    " SELECT n, 1 + n %% %(customers)s, lpad(to_hex(n), 64, '0'), lpad(to_hex(n), 64, '0'), false,"
+    " " + KEY.format("n") + ", true, now() FROM generate_series(1, least(%(orders)s, 86400)) n",
 )
 
 NUMBERED = (

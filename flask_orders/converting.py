@@ -83,10 +83,17 @@ NEW_CUSTOMER = CustomerState(0)
 
 @dataclass(frozen=True, slots=True)
 class PlacedOrder:
-    """An order that a cart has become, and whether there is something to pay."""
+    """The order that a request for an order has led to.
+
+    Attributes:
+        order_id: the order's key.
+        payable: whether there is something to pay.
+        replayed: whether it is the stored result of an earlier request with the same key.
+    """
 
     order_id: UUID
     payable: bool
+    replayed: bool = False
 
 
 class Converter:

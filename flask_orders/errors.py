@@ -42,6 +42,10 @@ class Conflict(Exception):
     """Another transaction was faster: roll back and start the transaction again."""
 
 
+class UnknownCustomer(LookupError):
+    """There is no such customer; over HTTP, the shop's own 401."""
+
+
 class OrdersError(Exception):
     """A request that is refused, with a reason for the client.
 

@@ -1,13 +1,14 @@
-"""A key, its request and its answer: what makes a request safe to send again.
+"""Idempotency keys: the same request sent again has the result of the first, and no other effect.
 
-Called by the blueprint, inside the order's own transaction: a key is kept if and only if its order
-is. After the IETF draft "The Idempotency-Key HTTP Header Field".
+A key is stored in the order's own transaction, so if and only if the order is. Its row holds the
+result: which order, payable or not, for which action. After the IETF draft "The Idempotency-Key
+HTTP Header Field".
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,66 +16,72 @@ from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
-from .errors import IdempotencyKeyReused, InvalidRequest
+from .converting import PlacedOrder
+from .db.classify import is_lock_timeout
+from .errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidRequest
 from .models import Models
 from .models.contract import row_count, table
-
-HEADER = "Idempotency-Key"
 
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredResponse:
-    """A success, as it is sent and sent again."""
-
-    status: int
-    location: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """Whose key it is, and what it came with; key and request as SHA-256 in hex."""
+    """A customer's key and the request it came with, both as SHA-256 in hex.
+
+    Attributes:
+        checkout: what was asked for: to pay the order, or only to save it.
+    """
 
     customer_id: Any
     key: str
     fingerprint: str
+    checkout: bool
 
     @classmethod
     def of(
-        cls, header: str, customer_id: Any, method: str, path: str, fields: Mapping[str, Any]
+        cls,
+        key: str,
+        customer_id: Any,
+        operation: Sequence[str],
+        fields: Mapping[str, Any],
+        *,
+        checkout: bool,
     ) -> Self:
-        """The header's key, bare or quoted (a structured field, RFC 9651).
+        """Return the request that is made under a key.
 
-        `fields` are those of the validated body: requests that mean the same are the same.
+        Args:
+            key: the client's own name for the request.
+            customer_id: the customer's primary key.
+            operation: what is called, such as an HTTP method and path.
+            fields: the validated values it is called with, so that requests that mean the same
+                are the same. None is the same as left out.
 
         Raises:
-            InvalidRequest: it is not 1 to 255 visible ASCII characters.
+            InvalidRequest: the key is not 1 to 255 visible ASCII characters.
         """
-        quoted = len(header) > 1 and header[0] == header[-1] == '"'
-        key = re.sub(r'\\(["\\])', r"\1", header[1:-1]) if quoted else header
         if not _VISIBLE.fullmatch(key):
-            raise InvalidRequest(f"{HEADER} takes 1 to 255 visible ASCII characters.")
-        # A field that is None is one that is left out, so that a new field changes no fingerprint.
+            raise InvalidRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.")
+        # A field that is None is left out, so that a new field changes no fingerprint.
         given = {name: value for name, value in fields.items() if value is not None}
-        request = json.dumps([method, path, given], sort_keys=True, default=_canonical)
-        return cls(customer_id, _sha256(key), _sha256(request))
+        request = json.dumps([*operation, given], sort_keys=True, default=_canonical)
+        return cls(customer_id, _sha256(key), _sha256(request), checkout)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key that has been used; `answer` is None if it is too old to count."""
+    """A key that has been used, and its result; `placed` is None if the key has expired."""
 
     id: int
-    answer: StoredResponse | None
+    placed: PlacedOrder | None
 
 
 class IdempotencyKeys:
-    """The keys of one app, kept for `hours`."""
+    """The keys of one app, stored for `hours`."""
 
     def __init__(self, session: scoped_session[Session], models: Models, hours: int) -> None:
         self._session = session
@@ -82,7 +89,7 @@ class IdempotencyKeys:
         self._age = timedelta(hours=hours)
 
     def find(self, request: IdempotentRequest) -> StoredKey | None:
-        """What the key was used for before.
+        """Return what the key was used for before, or None.
 
         Raises:
             IdempotencyKeyReused: it was used for another request.
@@ -95,31 +102,37 @@ class IdempotencyKeys:
             return StoredKey(row.id, None)
         if row.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
-        return StoredKey(row.id, StoredResponse(row.status, row.location, row.body))
+        return StoredKey(row.id, PlacedOrder(row.order_id, row.payable, replayed=True))
 
     def claim(
-        self, request: IdempotentRequest, answer: StoredResponse, found: StoredKey | None
+        self, request: IdempotentRequest, provisional: PlacedOrder, used: StoredKey | None
     ) -> None:
-        """Keep the answer under the key, in the place of one that is too old.
+        """Store the result that is foreseen under the key, in place of an expired one.
 
         Raises:
+            IdempotencyKeyInUse: another request with the key is still running.
             IntegrityError: another request with the key was faster: start over, and find it.
         """
-        if found is not None:
-            self._session.execute(delete(self._rows).where(self._rows.c.id == found.id))
-        row = {**asdict(request), **asdict(answer), "created": datetime.now(UTC)}
-        self._session.execute(insert(self._rows), [row])
+        try:
+            if used is not None:
+                self._session.execute(delete(self._rows).where(self._rows.c.id == used.id))
+            row = {**asdict(request), **_result(provisional), "created": datetime.now(UTC)}
+            self._session.execute(insert(self._rows), [row])
+        except OperationalError as error:
+            if is_lock_timeout(error):
+                raise IdempotencyKeyInUse from None
+            raise
 
-    def replace(self, request: IdempotentRequest, answer: StoredResponse) -> None:
-        """Keep another answer under a key that has been claimed."""
+    def replace(self, request: IdempotentRequest, placed: PlacedOrder) -> None:
+        """Store another result under a key that has been claimed."""
         self._session.execute(
-            update(self._rows).where(self._is_key_of(request)).values(asdict(answer))
+            update(self._rows).where(self._is_key_of(request)).values(_result(placed))
         )
 
     def purge(self) -> int:
-        """Delete the keys that are too old; how many there were. The caller commits."""
-        old = self._rows.c.created <= self._cutoff()
-        return row_count(self._session.execute(delete(self._rows).where(old)))
+        """Delete the expired keys and return how many there were. The caller commits."""
+        expired = self._rows.c.created <= self._cutoff()
+        return row_count(self._session.execute(delete(self._rows).where(expired)))
 
     def _is_key_of(self, request: IdempotentRequest) -> ColumnElement[bool]:
         rows = self._rows.c
@@ -129,8 +142,12 @@ class IdempotencyKeys:
         return datetime.now(UTC) - self._age
 
 
+def _result(placed: PlacedOrder) -> dict[str, Any]:
+    return {"order_id": placed.order_id, "payable": placed.payable}
+
+
 def _canonical(value: Any) -> Any:
-    """A loaded value as JSON, equal for equal values."""
+    """Return a validated value as JSON, equal for equal values."""
     if isinstance(value, BillingAddress):
         return asdict(value)
     if isinstance(value, Decimal):

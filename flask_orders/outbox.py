@@ -1,8 +1,8 @@
-"""The transactional outbox: events as rows of the transaction they are about, and their relay.
+"""The transactional outbox: an event is stored if and only if its order's transaction commits.
 
-Written by the lifecycle and the service if ORDERS_OUTBOX is set; relayed by `flask orders relay`.
-After the pattern "Transactional outbox" (C. Richardson, Microservices Patterns, chapter 3); the
-envelope is the JSON format of CloudEvents 1.0.
+A relay delivers each event at least once, and the events of one order in their order. After the
+pattern "Transactional outbox" (C. Richardson, Microservices Patterns, chapter 3); the envelope is
+the JSON format of CloudEvents 1.0.
 """
 
 import json
@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import aliased, scoped_session
 
 from .db.drivers import error_name
-from .db.retrying import roll_back
+from .db.retrying import retrying, roll_back
 from .keys import new_key
 from .models import Models
 from .models.contract import table
@@ -31,8 +30,8 @@ log = logging.getLogger("flask_orders")
 
 SOURCE = "urn:flask-orders"
 
-# Seconds: for so long an event is the relay's that has claimed it; then another one may have it. By
-# the clocks of the relays' machines, which have to agree to a few seconds.
+# Seconds for which an event belongs to the relay that has claimed it; then another relay may claim
+# it. By the clocks of the relays' machines, which must agree to a few seconds.
 CLAIM = 60
 LONGEST_PAUSE = 3600
 
@@ -51,16 +50,16 @@ class Claimed:
 
 
 class Outbox:
-    """The events of one app that are not delivered yet."""
+    """The undelivered events of one app."""
 
     def __init__(self, session: scoped_session[Session], models: Models) -> None:
-        self._session = session
-        self._model = models.OutboxEvent
+        self.session = session
+        self.model = models.OutboxEvent
 
     def write(
         self, signal: NamedSignal, order: Mapping[str, Any], payment: dict[str, Any] | None
     ) -> None:
-        """Keep an event about an order, as it is from now on, in the order's own transaction."""
+        """Store an event about an order, as it is from now on, in the order's own transaction."""
         event_id, now = new_key(), datetime.now(UTC)
         data: dict[str, Any] = {"order": _order(order)}
         if payment is not None:
@@ -84,20 +83,20 @@ class Outbox:
             "due": now,
             "attempts": 0,
         }
-        self._session.execute(insert(table(self._model)), [row])
+        self.session.execute(insert(table(self.model)), [row])
 
     def claim(self) -> Claimed | None:
-        """Claim, of the events that are the first of their order, the one that is due longest.
+        """Claim the event that has been due longest, of those that are the first of their order.
 
-        Only one: the time of others would run out while it is delivered. The caller commits.
+        Only one: the claims of more would expire while it is delivered. The caller commits.
         """
-        model, earlier = self._model, aliased(self._model)
+        model, earlier = self.model, aliased(self.model)
         now = datetime.now(UTC)
         is_first = ~exists().where(earlier.order_id == model.order_id, earlier.id < model.id)
-        found = self._session.execute(
+        found = self.session.execute(
             select(model.id, model.event_id, model.order_id, model.attempts + 1, model.body)
             .where(model.due <= now, is_first)
-            # Not by `id` as well: all that became due in that second would be sorted each time.
+            # Not by `id` as well: every event of the same second would be sorted each time.
             .order_by(model.due)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -105,7 +104,7 @@ class Outbox:
         if found is None:
             return None
         event, rows = Claimed(*found), table(model)
-        self._session.execute(
+        self.session.execute(
             update(rows)
             .where(rows.c.id == event.id)
             .values(due=now + timedelta(seconds=CLAIM), attempts=event.attempts)
@@ -113,22 +112,76 @@ class Outbox:
         return event
 
     def mark_delivered(self, event: Claimed) -> None:
-        """Forget an event. The caller commits."""
-        rows = table(self._model)
-        # SQLite gives the id of a deleted row to another one.
+        """Delete an event. The caller commits."""
+        rows = table(self.model)
+        # SQLite may reuse the id of a deleted row.
         this = [rows.c.id == event.id, rows.c.event_id == event.event_id]
-        self._session.execute(delete(rows).where(*this))
+        self.session.execute(delete(rows).where(*this))
 
     def reschedule(self, event: Claimed) -> None:
-        """Try again later, and no later event of the order before that. The caller commits."""
-        rows = table(self._model)
+        """Make an event, and its order's later events, due later. The caller commits."""
+        rows = table(self.model)
         due = datetime.now(UTC) + timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
-        # A relay that was too slow leaves the event to the one that has claimed it since.
+        # A relay that was too slow leaves the event to the relay that has claimed it since.
         this = [rows.c.event_id == event.event_id, rows.c.attempts == event.attempts]
-        self._session.execute(update(rows).where(rows.c.id == event.id, *this).values(due=due))
-        # The later ones would be looked at, and passed by, at every claim.
+        self.session.execute(update(rows).where(rows.c.id == event.id, *this).values(due=due))
+        # Else every claim would read and skip the later events.
         later = [rows.c.order_id == event.order_id, rows.c.due < due]
-        self._session.execute(update(rows).where(*later).values(due=due))
+        self.session.execute(update(rows).where(*later).values(due=due))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An attempt at delivering an event; `error` is None if it has succeeded."""
+
+    event_id: UUID
+    error: str | None = None
+
+
+def deliver_next(outbox: Outbox, deliver: Deliver, *, limit: int) -> Delivery | None:
+    """Claim the next event that is due, deliver it, and record the outcome; None if none is due.
+
+    An event is deleted once `deliver` has returned, so an event whose relay is killed is delivered
+    again. What `deliver` has left uncommitted in the session is rolled back.
+
+    Args:
+        outbox: the events of one app.
+        deliver: called with the event, outside any transaction.
+        limit: the largest number of attempts at each of the two transactions.
+
+    Raises:
+        TryAgain: conflicts went on through all attempts. The event is delivered later, or again.
+    """
+    session, mapper = outbox.session, outbox.model
+    for attempt in retrying(session, mapper=mapper, limit=limit):
+        with attempt, attempt.transaction():
+            event = outbox.claim()
+    if event is None:
+        return None
+    error = _deliver(event, deliver)
+    roll_back(session)
+    settle = outbox.mark_delivered if error is None else outbox.reschedule
+    for attempt in retrying(session, mapper=mapper, limit=limit):
+        with attempt, attempt.transaction():
+            settle(event)
+    return Delivery(event.event_id, error)
+
+
+def _deliver(event: Claimed, deliver: Deliver) -> str | None:
+    """Deliver an event; return None, or the name of the error, which is logged without its text."""
+    try:
+        deliver(json.loads(event.body))
+    except Exception as error:
+        name, where = error_name(error), "".join(traceback.format_tb(error.__traceback__))
+        log.error(
+            "event %s of the outbox was not delivered, attempt %d: %s at\n%s",
+            event.event_id,
+            event.attempts,
+            name,
+            where,
+        )
+        return name
+    return None
 
 
 def _order(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,44 +194,3 @@ def _order(order: Mapping[str, Any]) -> dict[str, Any]:
         "total_amount": currency.text(order["total_amount"]),
         "customer": {"id": order["customer_id"]},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An attempt at delivering an event; `error` is None if it has succeeded."""
-
-    event_id: UUID
-    error: str | None = None
-
-
-def deliver_next(
-    session: scoped_session[Session],
-    transaction: Callable[[Callable[[], Any]], Any],
-    outbox: Outbox,
-    deliver: Deliver,
-) -> Delivery | None:
-    """Deliver the next event that is due; None if there is none.
-
-    `transaction` runs a function in a transaction of its own, and commits it. An event is forgotten
-    once `deliver` has returned, so one whose relay is killed is delivered again.
-    """
-    event: Claimed | None = transaction(outbox.claim)
-    if event is None:
-        return None
-    try:
-        deliver(json.loads(event.body))
-    except Exception as error:
-        delivery = Delivery(event.event_id, error_name(error))
-        where = "".join(traceback.format_tb(error.__traceback__))
-        log.error(
-            "event %s of the outbox was not delivered, attempt %d: %s at\n%s",
-            event.event_id,
-            event.attempts,
-            delivery.error,
-            where,
-        )
-    else:
-        delivery = Delivery(event.event_id)
-    roll_back(session)
-    transaction(partial(outbox.reschedule if delivery.error else outbox.mark_delivered, event))
-    return delivery

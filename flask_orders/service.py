@@ -1,10 +1,11 @@
-"""OrderService: how a cart becomes an order, in one savepoint, and what may become of the order.
+"""OrderService: placing orders, and every later step of theirs, for the shop's own code.
 
-Called by the blueprint, and by a host's own code as `current_orders`. It never commits and never
-rolls the session back: both belong to whoever owns the transaction.
+`place` is a whole transaction and commits. Every other call works inside the caller's transaction:
+it neither commits nor rolls the session back, and a refusal leaves what the caller has pending.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,23 +20,19 @@ from .address_book import AddressBook, SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
 from .carts import Carts
-from .converting import NEW_CUSTOMER, Converter, OrderRequest
+from .converting import NEW_CUSTOMER, Converter, OrderRequest, PlacedOrder
 from .db.managed import MANAGED
-from .errors import (
-    ConfigurationError,
-    OrderNotFound,
-)
+from .db.retrying import Attempt, retrying
+from .errors import ConfigurationError, OrderNotFound
+from .idempotency import IdempotentRequest
 from .keys import as_order_id, new_key
 from .lifecycle import Lifecycle, Transition
 from .models import Models, OrderMixin
 from .outbox import Outbox
 from .pagination import OrderPage, Page, find_page
 from .payments import Payment, Payments
-from .pricing import (
-    Currency,
-    PricedCart,
-    Pricing,
-)
+from .placing import Placing
+from .pricing import Currency, PricedCart, Pricing
 from .promotions import Promotions
 from .settings import Settings
 from .signals import Emitter
@@ -46,7 +43,7 @@ EXTENSION_KEY = "orders"
 
 
 class OrderService:
-    """The orders of one app; `app.extensions["orders"]`, and `current_orders` while it runs."""
+    """The orders of one app: `app.extensions["orders"]`, and `current_orders` in its context."""
 
     def __init__(
         self,
@@ -59,14 +56,11 @@ class OrderService:
         self.session = session
         self.models = models
         self.options = {"pricing": pricing, "saved_address": saved_address}
-        self.has_own_pricing = pricing is not None
+        self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
         prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)
         self.carts = Carts(
-            session,
-            models,
-            lambda: self.currency,
-            priced_by_product=not self.has_own_pricing,
+            session, models, lambda: self.currency, priced_by_product=not own_pricing
         )
         stock = StockColumn(session, models)
         emitter = Emitter(session, models, self._outbox)
@@ -81,8 +75,9 @@ class OrderService:
             prices,
             AddressBook(session, models, saved_address),
             self.lifecycle,
-            has_own_pricing=self.has_own_pricing,
+            has_own_pricing=own_pricing,
         )
+        self.placing = Placing(session, models, settings, self.converter, self.lifecycle)
 
     @property
     def settings(self) -> Settings:
@@ -94,6 +89,76 @@ class OrderService:
         """The shop's currency, `ORDERS_CURRENCY`."""
         return Currency.of(self.settings.currency)
 
+    def retrying(self) -> Iterator[Attempt]:
+        """Yield up to ORDERS_RETRIES attempts at one transaction of the caller's own.
+
+            for attempt in current_orders.retrying():
+                with attempt:
+                    ...                             # read
+                    with attempt.transaction():     # committed at its end
+                        current_orders.cancel(order_id)
+
+        A conflict with another transaction rolls back and leads to the next attempt; any other
+        error rolls back and is raised.
+
+        Raises:
+            ConfigurationError: the session has uncommitted changes.
+            TryAgain: the last attempt ended in a conflict.
+        """
+        return retrying(self.session, mapper=self.models.Order, limit=self.settings.retries)
+
+    def place(
+        self,
+        customer_id: Any,
+        *,
+        billing_address: BillingAddress | None = None,
+        expected_total: Decimal | None = None,
+        checkout: bool = True,
+        idempotency_key: str | None = None,
+    ) -> PlacedOrder:
+        """Turn the customer's cart into an order, in a whole transaction, and commit it.
+
+        This is what `POST /` does, for a view of the shop's own. Conflicts are retried. If the cart
+        is empty because an order was made from it since this call began, the result is that order.
+
+        Args:
+            customer_id: the customer's primary key.
+            billing_address: left out, it is the customer's saved address.
+            expected_total: the highest acceptable total, in the shop's currency.
+            checkout: whether the customer pays next; a zero-total order is then paid already.
+                False only saves the order.
+            idempotency_key: the client's name for this request, 1 to 255 visible ASCII characters,
+                such as a UUID in a hidden field of the form. The same call with the same key has
+                the result of the first, for ORDERS_IDEMPOTENCY_HOURS.
+
+        Returns:
+            The order's key, whether there is something to pay, and whether it is a replay.
+
+        Raises:
+            EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
+            VoucherNotApplicable: nothing was ordered; each says why.
+            InvalidRequest: the key is not valid, or the cart is too large.
+            IdempotencyKeyReused: the key came with other arguments before.
+            IdempotencyKeyInUse: the first call with the key is still running.
+            UnknownCustomer: there is no such customer.
+            ConfigurationError: the session has uncommitted changes, or the shop is misconfigured.
+            TryAgain: conflicts went on through ORDERS_RETRIES attempts.
+        """
+        order_request = OrderRequest(
+            new_key(), customer_id, billing_address, expected_total, checkout, datetime.now(UTC)
+        )
+        keyed = None
+        if idempotency_key is not None:
+            fields = {
+                "checkout": checkout,
+                "billing_address": billing_address,
+                "expected_total": expected_total,
+            }
+            keyed = IdempotentRequest.of(
+                idempotency_key, customer_id, ("place",), fields, checkout=checkout
+            )
+        return self.placing.place(order_request, keyed)
+
     def convert(
         self,
         customer_id: Any,
@@ -101,11 +166,11 @@ class OrderService:
         billing_address: BillingAddress | None = None,
         expected_total: Decimal | None = None,
     ) -> OrderMixin:
-        """Make the customer's cart an order, in a savepoint of the caller's transaction.
+        """Turn the customer's cart into an order, in a savepoint of the caller's transaction.
 
         Nothing is committed; after an error everything is as it was before the call, and what the
         caller has pending is still there. A conflict with another transaction (a driver's
-        deadlock or serialization error, an IntegrityError, `Conflict`) reaches the caller, who
+        deadlock or serialization error, an IntegrityError, `Conflict`) reaches the caller, which
         must roll back and start over.
 
         Args:
@@ -124,18 +189,18 @@ class OrderService:
         order_request = OrderRequest(new_key(), customer_id, billing_address, expected_total)
         state = self.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
         placed = self.converter.convert(order_request, state.last_sequence, state)
-        # The statements above pass by what the session has loaded.
+        # The statements above bypass what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, placed.order_id)
 
     def record_payment(
         self, order_id: UUID | str, reference: str, amount: Decimal, *, currency: str | None = None
     ) -> OrderMixin:
-        """Note that money has arrived for an order; called any number of times with a reference.
+        """Record money that has arrived for an order, any number of times with one reference.
 
-        The order becomes paid if it awaits its payment. Money for any other order, one that is
-        cancelled or paid already, is recorded whatever its amount and currency, and
-        `payment_unexpected` tells the shop to refund it. The caller commits.
+        The order becomes paid if it awaits its payment. Money for any other order, cancelled or
+        paid already, is recorded whatever its amount and currency, and `payment_unexpected`
+        notifies the shop, which refunds it. The caller commits.
 
         Args:
             order_id: the order's key, as a UUID or as text.
@@ -160,36 +225,71 @@ class OrderService:
             self.payments.record(payment)
         return self._changed(payment.order_id)
 
-    def cancel(
-        self, order_id: UUID | str, *, by_shop: bool = False, note: str | None = None
-    ) -> OrderMixin:
-        """Cancel an order and give its stock and its voucher's use back. The caller commits.
+    def check_out(
+        self, order_id: UUID | str, *, customer_id: Any = None, event_id: UUID | None = None
+    ) -> PlacedOrder:
+        """Find out whether there is something to pay; a zero-total order is paid now.
+
+        The caller commits.
 
         Args:
             order_id: the order's key, as a UUID or as text.
-            by_shop: a paid order may be cancelled too.
-            note: why, kept in `order_events`.
+            customer_id: whose order it must be; left out, any customer's.
+            event_id: as `cancel` takes it.
+
+        Returns:
+            The order's key, and whether there is something to pay.
+
+        Raises:
+            OrderNotFound: there is no such order, or it is another customer's.
+            OrderNotPayable: it is cancelled, or paid with money.
+        """
+        self._begin()
+        key = as_order_id(order_id)
+        transition = Transition(event_id or new_key(), key, CUSTOMER, customer_id)
+        with self.session.begin_nested():
+            payable = self.lifecycle.check_out(transition)
+        return PlacedOrder(key, payable)
+
+    def cancel(
+        self,
+        order_id: UUID | str,
+        *,
+        by_shop: bool = False,
+        note: str | None = None,
+        customer_id: Any = None,
+        event_id: UUID | None = None,
+    ) -> OrderMixin:
+        """Cancel an order; restock its units and release its voucher. The caller commits.
+
+        Args:
+            order_id: the order's key, as a UUID or as text.
+            by_shop: whether a paid order may be cancelled too.
+            note: the reason, stored in `order_events`.
+            customer_id: whose order it must be; left out, any customer's.
+            event_id: the key of the row in `order_events`. The same one at each attempt of a
+                `retrying()` loop announces the cancellation even if the COMMIT of an earlier
+                attempt succeeded and its answer was lost.
 
         Returns:
             The order, `cancelled`; it may have been before.
 
         Raises:
-            OrderNotFound: there is no such order.
+            OrderNotFound: there is no such order, or it is another customer's.
             OrderNotCancellable: its status forbids it.
         """
         self._begin()
-        actor = SHOP if by_shop else CUSTOMER
-        transition = Transition(new_key(), as_order_id(order_id), actor, note=note)
+        key, actor = as_order_id(order_id), SHOP if by_shop else CUSTOMER
         with self.session.begin_nested():
-            self.lifecycle.cancel(transition)
-        return self._changed(transition.order_id)
+            self.lifecycle.cancel(Transition(event_id or new_key(), key, actor, customer_id, note))
+        return self._changed(key)
 
     def deliver(self, order_id: UUID | str, *, note: str | None = None) -> OrderMixin:
-        """Note that a paid order was delivered. The caller commits.
+        """Record that a paid order was delivered. The caller commits.
 
         Args:
             order_id: the order's key, as a UUID or as text.
-            note: how, kept in `order_events`.
+            note: how, stored in `order_events`.
 
         Returns:
             The order, `delivered`; it may have been before.
@@ -208,11 +308,11 @@ class OrderService:
         """Cancel orders that have waited longer than ORDERS_PAYMENT_HOURS for their payment.
 
         A zero-total order needs no payment and does not expire. The caller commits, and calls
-        again while there are any; one that can't be cancelled stops them all, which is why
-        `flask orders expire` goes on without it.
+        again while there are any. An order that can't be cancelled stops all of them;
+        `flask orders expire` continues without it.
 
         Args:
-            limit: how many at most; 1 to 10,000, since they are read by one statement.
+            limit: the largest number of orders; 1 to 10,000, since one statement reads them.
 
         Returns:
             How many there were.
@@ -224,14 +324,15 @@ class OrderService:
         return count
 
     def audit(self, on_progress: Callable[[int], None] | None = None) -> Iterator[str]:
-        """Recompute every order, in bounded memory, and say what does not add up.
+        """Recompute every order, in bounded memory, and report what does not add up.
 
         Args:
-            on_progress: called with the number of orders that were looked at since the last call.
+            on_progress: called with the number of orders that were examined since the last call.
 
         Yields:
-            A sentence for each problem, which begins with the number of its invariant: I1 is of
-            stock, I2 of vouchers, I4 of orders and items without each other, I5 of amounts.
+            A sentence for each problem, which begins with the number of its invariant: I1 is about
+            stock, I2 about vouchers, I4 about orders and items without each other, I5 about
+            amounts.
         """
         return problems(
             self.session,
@@ -241,24 +342,24 @@ class OrderService:
         )
 
     def preview(self, customer_id: Any) -> PricedCart:
-        """The order as it would be now: the conversion's own reading and pricing.
+        """Return the order as it would be now, by the conversion's own reading and pricing.
 
-        Nothing is written and nothing is locked. Unavailable items are left out and named in
-        `unavailable`; a voucher that can't be used is left out with its `voucher_refusal`. Of a
-        cart with more than ORDERS_MAX_ITEMS items nothing is priced. `refusal` is what would refuse
-        the order, but for what depends on the request: its address and its `expected_total`.
+        Nothing is written and nothing is locked. Unavailable items are left out and listed in
+        `unavailable`; a voucher that can't be used is left out, with its `voucher_refusal`. A cart
+        with more than ORDERS_MAX_ITEMS items is not priced. `refusal` is what would refuse the
+        order, except what depends on the request: its address and its `expected_total`.
         """
         return self.converter.preview(customer_id)
 
     def page(self, customer_id: Any, wanted: Page) -> OrderPage | None:
-        """A page of the customer's orders; None if there is no such customer."""
+        """Return a page of the customer's orders, or None if there is no such customer."""
         return find_page(self.session, self.models, customer_id, wanted)
 
     def get(self, customer_id: Any, order_id: UUID | str) -> OrderMixin:
-        """The customer's order, with its items.
+        """Return the customer's order, with its items.
 
         Raises:
-            OrderNotFound: there is none with that id, or it is somebody else's.
+            OrderNotFound: there is no such order, or it is another customer's.
         """
         order, key = self.models.Order, as_order_id(order_id)
         found = self.session.execute(
@@ -271,9 +372,9 @@ class OrderService:
         return found
 
     def _begin(self) -> None:
-        """Begin the transaction, if the caller has not, as one that is going to write.
+        """Begin the transaction, unless the caller has, as one that is going to write.
 
-        On SQLite whoever reads first may not write once somebody else has written.
+        On SQLite a transaction that began with a read may not write once another has written.
         """
         if not self.session().in_transaction():
             self.session.connection(
@@ -282,9 +383,9 @@ class OrderService:
             )
 
     def _changed(self, order_id: UUID) -> OrderMixin:
-        """The order as it is now, whatever the session has loaded before.
+        """Return the order as it is now, whatever the session has loaded before.
 
-        By a locking read: on MariaDB any other sees what the host's transaction has begun with.
+        By a locking read: on MariaDB a plain one sees what the caller's transaction began with.
         """
         self.session.expire_all()
         order = self.models.Order

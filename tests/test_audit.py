@@ -188,7 +188,7 @@ BREAKS: list[Break] = [
 def test_a_shop_in_which_everything_adds_up(sold: Sold) -> None:
     with sold.shop.service() as orders:
         orders.cancel(sold.second)
-    assert audit(sold.shop) == (0, [], "Orders looked at: 3; problems: 0.")
+    assert audit(sold.shop) == (0, [], "Orders examined: 3; problems: 0.")
 
 
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda one: str(one.__name__))
@@ -198,7 +198,7 @@ def test_what_does_not_add_up_is_named(sold: Sold, break_it: Break) -> None:
     code, found, last = audit(sold.shop)
     assert found == expected
     count = len(sold.shop.rows("orders"))
-    assert (code, last) == (1, f"Orders looked at: {count}; problems: {len(expected)}.")
+    assert (code, last) == (1, f"Orders examined: {count}; problems: {len(expected)}.")
 
 
 def test_one_problem_does_not_hide_another(sold: Sold) -> None:
@@ -210,7 +210,7 @@ def test_one_problem_does_not_hide_another(sold: Sold) -> None:
         expected = [problem for each in together for problem in each(connection, sold)]
     code, found, last = audit(sold.shop)
     assert (code, sorted(found)) == (1, sorted(expected))
-    assert last == f"Orders looked at: 3; problems: {len(expected)}."
+    assert last == f"Orders examined: 3; problems: {len(expected)}."
 
 
 def test_a_problem_beyond_the_first_batch_is_found(sold: Sold) -> None:
@@ -219,7 +219,7 @@ def test_a_problem_beyond_the_first_batch_is_found(sold: Sold) -> None:
     with unguarded(sold.shop) as connection:
         sold.set(connection, "orders", last, total_amount=Decimal("1.00"))
     problem = f"I5: of the order {last} these do not follow: total_amount"
-    assert audit(sold.shop) == (1, [problem], f"Orders looked at: {BATCH + 4}; problems: 1.")
+    assert audit(sold.shop) == (1, [problem], f"Orders examined: {BATCH + 4}; problems: 1.")
 
 
 def test_its_memory_does_not_grow_with_the_orders(sold: Sold) -> None:
@@ -244,7 +244,7 @@ def test_an_order_that_is_deleted_meanwhile_is_no_problem(sold: Sold) -> None:
 
     event.listen(sold.shop.engine, "after_cursor_execute", delete_one)
     try:
-        assert audit(sold.shop) == (0, [], "Orders looked at: 3; problems: 0.")
+        assert audit(sold.shop) == (0, [], "Orders examined: 3; problems: 0.")
     finally:
         event.remove(sold.shop.engine, "after_cursor_execute", delete_one)
     assert len(sold.shop.rows("orders")) == 2
@@ -278,7 +278,7 @@ def test_an_order_that_can_not_be_computed_does_not_stop_the_others(
         change_the_number_of_units(connection, sold)
     code, problems, summary = audit(shop)
     shop.close()
-    assert (code, summary) == (1, "Orders looked at: 3; problems: 2.")
+    assert (code, summary) == (1, "Orders examined: 3; problems: 2.")
     assert sorted(problem.rpartition(": ")[0] for problem in problems) == sorted(
         [
             f"I5: the amounts of the order {sold.first} can't be computed",

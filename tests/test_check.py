@@ -90,14 +90,14 @@ def test_tables_that_are_missing(database: URL) -> None:
 def test_a_command_that_misses_a_table_sends_you_here(database: URL, command: str) -> None:
     code, last = last_line(database, command)
     assert code == 1
-    assert re.fullmatch("Error: .*order.* Run `flask orders check`: it says what to mend.", last)
+    assert re.fullmatch("Error: .*order.* Run `flask orders check`: it says what to fix.", last)
 
 
 @pytest.mark.parametrize("command", ["expire", "audit", "purge-keys"])
 def test_a_command_that_finds_no_database_says_so(command: str) -> None:
     code, last = last_line("mysql+pymysql://root@127.0.0.1:1/none", command)
     assert code == 1
-    assert last.startswith("Error: the database is away or too busy.")
+    assert last.startswith("Error: the database is unavailable or too busy.")
 
 
 def last_line(url: URL | str, command: str) -> tuple[int, str]:

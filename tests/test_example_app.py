@@ -127,7 +127,7 @@ def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
         assert re.findall(r"POT-IRON: (\d+) in stock", demo.stdout) == ["12", "10", "12"]
         assert "Orders cancelled: 1." in demo.stdout
         assert "Refund 18.00 CAD: payment sandbox-" in demo.stdout
-        assert re.search(r"Orders looked at: \d+; problems: 0\.", demo.stdout)
+        assert re.search(r"Orders examined: \d+; problems: 0\.", demo.stdout)
         assert max(map(len, demo.stdout.splitlines())) <= 80
         assert demo.stderr == ""
 
@@ -147,7 +147,7 @@ def test_demo_ends_with_the_audit(clone: Path) -> None:
         connection.execute("UPDATE orders SET shipping = shipping + 10000, total_amount = 1")
     demo = flask(clone, "demo")
     assert demo.returncode == 1
-    assert "Orders looked at: 8; problems: 4." in demo.stdout
+    assert "Orders examined: 8; problems: 4." in demo.stdout
     assert "Everything was answered as expected." not in demo.stdout
 
 

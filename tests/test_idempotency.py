@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import time_machine
@@ -185,3 +186,27 @@ def test_neither_the_key_nor_the_address_book_is_stored_in_clear(shop: Shop, cus
     (row,) = shop.rows("order_idempotency_keys")
     assert KEY not in str(row)
     assert "Main St" not in str(row)
+
+
+def test_a_replay_leads_to_the_payment_even_of_an_order_that_is_paid(
+    shop: Shop, customer: int
+) -> None:
+    first = post(shop, customer, CHECKOUT)
+    with shop.service() as orders:
+        orders.record_payment(shop.rows("orders")[0]["id"], "p-1", Decimal("10.00"))
+    assert shop.rows("orders")[0]["status"] == "paid"
+    again = post(shop, customer, CHECKOUT)
+    assert (again.status_code, again.data) == (303, first.data)
+    assert again.headers["Location"] == first.headers["Location"]
+
+
+@pytest.mark.parametrize("request_", [SAVE, CHECKOUT])
+def test_the_replay_of_a_zero_total_order(shop: Shop, request_: object) -> None:
+    customer = shop.customer()
+    shop.cart(customer, {shop.product("0.00"): 1})
+    first, again = post(shop, customer, request_), post(shop, customer, request_)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.status_code, again.data) == (first.status_code, first.data)
+    assert again.headers["Location"] == first.headers["Location"]
+    (row,) = shop.rows("order_idempotency_keys")
+    assert (row["payable"], row["checkout"]) == (False, request_ == CHECKOUT)

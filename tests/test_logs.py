@@ -8,9 +8,10 @@ but for `sqlalchemy.engine`, at INFO: at DEBUG it logs, by itself, the rows that
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -319,9 +320,9 @@ def test_a_lock_that_is_held(
     with shop.session() as others:
         others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
         assert code(post(shop, customer)) == "try_again"
-    keyed = IdempotentRequest.of(KEY, customer, "POST", ORDERS.rstrip("/"), SAVE)
-    row = {"key": keyed.key, "fingerprint": keyed.fingerprint, "created": datetime.now(UTC)}
-    row |= {"customer_id": customer, "status": 201, "location": "", "body": ""}
+    operation = ("POST", ORDERS.rstrip("/"))
+    keyed = IdempotentRequest.of(KEY, customer, operation, SAVE, checkout=False)
+    row = asdict(keyed) | {"order_id": uuid4(), "payable": True, "created": datetime.now(UTC)}
     with shop.engine.connect() as others:
         others.execute(sa.insert(shop.models.IdempotencyKey).values(row))
         assert code(post(shop, customer)) == "idempotency_key_in_use"

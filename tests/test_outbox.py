@@ -32,7 +32,6 @@ from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
 from flask_orders import BillingAddress, current_orders
-from flask_orders.db.retrying import in_transaction
 from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
 from flask_orders.signals import outbox_event
 from flask_orders.testing import InjectedFault, fault, run_concurrently
@@ -195,7 +194,7 @@ def test_where_no_events_are_kept_it_says_so_and_delivers_what_was(
     with heard():
         monkeypatch.setitem(shop.app.config, "ORDERS_OUTBOX", False)
         assert relay(shop) == (
-            "ORDERS_OUTBOX is not True: only what was kept before is delivered.\n"
+            "ORDERS_OUTBOX is not True: only events stored earlier are delivered.\n"
             "Events delivered: 3.\n"
         )
         monkeypatch.undo()
@@ -354,7 +353,7 @@ def test_what_a_relay_has_claimed_is_for_others_after_a_minute(shop: Shop) -> No
     place(shop)
     with frozen() as clock, heard():
         with shop.app.app_context():
-            assert committed(Outbox(shop.db.session, shop.models).claim) is not None
+            assert claim(shop)
         clock.shift(59)
         assert relay(shop) == "Events delivered: 0.\n"
         clock.shift(1)
@@ -398,7 +397,7 @@ def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: S
         def be_slow_and_fail(_event: Event) -> None:
             clock.shift(CLAIM)
             with shop.app.app_context():
-                assert committed(Outbox(shop.db.session, shop.models).claim) is not None
+                assert claim(shop)
             raise RuntimeError
 
         with heard(be_slow_and_fail):
@@ -563,7 +562,7 @@ def test_a_relay_waits_for_a_database_that_is_away(shop: Shop) -> None:
         result = shop.app.test_cli_runner().invoke(args=["orders", "relay"])
 
     assert result.exit_code == 0, result.output
-    assert result.output.count("The database is away.") == 1
+    assert result.output.count("The database is unavailable.") == 1
     assert_complete(told, orders, kinds=("order-placed",))
     # Nobody could note that the first one was delivered.
     assert [UUID(event["subject"]) for event in outbox(shop)] == orders[:1]
@@ -649,20 +648,17 @@ def relay(shop: Shop, *, failing: int = 0) -> str:
 def relay_from(shop: Shop, deliver: Callable[[Event], None]) -> None:
     """The same, from any thread, and to one receiver."""
     with shop.app.app_context():
-        session = shop.db.session
-        while deliver_next(session, committed, Outbox(session, shop.models), deliver):
+        outbox = Outbox(shop.db.session, shop.models)
+        while deliver_next(outbox, deliver, limit=current_orders.settings.retries):
             pass
 
 
-def committed(work: Callable[[], Any]) -> Any:
-    orders = current_orders
-    return in_transaction(
-        orders.session,
-        lambda: None,
-        lambda _first, _latest: work(),
-        mapper=orders.models.Order,
-        attempts=orders.settings.retries,
-    )
+def claim(shop: Shop) -> bool:
+    """Claim the next event, as a relay that is killed afterwards; whether there was one."""
+    for attempt in current_orders.retrying():
+        with attempt, attempt.transaction():
+            event = Outbox(shop.db.session, shop.models).claim()
+    return event is not None
 
 
 def write(shop: Shop, event: Event, *, commit: bool) -> None:

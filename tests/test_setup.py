@@ -215,9 +215,9 @@ LAYERS = (
     {"db"},
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
-        *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "plan"),
-        *("promotions", "rows", "schemas", "service", "signals", "stock", "testing", "versions"),
-        "writer",
+        *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "placing"),
+        *("plan", "promotions", "rows", "schemas", "service", "signals", "stock", "testing"),
+        *("versions", "writer"),
     },
     {"cli"},
     {"http"},
@@ -291,7 +291,9 @@ def _imports(path: Path) -> set[str]:
     return {name for name in found if name}
 
 
-@pytest.mark.parametrize("name", ["service", "pricing", "models/declare", "carts"])
+@pytest.mark.parametrize(
+    "name", ["service", "placing", "idempotency", "pricing", "models/declare", "carts"]
+)
 def test_only_the_blueprint_knows_http_and_the_jwt(name: str) -> None:
     tree = ast.parse((PACKAGE / f"{name}.py").read_text())
     names = {

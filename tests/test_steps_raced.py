@@ -15,7 +15,6 @@ from uuid import UUID
 import pytest
 
 from flask_orders import OrdersError, current_orders
-from flask_orders.db.retrying import in_transaction
 from flask_orders.testing import Ledger, run_concurrently
 
 from .support.shops import ADDRESS, Shop, body, until_done
@@ -185,13 +184,9 @@ def expire_now(shop: Shop) -> None:
     """As `flask orders expire` does, for orders that have only just been made."""
     with shop.app.app_context():
         orders = current_orders
-        in_transaction(
-            orders.session,
-            lambda: None,
-            lambda _first, _latest: orders.lifecycle.expire(0, 2),
-            mapper=orders.models.Order,
-            attempts=orders.settings.retries,
-        )
+        for attempt in orders.retrying():
+            with attempt, attempt.transaction():
+                orders.lifecycle.expire(0, 2)
 
 
 def test_two_who_expire_share_the_work(shop: Shop) -> None:

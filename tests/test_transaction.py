@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from flask_orders.idempotency import IdempotentRequest
-from flask_orders.signals import order_placed
+from flask_orders.signals import order_cancelled, order_paid, order_placed
 
 from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
 
@@ -73,6 +74,31 @@ def test_a_connection_that_is_cut_at_commit(
     assert shop.rows("products")[0]["stock"] == 3
 
 
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("call", "signal", "price"),
+    [("cancel", order_cancelled, "10.00"), ("checkout", order_paid, "0.00")],
+)
+def test_a_transition_whose_connection_is_cut_at_commit_is_announced_once(
+    shop: Shop, call: str, signal: Any, price: str, after: bool
+) -> None:
+    """Whether or not the COMMIT came through before the connection was cut."""
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("a file can't be cut off")
+    customer = shop.customer()
+    shop.cart(customer, {shop.product(price): 1})
+    url = shop.order(customer)["url"]
+    told = []
+
+    def receive(_app: object, order: Any) -> None:
+        told.append(order.id)
+
+    with connection_cut_at_commit(shop, after=after), signal.connected_to(receive):
+        assert shop.send(customer, f"{url}{call}/").status_code in (200, 303)
+    assert told == [shop.rows("orders")[0]["id"]]
+    assert len(shop.rows("order_events")) == 1
+
+
 def test_a_lock_that_is_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
     before = shop.everything()
     settings = lock_settings(shop)
@@ -103,7 +129,9 @@ def lock_settings(shop: Shop) -> object:
 def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
-    keyed = IdempotentRequest.of("abc", customer, "POST", ORDERS.rstrip("/"), SAVE)
+    keyed = IdempotentRequest.of(
+        "abc", customer, ("POST", ORDERS.rstrip("/")), SAVE, checkout=False
+    )
     before = shop.everything()
     with shop.engine.connect() as running:
         running.execute(
@@ -111,9 +139,9 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
                 customer_id=customer,
                 key=keyed.key,
                 fingerprint=keyed.fingerprint,
-                status=201,
-                location="",
-                body="",
+                checkout=False,
+                order_id=uuid4(),
+                payable=True,
                 created=datetime.now(UTC),
             )
         )

@@ -1,13 +1,12 @@
-"""The commands under `flask orders`; called by whoever runs the shop."""
+"""The commands under `flask orders`; each commits what it does, and says what it could not do."""
 
 import logging
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import click
@@ -18,29 +17,26 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from ..db.classify import is_conflict, is_unavailable
 from ..db.drivers import error_name
-from ..db.retrying import in_transaction
 from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder
-from ..outbox import Outbox, deliver_next
+from ..outbox import Delivery, Outbox, deliver_next
 from ..service import current_orders
 from ..signals import outbox_event
 from .check import notes, problems
 
 log = logging.getLogger("flask_orders")
 
-Result = TypeVar("Result")
-
-# Seconds between two looks into an empty outbox, or for a database that is away.
+# Seconds between two reads of an empty outbox, or two connections to an unavailable database.
 PAUSE = 1.0
 
-# Orders: their keys have to fit into one statement, and SQLite takes 32,766 parameters.
+# Orders in one batch: their keys must fit into one statement; SQLite takes 32,766 parameters.
 LARGEST_BATCH = 10_000
 
 
 @contextmanager
 def readable_database_errors() -> Iterator[None]:
-    """End a command by a sentence instead of a traceback if the database is why it can't work."""
+    """End a command with a sentence, not a traceback, if the database is the reason."""
     try:
         yield
     except ConfigurationError as error:
@@ -48,18 +44,18 @@ def readable_database_errors() -> Iterator[None]:
     except (TryAgain, OperationalError, ProgrammingError) as error:
         if isinstance(error, TryAgain) or is_unavailable(error) or is_conflict(error):
             raise click.ClickException(
-                "the database is away or too busy. What was done before is kept: run this again."
+                "the database is unavailable or too busy. What is done is kept: run this again."
             ) from error
         what, *_ = str(error.orig).splitlines()
         raise click.ClickException(
-            f"{what}. Run `flask orders check`: it says what to mend."
+            f"{what}. Run `flask orders check`: it says what to fix."
         ) from error
 
 
 @click.command("check")
 @with_appcontext
 def check() -> None:
-    """Say what is wrong with the shop's set-up, and how to mend it."""
+    """Report what is wrong with the shop's set-up, and how to fix it."""
     found = list(problems(_app(), current_app.extensions["sqlalchemy"], current_orders))
     for problem in found:
         click.echo(f"- {problem}")
@@ -77,7 +73,10 @@ def purge_keys() -> None:
     """Delete the Idempotency-Keys that are older than ORDERS_IDEMPOTENCY_HOURS."""
     orders = current_orders
     keys = IdempotencyKeys(orders.session, orders.models, orders.settings.idempotency_hours)
-    click.echo(f"Keys deleted: {_committed(keys.purge)}.")
+    for attempt in orders.retrying():
+        with attempt, attempt.transaction():
+            count = keys.purge()
+    click.echo(f"Keys deleted: {count}.")
 
 
 @click.command("expire")
@@ -93,7 +92,7 @@ def purge_keys() -> None:
 def expire(batch: int) -> None:
     """Cancel the orders that have not been paid within ORDERS_PAYMENT_HOURS.
 
-    An order that can't be cancelled is named, the other ones are cancelled, and the exit code is 1.
+    An order that can't be cancelled is named, the others are cancelled, and the exit code is 1.
     """
     orders, total = current_orders, 0
     hours = orders.settings.payment_hours
@@ -110,26 +109,35 @@ def expire(batch: int) -> None:
 
 
 def _late_orders(hours: int, batch: int) -> Iterator[list[LateOrder]]:
-    """The orders that are late, a batch at a time, and each once, whatever becomes of it."""
-    read = current_orders.lifecycle.late_orders
-    late = _committed(partial(read, hours, batch, None))
-    while late:
+    """Yield the late orders, a batch at a time, and each once, whether it is cancelled or not."""
+    orders, last = current_orders, None
+    while True:
+        for attempt in orders.retrying():
+            with attempt, attempt.transaction():
+                late = orders.lifecycle.late_orders(hours, batch, last)
+        if not late:
+            return
         yield late
-        late = _committed(partial(read, hours, batch, late[-1]))
+        last = late[-1]
 
 
 def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> int:
     """Cancel the orders in one transaction, or, if that fails, in ever smaller ones.
 
-    Returns how many were cancelled; `failures` gets the number and the reason of each that can't
-    be.
+    Returns how many were cancelled. An order that can't be cancelled gets an entry in `failures`:
+    its number and the reason.
     """
+    orders = current_orders
     try:
-        return _committed(partial(current_orders.lifecycle.expire_these, hours, late))
+        for attempt in orders.retrying():
+            with attempt, attempt.transaction():
+                count = orders.lifecycle.expire_these(hours, late)
     except Exception as error:
         if is_unavailable(error):
             raise
         failure = error
+    else:
+        return count
     if len(late) > 1:
         half = len(late) // 2
         return _expire(hours, late[:half], failures) + _expire(hours, late[half:], failures)
@@ -159,60 +167,67 @@ def audit() -> None:
         found = list(orders.audit(on_progress))
     for problem in found:
         click.echo(f"- {problem}")
-    click.echo(f"Orders looked at: {total}; problems: {len(found)}.")
+    click.echo(f"Orders examined: {total}; problems: {len(found)}.")
     if found:
         raise SystemExit(1)
 
 
 @click.command("relay")
-@click.option("--once", is_flag=True, help="End when nothing is due any more.")
+@click.option("--once", is_flag=True, help="End when no event is due any more.")
 @with_appcontext
 @readable_database_errors()
 def relay_events(*, once: bool) -> None:
     """Deliver the events of the outbox to the receivers of the signal outbox_event.
 
-    SIGTERM and SIGINT end it after the event that it is at. An event that is not delivered does not
-    stop those of other orders; with --once it is named, and the exit code is 1.
+    SIGTERM and SIGINT end it after the current event. An event that is not delivered does not stop
+    those of other orders; with --once it is named, and the exit code is 1.
     """
-    orders, app, total = current_orders, _app(), 0
-    failures: dict[UUID, str] = {}
     if not outbox_event.receivers:
         raise click.ClickException(
-            "nobody receives the events: connect a function to flask_orders.signals.outbox_event"
+            "outbox_event has no receiver: connect a function to flask_orders.signals.outbox_event"
         )
-    if not orders.settings.outbox:
-        click.echo("ORDERS_OUTBOX is not True: only what was kept before is delivered.", err=True)
-    outbox = Outbox(orders.session, orders.models)
-
-    def deliver(event: dict[str, Any]) -> None:
-        nonlocal total
-        for receiver in outbox_event.receivers_for(app):
-            receiver(app, event=event)
-        total += 1
-
-    with stop_requests() as requests:
-        while not requests:
-            try:
-                delivery = deliver_next(orders.session, _committed, outbox, deliver)
-            except (TryAgain, DBAPIError) as error:
-                if once or not (isinstance(error, TryAgain) or is_unavailable(error)):
-                    raise
-                click.echo("The database is away.", err=True)
-                delivery = None
-            if once and delivery is not None:
-                failures.pop(delivery.event_id, None)
-                if delivery.error is not None:
-                    failures[delivery.event_id] = delivery.error
-            if delivery is not None:
-                continue
-            if once:
-                break
-            time.sleep(PAUSE)
+    if not current_orders.settings.outbox:
+        click.echo("ORDERS_OUTBOX is not True: only events stored earlier are delivered.", err=True)
+    total = 0
+    failures: dict[UUID, str] = {}
+    for delivery in _deliveries(once=once):
+        failures.pop(delivery.event_id, None)
+        if delivery.error is None:
+            total += 1
+        elif once:
+            failures[delivery.event_id] = delivery.error
     for event_id, reason in failures.items():
         click.echo(f"- The event {event_id} was not delivered: {reason}. It is tried again later.")
     click.echo(f"Events delivered: {total}.")
     if failures:
         raise SystemExit(1)
+
+
+def _deliveries(*, once: bool) -> Iterator[Delivery]:
+    """Deliver one event after the other until the process is asked to stop, or nothing is due."""
+    orders = current_orders
+    outbox = Outbox(orders.session, orders.models)
+    with stop_requests() as requests:
+        while not requests:
+            try:
+                delivery = deliver_next(outbox, _send, limit=orders.settings.retries)
+            except (TryAgain, DBAPIError) as error:
+                if once or not (isinstance(error, TryAgain) or is_unavailable(error)):
+                    raise
+                click.echo("The database is unavailable.", err=True)
+                delivery = None
+            if delivery is not None:
+                yield delivery
+            elif once:
+                return
+            else:
+                time.sleep(PAUSE)
+
+
+def _send(event: dict[str, Any]) -> None:
+    app = _app()
+    for receiver in outbox_event.receivers_for(app):
+        receiver(app, event=event)
 
 
 COMMANDS = (check, purge_keys, expire, audit, relay_events)
@@ -223,21 +238,9 @@ def _app() -> Flask:
     return app
 
 
-def _committed(work: Callable[[], Result]) -> Result:
-    """Run it in a transaction of its own, and again after a conflict."""
-    orders = current_orders
-    return in_transaction(
-        orders.session,
-        lambda: None,
-        lambda _first, _latest: work(),
-        mapper=orders.models.Order,
-        attempts=orders.settings.retries,
-    )
-
-
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """The signals that have asked the process to stop; the second of a kind stops it at once."""
+    """Collect the signals that ask the process to stop; a second of the same kind ends it."""
     received: list[int] = []
 
     def receive(number: int, _frame: object) -> None:

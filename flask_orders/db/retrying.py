@@ -1,15 +1,16 @@
-"""One whole transaction, and again while the database says "conflict".
+"""Retries: a transaction is committed as a whole, or run again after a conflict, or not at all.
 
-Called by the blueprint, which owns the request's transaction. What an error means is decided by
-`classify.py`.
+What an error means is decided by `classify.py`.
 """
 
 import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import Engine
@@ -22,66 +23,188 @@ from .classify import constraint_violation, is_conflict
 from .dialects import Violation
 from .drivers import error_name
 from .managed import MANAGED
-from .pending import refuse_pending_changes, watch_session
+from .pending import pending_changes, refuse_pending_changes, watch_session
 from .violations import may_be_race, refusal_sentence, remember_tables
 
 log = logging.getLogger("flask_orders")
 
-Known = TypeVar("Known")
-Result = TypeVar("Result")
+WRITE_WITH_ATTEMPT = (
+    "the attempt was not entered: write `for attempt in retrying(...):`, below it `with attempt:`, "
+    "and inside that `with attempt.transaction():`."
+)
 
-# Seconds. No attempt begins after the deadline: who waits for locks so long holds a connection.
+# Seconds. No attempt begins after the deadline: a request that waits for locks holds a connection.
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
 DEADLINE = 10.0
 
 
-def in_transaction(
-    session: scoped_session[HostSession],
-    read: Callable[[], Known],
-    work: Callable[[Known, Known], Result],
-    *,
-    mapper: type[Any],
-    attempts: int,
-) -> Result:
-    """Run `work(first, latest)` in one transaction and commit it; on a conflict, all of it again.
+class Attempt:
+    """One attempt at a transaction; see `retrying`.
 
-    `read` runs before each attempt, in a transaction of its own, which is ended before `work`
-    begins, so that `work` sees the database as it is now and not as it was when the request's
-    user was looked up. `work` is given what the first and what the latest `read` has returned.
+    Attributes:
+        number: counts from 1.
+        succeeded: whether the body of `with attempt:` ran to its end without an error.
+        conflict: what made the attempt fail, or None: the error's name and where it was raised.
+    """
+
+    def __init__(
+        self,
+        session: scoped_session[HostSession],
+        mapper: type[Any],
+        number: int,
+        earlier_violation: Violation | None,
+    ) -> None:
+        self.number = number
+        self.succeeded = False
+        self.conflict: str | None = None
+        self.violation: Violation | None = None
+        self._session = session
+        self._mapper = mapper
+        self._earlier_violation = earlier_violation
+        self._is_entered = False
+        self._has_begun = False
+        self._is_committed = False
+
+    def __enter__(self) -> Self:
+        self._is_entered = True
+        return self
+
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            self._refuse_uncommitted_changes()
+            if not self._has_begun:
+                self._session.rollback()
+            self.succeeded = True
+            return False
+        roll_back(self._session)
+        if self._is_committed or not isinstance(error, Exception):
+            # What is committed is never repeated.
+            return False
+        self.violation = constraint_violation(error)
+        self._refuse_hopeless()
+        if not is_conflict(error):
+            return False
+        self._record_conflict(error)
+        return True
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """End the read transaction, begin a managed one, and commit it at the end of the block.
+
+        The block sees the database as it is now, not as it was when the request's user was looked
+        up. An error in it, or at COMMIT, reaches `with attempt:`, which rolls back.
+
+        Raises:
+            RuntimeError: it is not inside `with attempt:`, the attempt has had its transaction, or
+                something was written before it.
+        """
+        if not self._is_entered:
+            raise RuntimeError(WRITE_WITH_ATTEMPT)
+        if self._has_begun:
+            raise RuntimeError(
+                "`attempt.transaction()` was entered twice in one attempt: a conflict in the "
+                "second would repeat the first, which is committed. Write two loops."
+            )
+        self._refuse_uncommitted_changes()
+        self._has_begun = True
+        self._session.rollback()
+        self._session.connection(
+            bind_arguments={"mapper": self._mapper}, execution_options={MANAGED: True}
+        )
+        yield
+        self._session.commit()
+        self._is_committed = True
+
+    def require_entered(self) -> None:
+        """Refuse a loop that ignores its attempt.
+
+        Raises:
+            RuntimeError: `with attempt:` was not entered.
+        """
+        if not self._is_entered:
+            raise RuntimeError(WRITE_WITH_ATTEMPT)
+
+    def _refuse_uncommitted_changes(self) -> None:
+        changed = pending_changes(self._session)
+        if changed is not None:
+            roll_back(self._session)
+            raise RuntimeError(
+                f"`with attempt:` changed something outside its transaction ({changed}), which "
+                "would be lost: write inside `with attempt.transaction():`."
+            )
+
+    def _refuse_hopeless(self) -> None:
+        """Refuse a violation that no retry can correct.
+
+        Raises:
+            ConfigurationError: the constraint is not one by which a race is noticed.
+        """
+        violation = self.violation
+        if violation is None:
+            return
+        # SQLite does not say which foreign key it was. Another transaction can remove a row only
+        # between the read and BEGIN IMMEDIATE, and the next read knows of that: the same violation
+        # twice running is no race.
+        is_repeated = violation.is_anonymous and violation == self._earlier_violation
+        bind = self._session.get_bind(mapper=self._mapper)
+        if is_repeated or not may_be_race(violation, table(self._mapper).metadata, bind):
+            raise ConfigurationError(refusal_sentence(violation)) from None
+
+    def _record_conflict(self, error: BaseException) -> None:
+        name = error_name(error)
+        log.info("conflict: %s", name)
+        self.conflict = f"{name} at\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def retrying(
+    session: scoped_session[HostSession], *, mapper: type[Any], limit: int
+) -> Iterator[Attempt]:
+    """Yield attempts at one transaction until one succeeds; the next one follows a conflict.
+
+        for attempt in retrying(session, mapper=Order, limit=settings.retries):
+            with attempt:
+                state = ...                     # read, in a transaction of its own
+                with attempt.transaction():     # ends the read, begins, commits
+                    result = ...
+        return result
+
+    There are two blocks so that no value leaves them before COMMIT has succeeded: `return result`
+    inside `with attempt:`, below `with attempt.transaction():`, is safe too, and even a `return`
+    inside both is overridden by a COMMIT that fails. An error inside `with attempt:` rolls back;
+    one that is no conflict is raised. Between attempts there is a jittered pause, and none after
+    the last.
+
+    Args:
+        session: the scoped session in which everything is read and written.
+        mapper: a mapped class; its bind is the database of the transaction.
+        limit: the largest number of attempts, 1 or more. None begins after DEADLINE.
 
     Raises:
-        ConfigurationError: the session holds changes of the host's, which a rollback would lose,
+        ConfigurationError: the session holds changes of the shop's, which a rollback would lose,
             or a constraint is violated that a retry can't satisfy.
-        TryAgain: conflicts went on through all attempts, or the database is away.
+        RuntimeError: the loop is not written as above; the message says what to write.
+        TryAgain: the last attempt ended in a conflict.
     """
     refuse_pending_changes(session)
-    reads: list[Known] = []
-    lost: list[Violation | None] = []
-    where = ""
     deadline = time.monotonic() + DEADLINE
-    for pause in _pauses(attempts):
-        if time.monotonic() > deadline:
-            break
-        try:
-            reads.append(read())
-            session.rollback()
-            session.connection(bind_arguments={"mapper": mapper}, execution_options={MANAGED: True})
-            result = work(reads[0], reads[-1])
-            session.commit()
-        except Exception as error:
-            roll_back(session)
-            lost.append(constraint_violation(error))
-            _refuse_hopeless(session, mapper, lost)
-            if not is_conflict(error):
-                raise
-            log.info("conflict: %s", error_name(error))
-            where = f"{error_name(error)} at\n{''.join(traceback.format_tb(error.__traceback__))}"
-            time.sleep(pause)
-        else:
-            return result
-    log.error("gave up after %d attempts; the last conflict: %s", len(reads), where)
-    raise TryAgain
+    violation: Violation | None = None
+    for number, pause in enumerate(_pauses(limit), start=1):
+        attempt = Attempt(session, mapper, number, violation)
+        yield attempt
+        attempt.require_entered()
+        if attempt.succeeded:
+            return
+        if number == limit or time.monotonic() + pause > deadline:
+            log.error("gave up after %d attempts; the last conflict: %s", number, attempt.conflict)
+            raise TryAgain
+        violation = attempt.violation
+        time.sleep(pause)
 
 
 def roll_back(session: scoped_session[HostSession]) -> None:
@@ -101,25 +224,6 @@ def watch_changes(session: scoped_session[HostSession], engines: Iterable[Engine
     engines = list(engines)
     watch_session(session, engines)
     remember_tables(engines)
-
-
-def _refuse_hopeless(
-    session: scoped_session[HostSession], mapper: type[Any], lost: list[Violation | None]
-) -> None:
-    """Refuse a violation that no retry can cure; `lost` has one for each attempt, the latest last.
-
-    Raises:
-        ConfigurationError: it is none by which a race is noticed.
-    """
-    violation = lost[-1]
-    if violation is None:
-        return
-    # SQLite does not say which foreign key it was. Others can remove a row only between the read
-    # and BEGIN IMMEDIATE, and the next read knows of that: twice running, it is no race.
-    is_repeated = violation.is_anonymous and lost[-2:] == [violation] * 2
-    bind = session.get_bind(mapper=mapper)
-    if is_repeated or not may_be_race(violation, table(mapper).metadata, bind):
-        raise ConfigurationError(refusal_sentence(violation)) from None
 
 
 def _pauses(attempts: int) -> Iterator[float]:

@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 from werkzeug.local import LocalProxy
 
 from ..db.dialects import dialect_of
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UnknownCustomer
 from ..models import Models
 from ..models.contract import primary_key, table
 
@@ -34,10 +34,6 @@ SPELLINGS: dict[type[Any], Callable[[Any], str]] = {
     UUID: lambda key: str(key.hex),
     datetime: lambda key: str(key.isoformat()),
 }
-
-
-class UnknownCustomer(Exception):
-    """The subject can't be a customer's key."""
 
 
 def key_of_user(models: Models, user: Any, dialect: Dialect) -> Any:

@@ -1,24 +1,34 @@
-"""What a request brings: when it arrived, its body, its query.
+"""A request: when it arrived, its body, its query and its Idempotency-Key, all validated.
 
-The body is read whole, within its limit, before anything is asked of the database: a client that
-sends slowly holds no connection. What is wrong with it is said later, to those who are known.
+The body is read whole, within its limit, before any connection to the database is taken: a client
+that sends slowly holds none. What is wrong with it is reported later, to known customers alone.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
+from uuid import UUID
 
 from flask import Flask, current_app, request, request_started
+from marshmallow import Schema, ValidationError
+from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from ..errors import InvalidRequest, OrdersError, RequestTooLarge, UnsupportedMediaType
+from ..converting import OrderRequest
+from ..errors import (
+    InvalidRequest,
+    OrderNotFound,
+    OrdersError,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
+from ..idempotency import IdempotentRequest
 
 FIELDS_AT_FAULT = "Correct the fields listed in 'errors'."
 
-# A proxy that says when a request reached it is believed so far back: it only ever helps to find
-# the customer's own order.
+# A proxy's X-Request-Start is trusted so far back: all it does is find the customer's own order.
 LONGEST_QUEUE = timedelta(minutes=1)
 
 _ARRIVED = "flask_orders.arrived"
@@ -26,11 +36,11 @@ _START = re.compile(r"\s*(?:t=)?([0-9]{9,20}(?:\.[0-9]{1,9})?)(?![0-9.])")
 
 
 def watch_arrivals(app: Flask) -> None:
-    """Have every request of an app know when the app was entered (idempotent)."""
-    request_started.connect(_note_arrival, app)
+    """Record for every request of an app when the app was entered (idempotent)."""
+    request_started.connect(_record_arrival, app)
 
 
-def _note_arrival(_app: Flask, **_rest: Any) -> None:
+def _record_arrival(_app: Flask, **_rest: Any) -> None:
     request.environ[_ARRIVED] = datetime.now(UTC)
 
 
@@ -45,9 +55,10 @@ def arrived() -> datetime:
 
 
 def _seconds(number: float) -> float:
-    """Seconds since 1970, as nginx sends them, or milli- (Heroku), micro- (Apache) or nanoseconds.
+    """Return the seconds since 1970 that a proxy has sent, in whatever unit.
 
-    Each is a thousand times the other: the magnitude tells which it is, until the year 5138.
+    nginx sends seconds, Heroku milliseconds, Apache microseconds; each is a thousand times the
+    other, so the magnitude tells which it is, until the year 5138.
     """
     while number >= 1e11:
         number /= 1000
@@ -55,10 +66,10 @@ def _seconds(number: float) -> float:
 
 
 def read_body(most: int) -> bytes | OrdersError:
-    """Read the request's body, or find what is wrong with it; it stays readable for others.
+    """Read the request's body and return it, or what is wrong with it; it can be read again.
 
     Args:
-        most: bytes; a lower MAX_CONTENT_LENGTH of the app's, or of this request's, counts too.
+        most: bytes; a lower MAX_CONTENT_LENGTH, the app's or this request's, counts too.
     """
     limit = min(most, request.max_content_length or most)
     # Werkzeug cuts a body of unknown length off at its limit and says nothing: one byte more tells.
@@ -73,10 +84,10 @@ def read_body(most: int) -> bytes | OrdersError:
 
 
 def json_object(body: bytes | OrdersError) -> dict[str, Any]:
-    """Return the JSON object that a body is, without the token that it may bring.
+    """Return the JSON object in a body, without the token that it may bring.
 
     Raises:
-        OrdersError: it is none, or could not be read.
+        OrdersError: the body is not a JSON object, or could not be read.
     """
     if isinstance(body, OrdersError):
         raise body
@@ -114,14 +125,80 @@ def query() -> dict[str, str]:
     return values.to_dict()
 
 
+def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the validated fields of a document.
+
+    Raises:
+        InvalidRequest: with each field at fault by its whole name.
+    """
+    try:
+        loaded: dict[str, Any] = schema.load(document)
+    except ValidationError as error:
+        faults = dict(_by_field(error.messages_dict))
+        raise InvalidRequest(FIELDS_AT_FAULT, faults) from None
+    return loaded
+
+
+def uuid_of(text: str) -> UUID:
+    """Return the order id in a path, in its one usual spelling: an order has one URL.
+
+    Raises:
+        OrderNotFound: it is not a UUID, or spelled differently.
+    """
+    try:
+        order_id = UUID(text)
+    except ValueError:
+        raise OrderNotFound from None
+    if str(order_id) != text.lower():
+        raise OrderNotFound
+    return order_id
+
+
+def idempotent_request(
+    order_request: OrderRequest, fields: Mapping[str, Any]
+) -> IdempotentRequest | None:
+    """Return the request under its Idempotency-Key, or None without that header.
+
+    Args:
+        order_request: what is asked for, and by which customer.
+        fields: those of the validated body.
+
+    Raises:
+        InvalidRequest: the key, bare or quoted (a structured field, RFC 9651), is not valid.
+    """
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    quoted = len(header) > 1 and header[0] == header[-1] == '"'
+    return IdempotentRequest.of(
+        re.sub(r'\\(["\\])', r"\1", header[1:-1]) if quoted else header,
+        order_request.customer_id,
+        (request.method, request.path.rstrip("/")),
+        fields,
+        checkout=order_request.checkout,
+    )
+
+
 def token_places(config: Mapping[str, Any]) -> list[str]:
     """Return where Flask-JWT-Extended looks for a token."""
     places = config["JWT_TOKEN_LOCATION"]
     return [places] if isinstance(places, str) else list(places)
 
 
+def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield marshmallow's nested messages by the field's whole name: `billing_address.country`."""
+    for name, found in messages.items():
+        if isinstance(found, Mapping):
+            yield from _by_field(found, f"{prefix}{name}.")
+        elif name == SCHEMA:
+            # The value itself is not an object.
+            yield prefix.rstrip("."), found
+        else:
+            yield prefix + name, found
+
+
 def _parse(text: bytes) -> dict[str, Any]:
-    """Parse JSON as RFC 8259 has it: in UTF-8, without NaN, each name once in an object."""
+    """Parse JSON by RFC 8259: in UTF-8, without NaN, each name once in an object."""
     try:
         # Some editors put a byte order mark first; a parser may skip it.
         body = json.loads(

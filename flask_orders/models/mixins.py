@@ -194,16 +194,20 @@ class AddressMixin(_Row):
 
 
 class IdempotencyKeyMixin(_Row):
-    """A customer's Idempotency-Key (its SHA-256, hex), what it came with, and the answer."""
+    """A customer's Idempotency-Key and its request (SHA-256, hex), and the result.
+
+    `order_id` is the order that the request led to, `payable` whether it was to be paid then, and
+    `checkout` whether the request asked for that. No foreign key: the row is written first.
+    """
 
     __tablename__ = "order_idempotency_keys"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int]
-    location: Mapped[str] = mapped_column(Text)
-    body: Mapped[str] = mapped_column(Text)
+    checkout: Mapped[bool]
+    order_id: Mapped[UUID]
+    payable: Mapped[bool]
     created: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
 
     if TYPE_CHECKING:
