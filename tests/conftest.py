@@ -10,6 +10,23 @@ from .support import raced, servers
 from .support.galera import Cluster, cluster
 from .support.shops import Shop, make_shop
 
+# The fixtures whose parameter is the database that a test runs on.
+DATABASES = ("server_url", "raced_session_shop")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone."""
+    for item in items:
+        if _needs_server(item):
+            item.add_marker(pytest.mark.server)
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    chosen = [] if parameters is None else [parameters.params.get(name) for name in DATABASES]
+    on_server = any(name is not None and not name.startswith("sqlite") for name in chosen)
+    return on_server or "running" in getattr(item, "fixturenames", ())
+
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Say once, and not for every test, why tests were skipped."""

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from flask_orders import BillingAddress, OrdersError
 from flask_orders.texts import clean
 
-from .support.shops import ADDRESS, Shop, body
+from .support.requests import ADDRESS, HOME
+from .support.responses import body
+from .support.shops import Shop
 
 
 @pytest.fixture
@@ -297,9 +299,6 @@ def test_an_entry_that_the_host_made_or_edited_is_found_again(shop: Shop, custom
     shop.order(customer)
 
     assert [row["id"] for row in shop.rows("order_addresses")] == [key]
-
-
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 
 
 def test_an_address_made_in_python_is_normalised_like_one_from_a_request(

@@ -16,8 +16,10 @@ from werkzeug.serving import make_server
 
 from flask_orders.http.requests import arrived
 
-from .support.shops import ORDERS, Shop, make_shop
-from .test_refusals import SAVE, nothing_changed, refused
+from .support.database import nothing_changed
+from .support.requests import ORDERS, SAVE
+from .support.responses import refused
+from .support.shops import Shop, make_shop
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())

@@ -7,7 +7,6 @@ was sent. ORDERS_TEST_LONG sends 2,000 generated bodies to each database; otherw
 
 import gzip
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -23,9 +22,11 @@ from werkzeug.test import TestResponse
 
 from flask_orders.texts import strip
 
-from .support.shops import ADDRESS, ORDERS, Rows, Shop, body
-
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
+from .support.database import Rows
+from .support.effort import LONG
+from .support.requests import ADDRESS, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 JSON = "application/json"
 MEGABYTE = 1_000_000

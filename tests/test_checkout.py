@@ -3,16 +3,16 @@
 from decimal import Decimal
 from uuid import UUID
 
-from .support.shops import ADDRESS, ORDERS, Shop, body
-
-PAGE = {"action": "checkout", "billing_address": ADDRESS}
+from .support.requests import ADDRESS, CHECKOUT, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 def test_checkout_redirects_to_payment(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
-    answer = shop.post(customer, PAGE)
+    answer = shop.post(customer, CHECKOUT)
 
     (order,) = shop.rows("orders")
     assert answer.status_code == 303
@@ -27,7 +27,7 @@ def test_save_order_answers_with_the_sentence_of_the_page(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
-    answer = shop.post(customer, {**PAGE, "action": "save_order"})
+    answer = shop.post(customer, {**CHECKOUT, "action": "save_order"})
 
     (order,) = shop.rows("orders")
     assert answer.status_code == 201
@@ -40,7 +40,7 @@ def test_the_path_without_its_slash_is_answered_too(shop: Shop) -> None:
     shop.cart(customer, {shop.product(): 1})
     client, headers = shop.app.test_client(), shop.token(customer)
 
-    made = client.post(ORDERS.rstrip("/"), json=PAGE, headers=headers)
+    made = client.post(ORDERS.rstrip("/"), json=CHECKOUT, headers=headers)
     assert made.status_code == 303
     found = client.get(body(made)["order"].rstrip("/"), headers=headers)
     assert found.status_code == 200

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from .support.shops import ORDERS, Shop, make_shop
-from .test_refusals import SAVE
+from .support.requests import ORDERS, SAVE
+from .support.shops import Shop, make_shop
 
 pytest.importorskip("gunicorn")
+pytestmark = pytest.mark.server
 
 CLICKS, ROUNDS = 96, 2
 

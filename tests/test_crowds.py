@@ -3,7 +3,6 @@
 ORDERS_TEST_LONG makes the crowds large and the rounds many; `pytest -rP` shows the numbers.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -18,14 +17,11 @@ from werkzeug.test import TestResponse
 from flask_orders.models import row_count
 from flask_orders.testing import Ledger
 
+from .support.effort import LONG
 from .support.raced import SQLITE_POOL, RacedShop, Tally
-from .support.shops import ADDRESS, until_done
-from .test_races import outcomes
-
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
-
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+from .support.requests import CHECKOUT, SAVE
+from .support.responses import outcomes
+from .support.shops import until_done
 
 
 def no_key(_click: int) -> str | None:

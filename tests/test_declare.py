@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -31,10 +29,10 @@ from flask_orders import (
     OrdersError,
     current_orders,
     declare_models,
-    orders_bp,
 )
 
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
+from .support.apps import install, new_db
+from .support.requests import HOME
 
 
 class Legacy:
@@ -55,20 +53,6 @@ def base_without_metaclass() -> Any:
     return Base
 
 
-def make_app(db: SQLAlchemy, url: URL | str = "sqlite://", **options: Any) -> Flask:
-    app = Flask("declared")
-    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    app.config.update(SQLALCHEMY_DATABASE_URI=text, JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, **options)
-    return app
-
-
-def new_db(base: Any = None) -> Any:
-    return SQLAlchemy(disable_autonaming=True, **({} if base is None else {"model_class": base}))
-
-
 @pytest.mark.parametrize("base", [lambda: None, plain_base, base_without_metaclass])
 def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
     db = new_db(base())
@@ -81,7 +65,7 @@ def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
         gift_note: Mapped[str | None] = mapped_column(sa.String(80))
 
     models = declare_models(db, customer=Person, order=Order)
-    app = make_app(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         person = Person()
@@ -232,7 +216,7 @@ def test_after_the_blueprint() -> None:
         __tablename__ = "user"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    make_app(db)
+    install(db)
     with pytest.raises(ConfigurationError, match=r"before register_blueprint\(orders_bp\)"):
         declare_models(db, customer=User)
 
@@ -275,7 +259,7 @@ def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
     class ShopPricing:
         pass
 
-    make_app(db, pricing=ShopPricing())
+    install(db, pricing=ShopPricing())
     assert {"offers", "vouchers", "offer_products", "voucher_redemptions"}.isdisjoint(
         db.metadata.tables
     )
@@ -284,7 +268,7 @@ def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
 
 def test_an_address_that_lives_elsewhere_is_checked() -> None:
     db = new_db()
-    app = make_app(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
+    app = install(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -307,7 +291,7 @@ def test_an_address_that_lives_elsewhere_is_checked() -> None:
 @pytest.mark.parametrize("there", [HOME, None])
 def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
     db = new_db()
-    app = make_app(db, saved_address=lambda customer_id: there if customer_id == "ann" else None)
+    app = install(db, saved_address=lambda customer_id: there if customer_id == "ann" else None)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -366,7 +350,7 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
         product = synonym("product_id")
 
     declare_models(db, product=Product, cart=Cart, cart_item=CartItem)
-    app = make_app(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         db.session.add_all(
@@ -412,7 +396,7 @@ def test_stock_that_is_no_column_is_refused_and_not_oversold(
         stock = make_stock()
 
     models = declare_models(db, product=Product)
-    app = make_app(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=Product(id=1, on_hand=1, reserved=0), quantity=1)
@@ -444,7 +428,7 @@ def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
             return "TEN"
 
     models = declare_models(db, cart=Cart)
-    app = make_app(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         product = models.Product(sku="P", name="P", price=Decimal(1))

@@ -10,7 +10,8 @@ from sqlalchemy.engine import URL
 
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import Shop, body, make_shop
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 OPTIONS: dict[str, Any] = {"hide_parameters": True, "pool_size": 10}
 

@@ -138,7 +138,7 @@ def test_demo_that_is_not_answered_as_expected_fails(clone: Path) -> None:
         connection.execute("UPDATE products SET active = 0 WHERE sku = 'FILTERS'")
     demo = flask(clone, "demo")
     assert demo.returncode == 1
-    assert "was answered 404, not 201" in demo.stderr
+    assert "returned 404, not 201" in demo.stderr
 
 
 def test_demo_ends_with_the_audit(clone: Path) -> None:
@@ -148,7 +148,7 @@ def test_demo_ends_with_the_audit(clone: Path) -> None:
     demo = flask(clone, "demo")
     assert demo.returncode == 1
     assert "Orders looked at: 8; problems: 4." in demo.stdout
-    assert "Everything was answered as expected." not in demo.stdout
+    assert "All responses were as expected." not in demo.stdout
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ from flask_orders.db import managed as isolation
 from flask_orders.db.dialects import sqlite
 from flask_orders.testing import fault
 
+from .support.requests import CHECKOUT
 from .support.servers import fresh_database
-from .support.shops import ADDRESS
 
 API = "/api/v1/i"
 CALLBACK = "/payments/callback/"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 TOTAL = "17.10"
-NOTED = "204 No Content: the payment is noted."
+RECORDED = "204 No Content: the payment is recorded."
 
 # By what a transaction begins that is going to change an order.
 OF_A_STEP = {
@@ -111,8 +111,7 @@ def checkout(app: Flask) -> Checkout:
         token = {"Authorization": f"Bearer {create_access_token(str(customer.id))}"}
     item = {"sku": "BOOK", "quantity": 1}
     assert client.post(f"{API}/cart/items/", json=item, headers=token).status_code == 201
-    body = {"action": "checkout", "billing_address": ADDRESS}
-    answer = client.post(f"{API}/orders/", json=body, headers=token)
+    answer = client.post(f"{API}/orders/", json=CHECKOUT, headers=token)
     assert answer.status_code == 303, answer.text
     return Checkout(client, token, answer.get_json()["order"], answer.headers["Location"])
 
@@ -173,11 +172,13 @@ def test_callback_whose_body_was_changed_is_refused(checkout: Checkout) -> None:
     [
         ({"order_id": str(uuid4())}, 404),
         ({"amount": "17.11"}, 409),
-        ({"amount": "0.00"}, 409),
+        ({"amount": "0.00"}, 400),
         ({"currency": "USD"}, 409),
         ({"order_id": "1"}, 400),
         ({"amount": "NaN"}, 400),
         ({"amount": None}, 400),
+        ({"amount": "17.00001"}, 400),
+        ({"currency": "EURO"}, 400),
         ({"reference": ""}, 400),
         ({"reference": "x" * 256}, 400),
     ],
@@ -266,12 +267,12 @@ def test_page_says_what_is_to_be_paid(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("way", "answers", "outcome"),
     [
-        ("once", [NOTED], ("paid", [(TOTAL, False)])),
-        ("twice", [NOTED, NOTED], ("paid", [(TOTAL, False)])),
-        ("late", [NOTED], ("cancelled", [(TOTAL, True)])),
-        ("cancelled", [NOTED], ("cancelled", [(TOTAL, True)])),
+        ("once", [RECORDED], ("paid", [(TOTAL, False)])),
+        ("twice", [RECORDED, RECORDED], ("paid", [(TOTAL, False)])),
+        ("late", [RECORDED], ("cancelled", [(TOTAL, True)])),
+        ("cancelled", [RECORDED], ("cancelled", [(TOTAL, True)])),
         ("amount", ["409 Conflict: the payment does not match"], ("awaiting_payment", [])),
-        ("forged", ["400 Bad Request: the signature is wrong"], ("awaiting_payment", [])),
+        ("forged", ["400 Bad Request: the signature is invalid"], ("awaiting_payment", [])),
     ],
 )
 def test_button_does_what_it_says(
@@ -282,10 +283,10 @@ def test_button_does_what_it_says(
     assert ("way", way) in buttons
     form = {"data": {"way": way}, "headers": HTML, "follow_redirects": True}
     text = text_of(page_of(checkout.client.post(checkout.page, **form)))
-    assert [told in text for told in answers] == [True] * len(answers)
-    assert text.count("The shop was told") == len(answers)
+    assert [response in text for response in answers] == [True] * len(answers)
+    assert text.count("The callback was sent") == len(answers)
     assert f"status is now {outcome[0].replace('_', ' ')}" in text
-    assert ("has to send the money back" in text) == any(refund for _, refund in outcome[1])
+    assert ("has to refund it" in text) == any(refund for _, refund in outcome[1])
     assert checkout.outcome() == outcome
 
 
@@ -313,8 +314,8 @@ def test_page_refuses_what_it_does_not_know(checkout: Checkout) -> None:
     for method in ("GET", "POST"):
         answer = checkout.client.open(f"/pay/{uuid4()}/", method=method, data={"way": "once"})
         assert answer.status_code == 404
-    forged = {"answer": ["<b>", "999", "204"]}
+    forged = {"status": ["<b>", "999", "204"]}
     page = page_of(checkout.client.get(checkout.page, query_string=forged, headers=HTML))
-    assert f"answered {NOTED}" in text_of(page)
-    assert text_of(page).count("The shop was told") == 1
+    assert f"returned {RECORDED}" in text_of(page)
+    assert text_of(page).count("The callback was sent") == 1
     assert checkout.seen() == before

@@ -6,9 +6,10 @@ from werkzeug.test import TestResponse
 from flask_orders import order_placed
 from flask_orders.testing import Ledger, fault
 
-from .support.shops import ADDRESS, Rows, Shop
+from .support.database import Rows
+from .support.requests import CHECKOUT
+from .support.shops import Shop
 
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 MOST_STATEMENTS = 40
 
 

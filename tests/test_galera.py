@@ -5,7 +5,6 @@ nothing is sold. ORDERS_TEST_LONG=1 makes it 1,000 orders; `pytest -rP` shows th
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +14,15 @@ import pytest
 from sqlalchemy import text
 
 from .support import servers
+from .support.effort import LONG
 from .support.galera import Cluster
-from .support.galera_clients import SAVE, Clients, order_id
+from .support.galera_clients import Clients
 from .support.raced import conflicts
+from .support.requests import SAVE
+from .support.responses import order_id
 from .support.shops import Shop, make_shop
 
-ORDERS = 1000 if os.environ.get("ORDERS_TEST_LONG") else 150
+ORDERS = 1000 if LONG else 150
 WORKERS = 4
 KILLED = 2
 

@@ -7,10 +7,10 @@ import pytest
 import time_machine
 from werkzeug.test import TestResponse
 
-from .support.shops import ADDRESS, Shop, body
+from .support.requests import ADDRESS, CHECKOUT, SAVE
+from .support.responses import body
+from .support.shops import Shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
 

@@ -19,8 +19,9 @@ from sqlalchemy.engine import URL
 from flask_orders import outbox_event
 
 from .support import servers
-from .support.shops import ADDRESS, Shop, make_shop
-from .test_lifecycle import age
+from .support.orders import age
+from .support.requests import ADDRESS
+from .support.shops import Shop, make_shop
 
 # Enough for MariaDB, which reads a table of a few rows from end to end whatever its indexes are.
 FILLING = 60

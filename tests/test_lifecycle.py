@@ -1,8 +1,7 @@
 """What becomes of an order: it is paid later, cancelled, delivered, or expires."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -10,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from blinker import NamedSignal
 from flask import Flask
 from sqlalchemy.engine import URL
 
@@ -21,26 +19,12 @@ from flask_orders.promotions import Promotions
 from flask_orders.settings import Settings
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body, make_shop
-
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+from .support.orders import age, heard
+from .support.requests import CHECKOUT
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 SIGNALS = ("order_placed", "order_paid", "order_cancelled", "order_delivered", "payment_unexpected")
-
-
-@contextmanager
-def heard() -> Iterator[list[tuple[str, Any]]]:
-    """The signals that are sent meanwhile, with the order's status when they were."""
-    told: list[tuple[str, Any]] = []
-    with ExitStack() as stack:
-        for name in SIGNALS:
-            signal: NamedSignal = getattr(flask_orders, name)
-
-            def receive(_app: object, order: Any, name: str = name, **_more: Any) -> None:
-                told.append((name, order.status))
-
-            stack.enter_context(signal.connected_to(receive))
-        yield told
 
 
 @contextmanager
@@ -436,14 +420,6 @@ def test_without_a_payment_endpoint_a_saved_order_can_not_be_checked_out(databas
     answer = shop.send(customer, f"{order['url']}checkout/")
     assert (answer.status_code, body(answer)["code"]) == (500, "misconfigured")
     shop.close()
-
-
-def age(shop: Shop, hours: float, *order_ids: str) -> None:
-    order = shop.models.Order
-    with shop.session() as session:
-        created = datetime.now(UTC) - timedelta(hours=hours)
-        which = order.id.in_([UUID(one) for one in order_ids])
-        session.execute(sa.update(order).where(which).values(created=created))
 
 
 @pytest.mark.parametrize("batch", ["-1", "0", "10001"])

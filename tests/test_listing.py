@@ -23,9 +23,11 @@ from flask_orders.status import STATUSES
 
 from .hosts.drivers import UuidKeys
 from .support import servers
-from .support.shops import ORDERS, Shop, body
-from .test_setup import make_app
-from .test_statements import counted
+from .support.apps import make_app
+from .support.database import counted
+from .support.requests import ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 1) -> list[Any]:
@@ -263,7 +265,7 @@ def test_two_statements_whatever_the_length(shop: Shop, customer: int) -> None:
 
 
 def test_a_shop_without_a_customer_class(database: URL) -> None:
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models

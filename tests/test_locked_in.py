@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .support.shops import Shop, body
+from .support.responses import body
+from .support.shops import Shop
 
 
 def test_edits_change_no_order(shop: Shop) -> None:

@@ -25,8 +25,10 @@ from flask_orders.errors import OrdersError
 from flask_orders.idempotency import IdempotentRequest
 
 from .support import servers
-from .support.shops import ORDERS, Shop, body, make_shop
-from .test_transaction import connection_cut_at_commit
+from .support.database import connection_cut_at_commit
+from .support.requests import ORDERS
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 # Each planted value has this in it, in some letter case.
 MARK = "planted"

@@ -12,7 +12,6 @@ import iso4217
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from sqlalchemy.orm import Mapped, column_property, configure_mappers, mapped_co
 from sqlalchemy.types import TypeDecorator
 
 from flask_orders import (
-    BillingAddress,
     CartItem,
     ConfigurationError,
     Currency,
@@ -36,9 +34,10 @@ from flask_orders import (
 )
 from flask_orders.models.types import Money
 
-from .support.shops import ORDERS, Shop, body
-
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
+from .support.apps import install, new_db
+from .support.requests import HOME, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 @pytest.mark.parametrize(
@@ -224,20 +223,6 @@ def own_products(db: SQLAlchemy, **attributes: Any) -> type[Any]:
     return type("Product", (db.Model,), values)
 
 
-def own_shop(db: SQLAlchemy, url: URL | str = "sqlite://", **options: Any) -> Flask:
-    app = Flask("own")
-    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    app.config.update(SQLALCHEMY_DATABASE_URI=text, JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, **options)
-    return app
-
-
-def new_db() -> Any:
-    return SQLAlchemy(disable_autonaming=True)
-
-
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "-1", "0.0057", None])
 def test_what_a_shop_s_own_price_column_may_hold_is_not_sold(
     database: URL, price: str | None
@@ -249,7 +234,7 @@ def test_what_a_shop_s_own_price_column_may_hold_is_not_sold(
     numeric = sa.Numeric(18, 4) if database.get_backend_name() == "mysql" else sa.Numeric()
     product = own_products(db, price=mapped_column(numeric, nullable=True))
     models = declare_models(db, product=product)
-    app = own_shop(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         value = None if price is None else Decimal(price)
@@ -269,7 +254,7 @@ def test_a_large_price_in_a_shop_s_own_numeric_is_sold_on_sqlite(database: URL) 
     numeric = sa.Numeric(18, 4) if database.get_backend_name() == "mysql" else sa.Numeric()
     product = own_products(db, price=mapped_column(numeric))
     models = declare_models(db, product=product)
-    app = own_shop(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=product(id=1, price=Decimal("12345678.90")), quantity=1)
@@ -286,7 +271,7 @@ def test_a_property_that_returns_a_float_is_a_misconfiguration() -> None:
     db = new_db()
     product = own_products(db, price=property(lambda self: 9.99))
     models = declare_models(db, product=product)
-    app = own_shop(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=product(id=1), quantity=1)
@@ -348,7 +333,7 @@ def test_an_own_pricing_that_returns_no_amount_is_a_misconfiguration(
     """It names the pricing or the amount; nothing is written, and the preview says the same."""
     db = new_db()
     models = declare_models(db)
-    app = own_shop(db, pricing=pricing)
+    app = install(db, pricing=pricing)
     with app.app_context():
         db.create_all()
         product = models.Product(sku="A", name="A", price=Decimal(10))
@@ -483,7 +468,7 @@ def test_check_names_a_price_of_integers(type_: Any, is_named: bool) -> None:
     db = new_db()
     product = own_products(db, price=mapped_column(type_))
     declare_models(db, product=product)
-    app = own_shop(db)
+    app = install(db)
     with app.app_context():
         found = app.test_cli_runner().invoke(args=["orders", "check"]).output
         db.engine.dispose()

@@ -10,27 +10,25 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import validate
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from flask_orders import OrdersError, orders_bp
+from flask_orders import OrdersError
 from flask_orders.errors import IdempotencyKeyInUse
 
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
-from .test_setup import make_app
+from .support.apps import install, make_app
+from .support.requests import ADDRESS, CHECKOUT, ORDERS, PREVIEW, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 OPENAPI = f"{ORDERS}openapi.json"
-PREVIEW = f"{ORDERS}preview/"
 ORDER = f"{ORDERS}{{order_id}}/"
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {**SAVE, "action": "checkout"}
 
 # In Python only, or of no path that is described.
 NO_ANSWERS = {"order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"}
@@ -363,11 +361,7 @@ def test_a_token_is_sent_as_the_host_has_it(
 
 
 def test_the_paths_are_where_the_host_has_put_them() -> None:
-    app, db = Flask("elsewhere"), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, url_prefix="/shop/orders")
+    app = install(SQLAlchemy(), url_prefix="/shop/orders")
     get: Callable[..., TestResponse] = app.test_client().get
     paths = body(get("/shop/orders/openapi.json"))["paths"]
     assert {"/shop/orders/", "/shop/orders/{order_id}/cancel/"} <= paths.keys()

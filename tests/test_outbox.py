@@ -37,9 +37,10 @@ from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
 from flask_orders.testing import InjectedFault, fault, run_concurrently
 
 from .support import servers
-from .support.shops import ADDRESS, Shop, make_shop
+from .support.effort import LONG
+from .support.requests import ADDRESS, CHECKOUT
+from .support.shops import Shop, make_shop
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 ROUNDS = 10 if LONG else 1
 KILLED_TOGETHER = 3 if LONG else 2
 ORDERS_AT_ONCE = 100 if LONG else 8
@@ -119,7 +120,7 @@ def test_every_event_is_kept_as_a_cloud_event(shop: Shop) -> None:
 def test_an_order_of_nothing_is_placed_and_paid(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product("0.00"): 1})
-    shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+    shop.post(customer, CHECKOUT)
     told = [(kind_of(event), event["data"]["order"]["status"]) for event in outbox(shop)]
     assert told == [("order-placed", "awaiting_payment"), ("order-paid", "paid")]
 

@@ -2,65 +2,31 @@
 
 import logging
 import threading
-import time
-from collections import Counter
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body
+from .support import scenarios
+from .support.database import wait_for_lock_wait
+from .support.requests import SAVE
+from .support.responses import outcomes
+from .support.scenarios import THREADS
+from .support.shops import Shop
 
 ROUNDS = 5
-THREADS = 6
-
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-
-
-def outcomes(answers: list[TestResponse]) -> Counter[object]:
-    """The codes of the refusals, and the statuses of the rest: 401 is the JWT's own answer."""
-    statuses = {201, 303, 401}
-    return Counter(
-        answer.status_code if answer.status_code in statuses else body(answer)["code"]
-        for answer in answers
-    )
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
-    customer, product = shop.customer(), shop.product(stock=50)
-    shop.cart(customer, {product: 2})
-
-    ledger = Ledger(shop.app)
-    answers = run_concurrently(*[lambda: shop.post(customer, SAVE)] * THREADS)
-
-    assert ledger.problems() == []
-    (order,) = shop.rows("orders")
-    (item,) = shop.rows("order_items")
-    assert item["quantity"] == 2
-    assert shop.rows("products")[0]["stock"] == 48
-    assert set(outcomes(answers)) <= {201, "empty_cart"}
-    saved = [answer for answer in answers if answer.status_code == 201]
-    assert {answer.headers["Location"].split("/")[-2] for answer in saved} == {str(order["id"])}
+    scenarios.one_cart_becomes_one_order(shop)
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
-    voucher = shop.voucher("TWO", "1.00", usage="multiple", usage_limit=2)
-    customers = [shop.customer() for _ in range(THREADS)]
-    for customer in customers:
-        # A product for each, so that no lock but the voucher's keeps them apart.
-        shop.cart(customer, {shop.product(): 1}, voucher)
-
-    ledger = Ledger(shop.app)
-    answers = run_concurrently(*[lambda c=c: shop.post(c, SAVE) for c in customers])
-
-    assert ledger.problems() == []
-    assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
-    assert shop.rows("vouchers")[0]["times_used"] == 2
-    assert [order["voucher_id"] for order in shop.rows("orders")] == [voucher, voucher]
+    scenarios.a_voucher_of_limit_two_is_used_twice(shop)
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
@@ -117,20 +83,6 @@ def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
     assert answers[1].status_code == 201
     assert "conflict" in caplog.text
     assert [row["stock"] for row in shop.rows("products")][:3] == [99, 99, 100]
-
-
-def wait_for_lock_wait(shop: Shop) -> None:
-    """Return when some transaction of this database waits for a lock."""
-    waiting = {
-        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
-        "mysql": "SELECT count(*) FROM information_schema.innodb_lock_waits",
-    }[shop.engine.dialect.name]
-    for _ in range(50):
-        with shop.engine.connect() as connection:
-            if connection.execute(text(waiting)).scalar_one():
-                return
-        time.sleep(0.2)  # InnoDB shows the same answer to who asks within 0.1 s.
-    raise AssertionError("nobody waits for a lock")
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))

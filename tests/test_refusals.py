@@ -1,7 +1,5 @@
 """Every refusal: its answer, and that nothing at all was changed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,31 +7,14 @@ from typing import Any
 import pytest
 from flask_jwt_extended import create_access_token
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
-from .support.shops import ADDRESS, Shop, body
+from .support.database import nothing_changed
+from .support.requests import ADDRESS, SAVE
+from .support.responses import refused
+from .support.shops import Shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
-
-
-@contextmanager
-def nothing_changed(shop: Shop) -> Iterator[None]:
-    before = shop.everything()
-    yield
-    assert shop.everything() == before
-
-
-def refused(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
-    assert (answer.status_code, body(answer)["code"]) == (status, code), answer.text
-    assert answer.mimetype == "application/problem+json"
-    problem = body(answer)
-    assert problem["type"] == f"urn:problem-type:flask-orders:{code}"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    return problem
 
 
 @pytest.fixture

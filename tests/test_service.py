@@ -9,7 +9,8 @@ from sqlalchemy import select, text, update
 
 from flask_orders import BillingAddressSchema, ConfigurationError, OrdersError, current_orders
 
-from .support.shops import ADDRESS, Shop
+from .support.requests import ADDRESS
+from .support.shops import Shop
 
 # One second, after which a statement that waits for a lock fails.
 LOCK_TIMEOUT = {

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import flask_orders
 from flask_orders import (
-    BillingAddress,
     ConfigurationError,
     current_orders,
     declare_models,
@@ -24,24 +23,16 @@ from flask_orders import (
     orders_bp,
 )
 
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.apps import install, make_app
+from .support.requests import HOME, ORDERS, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 PACKAGE = Path(flask_orders.__file__).parent
 
 
-def make_app(url: URL | str, **config: object) -> tuple[Flask, SQLAlchemy]:
-    """The README's five lines."""
-    app, db = Flask("new"), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI=str(url), JWT_SECRET_KEY="s" * 32, **config)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp)
-    return app, db
-
-
 def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -53,7 +44,7 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
         token = create_access_token("ann")
     answer = app.test_client().post(
         ORDERS,
-        json={"action": "save_order", "billing_address": ADDRESS},
+        json=SAVE,
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 201, answer.text
@@ -66,7 +57,7 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
 def test_a_subject_is_one_customer_to_the_letter(database: URL) -> None:
     """MariaDB's usual collations take these for one."""
     subjects = ["ann", "Ann", "ann ", "\u00e4nn"]
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -99,14 +90,7 @@ def test_a_wrong_setting_is_named_at_once(key: str, value: object) -> None:
 
 def test_create_app_may_run_any_number_of_times() -> None:
     db = SQLAlchemy()
-    apps = []
-    for _ in range(3):
-        app = Flask("factory")
-        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
-        JWTManager(app)
-        db.init_app(app)
-        app.register_blueprint(orders_bp)
-        apps.append(app)
+    apps = [install(db) for _ in range(3)]
     found = []
     for app in apps:
         with app.app_context():
@@ -312,7 +296,7 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
             cart.items = [models.CartItem(product=product, quantity=1)]
             db.session.add(cart)
             db.session.commit()
-            request = {"action": "save_order", "billing_address": ADDRESS}
+            request = SAVE
             made = client.post(prefix, json=request, headers=headers)
             assert made.status_code == 201, made.text
             order = body(client.get(made.headers["Location"], headers=headers))
@@ -340,20 +324,15 @@ def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> 
 
 
 def test_a_token_from_before_the_customers_had_uuids() -> None:
-    app, db = Flask("uuids"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, JWT_VERIFY_SUB=False
-    )
+    db = SQLAlchemy()
 
     class Customer(db.Model):
         __tablename__ = "customers"
 
         id: Mapped[UUID] = mapped_column(primary_key=True)
 
-    JWTManager(app)
-    db.init_app(app)
     declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, config={"JWT_VERIFY_SUB": False})
     with app.app_context():
         db.create_all()
         headers = {"Authorization": f"Bearer {create_access_token(5)}"}

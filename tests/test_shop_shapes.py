@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager
-from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey, Numeric, String, event
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import (
@@ -24,11 +21,13 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.types import TypeDecorator
 
-from flask_orders import declare_models, orders_bp
+from flask_orders import declare_models
 from flask_orders.testing import Ledger
 
-from .support.shops import Shop, body
-from .test_statements import counted
+from .support.apps import install, new_db
+from .support.database import counted
+from .support.responses import body
+from .support.shops import Shop
 
 PRICE = Numeric(12, 2)
 
@@ -48,7 +47,7 @@ class Shape:
         cart: Mapping[str, Any] | None = None,
         item: Mapping[str, Any] | None = None,
     ) -> None:
-        self.db = db = SQLAlchemy(disable_autonaming=True)
+        self.db = db = new_db()
 
         class Customer(db.Model):
             __tablename__ = "customers"
@@ -96,14 +95,7 @@ class Shape:
         """The shop, with the library installed and one customer, 1."""
         classes = {"product": self.Product, "cart": self.Cart, "cart_item": self.CartItem, **given}
         models = declare_models(self.db, customer=self.Customer, **classes)
-        app = Flask("shape")
-        app.config.update(
-            SQLALCHEMY_DATABASE_URI=url.render_as_string(hide_password=False),
-            JWT_SECRET_KEY="only for the tests, and long enough for HS256",
-        )
-        self.db.init_app(app)
-        JWTManager(app)
-        app.register_blueprint(orders_bp)
+        app = install(self.db, url)
         with app.app_context():
             self.db.create_all()
         shop = Shop(app, self.db, models)

@@ -1,37 +1,18 @@
 """What a request costs, counted at the cursor: a batch of rows is one statement."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.shops import ADDRESS, Shop
+from .support.database import counted
+from .support.requests import CHECKOUT
+from .support.shops import Shop
 
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 MOST = 14
-
-
-@contextmanager
-def counted(engine: sa.Engine) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile, but for those that bound transactions."""
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith(UNCOUNTED):
-            statements.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def sent_for(shop: Shop, lines: int) -> list[str]:
@@ -40,7 +21,7 @@ def sent_for(shop: Shop, lines: int) -> list[str]:
     voucher = shop.voucher(f"V{customer}", "10%", usage="once_per_customer")
     shop.cart(customer, {shop.product(): 1 for _ in range(lines)}, voucher)
     with counted(shop.engine) as statements:
-        answer = shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+        answer = shop.post(customer, CHECKOUT)
     assert answer.status_code == 303
     return statements[1:]
 

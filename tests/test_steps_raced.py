@@ -4,7 +4,6 @@ ORDERS_TEST_LONG stops every transition before each of its statements; otherwise
 """
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -18,11 +17,13 @@ from flask_orders import OrdersError, current_orders
 from flask_orders.db.retrying import in_transaction
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body, until_done
-from .test_lifecycle import age, heard
-from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
+from .support.effort import LONG
+from .support.orders import age, heard
+from .support.pacing import BLOCKED, TOO_LONG, Paced, paced
+from .support.requests import SAVE
+from .support.responses import body
+from .support.shops import Shop, until_done
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 ROUNDS = 30 if LONG else 3
 STATEMENTS = 12
 STRIDE = 1 if LONG else 3
@@ -161,7 +162,7 @@ def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> No
             until_done(partial(shop.fill, customer, units, voucher))
             for product in products:
                 ledger.put(product, 1)
-            answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS})
+            answer = shop.post(customer, SAVE)
             yield answer.status_code
             yield shop.send(customer, f"{answer.headers['Location']}cancel/").status_code
 

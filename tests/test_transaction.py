@@ -1,22 +1,20 @@
 """Connections that are cut and locks that are held: what a client is told, and what is true."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from flask_orders import order_placed
 from flask_orders.idempotency import IdempotentRequest
 
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.database import connection_cut_at_commit
+from .support.requests import ORDERS, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
 KEY = {"Idempotency-Key": "abc"}
 
 
@@ -25,28 +23,6 @@ def customer(shop: Shop) -> int:
     customer = shop.customer()
     shop.cart(customer, {shop.product(stock=5): 2})
     return customer
-
-
-@contextmanager
-def connection_cut_at_commit(shop: Shop, *, after: bool) -> Iterator[None]:
-    """Cut the first connection that commits, before or after the server has done so."""
-    cut = threading.Event()
-
-    def commit(connection: sa.Connection) -> None:
-        if cut.is_set():
-            return
-        cut.set()
-        driver: Any = connection.connection.dbapi_connection
-        if after:
-            driver.commit()
-        driver.close()
-
-    event.listen(shop.engine, "commit", commit)
-    try:
-        yield
-    finally:
-        event.remove(shop.engine, "commit", commit)
-    assert cut.is_set()
 
 
 @pytest.mark.parametrize("headers", [{}, KEY])

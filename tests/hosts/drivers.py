@@ -20,7 +20,8 @@ from werkzeug.test import TestResponse
 
 from flask_orders import current_orders
 
-from ..support.shops import ADDRESS, ORDERS, Rows
+from ..support.database import Rows
+from ..support.requests import ADDRESS, ORDERS
 from . import load
 
 PASSWORD = "correct horse battery staple"

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger
 
-from .shops import ADDRESS, Shop, body
-
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
+from .requests import SAVE
+from .responses import body, order_id
+from .shops import Shop
 
 # Of a host's own transaction: certainly undone. What else is lost on the way may have been done.
 UNDONE = frozenset({1213, 1205, 1062, 2003})
@@ -170,10 +170,6 @@ class Clients:
     def _count(self, what: str) -> None:
         with self._lock:
             self.seen[what] += 1
-
-
-def order_id(answer: TestResponse) -> str:
-    return answer.headers["Location"].split("/")[-2]
 
 
 def code(error: sa.exc.DBAPIError) -> object:

@@ -5,7 +5,6 @@ test arranges and looks, is on a cluster's first node, and waits for what the ot
 """
 
 import logging
-import os
 import random
 import threading
 from collections import Counter
@@ -22,6 +21,7 @@ from werkzeug.test import TestResponse
 from flask_orders.testing import Ledger, Returned, run_concurrently
 
 from . import servers
+from .effort import LONG
 from .galera import Cluster
 from .shops import Shop, make_shop
 
@@ -37,7 +37,7 @@ SERVERS: dict[str, tuple[str, str | None]] = {
 VARIANTS = (*SERVERS, "galera")
 
 # Connections: PostgreSQL and each node take a hundred, of which a test's own need some.
-POOL = 50 if os.environ.get("ORDERS_TEST_LONG") else 20
+POOL = 50 if LONG else 20
 # Who waits for SQLite's one lock asks again and again, and with too many others is never lucky.
 SQLITE_POOL = 10
 

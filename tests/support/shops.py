@@ -19,22 +19,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
-from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
+from flask_orders import Models, OrderService, current_orders, declare_models
 from flask_orders.db.managed import MANAGED
 from flask_orders.db.retrying import is_conflict
 from flask_orders.models import row_count
 
-ORDERS = "/api/v1/i/orders/"
-
-ADDRESS: dict[str, Any] = {
-    "street_address": "123 Main St",
-    "postal_code": 12345,
-    "city": "Anytown",
-    "state": "CA",
-    "country": "Canada",
-}
-
-Rows = dict[str, list[dict[str, Any]]]
+from .apps import install
+from .database import Rows
+from .requests import ORDERS, SAVE
+from .responses import body
 
 Returned = TypeVar("Returned")
 
@@ -145,7 +138,7 @@ class Shop:
     ) -> TestResponse:
         """Ask for an order: by default save_order with the address of the page."""
         if request is None:
-            request = {"action": "save_order", "billing_address": ADDRESS}
+            request = SAVE
         keyed = {} if key is None else {"Idempotency-Key": key}
         options.setdefault("headers", {**self.token(customer), **keyed})
         if "data" not in options:
@@ -168,7 +161,7 @@ class Shop:
 
     def order(self, customer: Any, **fields: Any) -> dict[str, Any]:
         """Make an order of the customer's cart; the order as it is answered."""
-        made = self.post(customer, {"action": "save_order", "billing_address": ADDRESS, **fields})
+        made = self.post(customer, {**SAVE, **fields})
         assert made.status_code == 201, made.text
         answered = self.get(customer, made.headers["Location"])
         assert answered.status_code == 200, answered.text
@@ -193,12 +186,6 @@ class Shop:
         self.engine.dispose()
 
 
-def body(answer: TestResponse) -> dict[str, Any]:
-    """The JSON object of an answer."""
-    assert isinstance(answer.json, dict), answer.text
-    return answer.json
-
-
 def until_done(transaction: Callable[[], Returned]) -> Returned:
     """Run a host's own transaction, again while it is the victim of a conflict.
 
@@ -216,15 +203,7 @@ def until_done(transaction: Callable[[], Returned]) -> Returned:
 
 def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
     """A shop with customers of its own and the library's default models."""
-    app, db = Flask("shop"), SQLAlchemy()
-    app.config.update(
-        {
-            "SQLALCHEMY_DATABASE_URI": url.render_as_string(hide_password=False),
-            "JWT_SECRET_KEY": "only for the tests, and long enough for HS256",
-            "ORDERS_PAYMENT_ENDPOINT": "pay",
-            **config,
-        }
-    )
+    db = SQLAlchemy()
 
     class Customer(db.Model):
         __tablename__ = "customers"
@@ -232,10 +211,9 @@ def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
         id: Mapped[int] = mapped_column(primary_key=True)
         email: Mapped[str] = mapped_column(sa.String(255), unique=True)
 
-    db.init_app(app)
-    jwt = JWTManager(app)
     models = declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, url, config={"ORDERS_PAYMENT_ENDPOINT": "pay", **config})
+    jwt: JWTManager = app.extensions["flask-jwt-extended"]
 
     @jwt.user_lookup_loader
     def look_up(_header: Any, claims: Mapping[str, Any]) -> Any:
