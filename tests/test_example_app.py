@@ -27,6 +27,9 @@ WHO = {"email": "ada@example.com", "password": "a long password"}
 FIRST_ORDER = ("102.49 CAD", "14.30 CAD", "10.25 CAD", "106.54 CAD", "14.70 CAD", "24.95 CAD")
 SECOND_ORDER = ("116.35 CAD", "15.60 CAD", "10.00 CAD", "121.95 CAD", "20.00 CAD")
 
+# The environment variables that the shop reads.
+SETTINGS = ("DATABASE_URL", "JWT_SECRET_KEY", "PAYMENT_SECRET")
+
 LATER_REVISION = """
 import sqlalchemy as sa
 from alembic import op
@@ -52,7 +55,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "JWT_SECRET_KEY", "PAYMENT_SECRET"):
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -66,8 +69,21 @@ def shop_in(folder: Path) -> Iterator[Flask]:
             db.engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def stocked_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The instance folder of a shop that has had its first request, to be copied."""
+    folder = tmp_path_factory.mktemp("stocked")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in SETTINGS:
+            environment.delenv(name, raising=False)
+        with shop_in(folder) as app:
+            app.test_client().get("/")
+    return folder
+
+
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
+def app(tmp_path: Path, stocked_instance: Path) -> Iterator[Flask]:
+    shutil.copytree(stocked_instance, tmp_path, dirs_exist_ok=True)
     with shop_in(tmp_path) as app:
         yield app
 
@@ -191,9 +207,12 @@ def test_later_revision_alters_a_table_of_sqlite_without_losing_rows(clone: Path
         assert connection.execute(count).fetchone() == before == (9,)
 
 
-def test_first_request_finds_a_stocked_shop(client: FlaskClient) -> None:
-    links = client.get("/").get_json()
-    products = {row["sku"]: row for row in client.get(links["products"]).get_json()["products"]}
+def test_first_request_finds_a_stocked_shop(tmp_path: Path) -> None:
+    with shop_in(tmp_path) as app:
+        client = app.test_client()
+        links = client.get("/").get_json()
+        rows = client.get(links["products"]).get_json()["products"]
+    products = {row["sku"]: row for row in rows}
     assert products["TEA-ASSAM"] == {
         "sku": "TEA-ASSAM",
         "name": "Assam, 250 g",
