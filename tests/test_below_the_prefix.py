@@ -28,7 +28,7 @@ ORDER = f"{ORDERS}{UUID(int=1)}/"
 
 @pytest.mark.parametrize("url", [f"{ORDERS}a/b/", f"{ORDER}pay/", f"{ORDERS}openapi.json/x"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_path_that_is_none_is_a_problem_document(method: str, url: str) -> None:
+def test_an_unknown_path_returns_a_problem_document(method: str, url: str) -> None:
     refused(install(SQLAlchemy()).test_client().open(url, method=method), 404, "not_found")
 
 
@@ -42,7 +42,7 @@ def test_a_path_that_is_none_is_a_problem_document(method: str, url: str) -> Non
         ("BREW", f"{ORDERS}openapi.json", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_a_path_has_not_is_405_with_those_that_it_has(
+def test_an_unsupported_method_returns_405_with_the_supported_ones(
     method: str, url: str, allowed: set[str]
 ) -> None:
     answer = install(SQLAlchemy()).test_client().open(url, method=method)
@@ -50,7 +50,7 @@ def test_a_method_that_a_path_has_not_is_405_with_those_that_it_has(
     assert set(answer.allow) == allowed
 
 
-def test_so_it_is_in_a_shop_that_answers_its_own_errors(tmp_path: Any) -> None:
+def test_problem_documents_win_over_the_shop_s_error_handlers(tmp_path: Any) -> None:
     """Elsewhere the shop's own handler answers."""
     client = create_app(str(tmp_path)).test_client()
     refused(client.delete(ORDERS), 405, "method_not_allowed")
@@ -69,7 +69,7 @@ def test_so_it_is_in_a_shop_that_answers_its_own_errors(tmp_path: Any) -> None:
         ({"url_defaults": {"tenant": "a"}}, ORDERS),
     ],
 )
-def test_wherever_the_shop_has_put_it(options: dict[str, Any], prefix: str) -> None:
+def test_problem_documents_below_any_prefix(options: dict[str, Any], prefix: str) -> None:
     client = install(SQLAlchemy(), **options).test_client()
     refused(client.get(f"{prefix}a/b/"), 404, "not_found")
     refused(client.delete(prefix), 405, "method_not_allowed")
@@ -84,7 +84,7 @@ def test_wherever_the_shop_has_put_it(options: dict[str, Any], prefix: str) -> N
         ({"url_defaults": {"tenant": "a"}}, ORDERS),
     ],
 )
-def test_what_the_shop_adds_to_the_paths_stays_in_an_order_s_address(
+def test_the_shop_s_url_variables_stay_in_an_order_s_url(
     options: dict[str, Any], prefix: str
 ) -> None:
     app = install(SQLAlchemy(), **options)
@@ -151,7 +151,7 @@ def test_nothing_is_an_html_page() -> None:
         assert client.get(url).mimetype in ("application/json", "application/problem+json")
 
 
-def test_a_bug_without_a_handler_of_the_shop_s_is_no_html_page_either() -> None:
+def test_a_bug_without_a_handler_of_the_shop_is_no_html_page() -> None:
     app = install(SQLAlchemy())
 
     @app.before_request
@@ -238,7 +238,7 @@ def test_a_token_in_the_header_or_in_the_body(located: Any) -> None:
     assert "access_token" not in document["components"]["schemas"]["CreateOrder"]["required"]
 
 
-def test_no_cache_keeps_what_has_an_address_in_it(shop: Shop) -> None:
+def test_responses_with_an_address_are_not_cached(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
@@ -270,7 +270,7 @@ def test_a_compressed_body_is_415(shop: Shop, coding: str) -> None:
 
 
 @pytest.mark.parametrize(("most", "status"), [(100, 413), (100_000, 201), (len(TEXT), 201)])
-def test_the_lower_of_both_limits_counts(
+def test_the_lower_of_both_body_limits_applies(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int, status: int
 ) -> None:
     customer = shop.customer()
@@ -301,7 +301,7 @@ class Prices:
     price = redeem = release = None
 
 
-def test_a_second_registration_keeps_what_the_first_was_given() -> None:
+def test_a_second_registration_keeps_the_options_of_the_first() -> None:
     prices: Any = Prices()
     app = install(SQLAlchemy(), pricing=prices)
     service = app.extensions["orders"]
@@ -315,7 +315,7 @@ def test_a_second_registration_keeps_what_the_first_was_given() -> None:
 
 @pytest.mark.parametrize("option", ["pricing", "saved_address"])
 @pytest.mark.parametrize("first", [None, Prices()])
-def test_a_second_registration_with_something_else_is_refused(option: str, first: Any) -> None:
+def test_a_second_registration_with_other_options_is_refused(option: str, first: Any) -> None:
     app = install(SQLAlchemy(), **{option: first})
     other: dict[str, Any] = {option: Prices()}
     with pytest.raises(ConfigurationError, match=f"an app has one order service.*{option}="):

@@ -96,7 +96,7 @@ def clicks(shop: Shop, port: int) -> Counter[str]:
     return seen
 
 
-def test_all_clicks_that_were_under_way_get_the_one_order(database: URL) -> None:
+def test_all_clicks_under_way_get_the_same_order(database: URL) -> None:
     if database.get_backend_name() == "sqlite":
         pytest.skip("its one write lock is waited for, and 96 clicks wait too long")
     shop = make_shop(database)

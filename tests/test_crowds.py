@@ -82,7 +82,7 @@ def ask(shop: RacedShop, tally: Tally, customer: int) -> TestResponse:
     return answer
 
 
-def test_a_voucher_of_limit_seven_that_a_crowd_wants(raced_shop: RacedShop, tally: Tally) -> None:
+def test_a_crowd_uses_a_voucher_of_limit_seven(raced_shop: RacedShop, tally: Tally) -> None:
     shop, crowd = raced_shop, 100 if LONG else 20
     for _ in range(10 if LONG else 1):
         shop.clear()
@@ -154,7 +154,7 @@ def test_a_once_per_customer_voucher_through_many_carts(
     tally.report()
 
 
-def test_an_offer_for_the_first_order_and_many_first_orders(
+def test_an_offer_for_first_orders_applies_to_one_of_many_concurrent_orders(
     raced_shop: RacedShop, tally: Tally
 ) -> None:
     shop = raced_shop
@@ -276,7 +276,7 @@ IS_WHAT_IT_IS = {
 }
 
 
-def test_the_shops_still_are_what_they_are_called(raced_shop: RacedShop) -> None:
+def test_the_shops_run_in_the_modes_of_their_names(raced_shop: RacedShop) -> None:
     """On every connection that the crowds have used."""
     question, answer = IS_WHAT_IT_IS[raced_shop.variant]
     for node in raced_shop.nodes:

@@ -122,7 +122,7 @@ def test_a_lookup_that_returns_no_customer_is_a_misconfiguration(
     close(shop)
 
 
-def test_a_lookup_that_returns_a_customer_of_a_subclass(database: URL) -> None:
+def test_a_lookup_may_return_a_customer_of_a_subclass(database: URL) -> None:
     shop, classes, jwt = people(database)
 
     @jwt.user_lookup_loader
@@ -135,7 +135,7 @@ def test_a_lookup_that_returns_a_customer_of_a_subclass(database: URL) -> None:
     close(shop)
 
 
-def test_the_key_of_a_sibling_is_nobody_s_in_every_call(database: URL) -> None:
+def test_the_key_of_a_sibling_class_is_unknown(database: URL) -> None:
     """By the mapper: staff and customers are rows of one table."""
     shop, _classes, _jwt = people(database)
     with nothing_changed(shop):
@@ -145,7 +145,7 @@ def test_the_key_of_a_sibling_is_nobody_s_in_every_call(database: URL) -> None:
     close(shop)
 
 
-def test_a_customer_whom_the_shop_s_criteria_hide_is_gone(database: URL) -> None:
+def test_a_customer_hidden_by_the_shop_s_criteria_is_unknown(database: URL) -> None:
     shop, classes, jwt = people(database)
     customer = classes["Customer"]
 

@@ -54,7 +54,7 @@ def base_without_metaclass() -> Any:
 
 
 @pytest.mark.parametrize("base", [lambda: None, plain_base, base_without_metaclass])
-def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
+def test_every_plain_base_class_is_supported(database: URL, base: Any) -> None:
     db = new_db(base())
 
     class Person(db.Model):
@@ -88,7 +88,7 @@ def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
 
 
 @pytest.mark.parametrize("meta", [DeclarativeBase, DeclarativeBaseNoMeta])
-def test_a_dataclass_base_is_refused_with_the_cure(meta: Any) -> None:
+def test_a_dataclass_base_is_refused_with_the_fix(meta: Any) -> None:
     try:
 
         class Base(MappedAsDataclass, meta):
@@ -103,7 +103,7 @@ def test_a_dataclass_base_is_refused_with_the_cure(meta: Any) -> None:
         declare_models(db)
 
 
-def test_everything_that_a_class_lacks_is_named_with_its_cure() -> None:
+def test_everything_missing_in_a_class_is_named_with_its_fix() -> None:
     db = new_db()
 
     class Product(db.Model):
@@ -186,7 +186,7 @@ def test_a_naming_convention_without_indexes() -> None:
         declare_models(db)
 
 
-def test_an_order_that_is_not_made_of_our_mixin() -> None:
+def test_an_order_class_without_the_mixin_is_refused() -> None:
     db = new_db()
 
     class Order(db.Model):
@@ -233,7 +233,7 @@ def test_cart_items_without_their_cart() -> None:
         declare_models(db, cart_item=CartItem)
 
 
-def test_our_class_does_not_take_a_name_of_the_host_s() -> None:
+def test_the_library_s_classes_never_take_the_shop_s_names() -> None:
     """relationship("Address") must go on finding the host's."""
     db = new_db()
 
@@ -266,7 +266,7 @@ def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
     assert "voucher_id" not in db.metadata.tables["orders"].c
 
 
-def test_an_address_that_lives_elsewhere_is_checked() -> None:
+def test_an_address_from_the_shop_s_callback_is_checked() -> None:
     db = new_db()
     app = install(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
     with app.app_context():
@@ -289,7 +289,7 @@ def test_an_address_that_lives_elsewhere_is_checked() -> None:
 
 
 @pytest.mark.parametrize("there", [HOME, None])
-def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
+def test_an_address_from_the_shop_s_callback(there: BillingAddress | None) -> None:
     db = new_db()
     app = install(db, saved_address=lambda customer_id: there if customer_id == "ann" else None)
     with app.app_context():
@@ -320,7 +320,7 @@ def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
         (Decimal(1), None, None, "invalid_quantity"),
     ],
 )
-def test_what_a_host_s_tables_let_in_is_not_ordered(
+def test_invalid_rows_in_the_shop_s_tables_are_not_ordered(
     price: Decimal | None, shipping: Decimal | None, quantity: int | None, reason: str
 ) -> None:
     db = new_db()
@@ -379,7 +379,7 @@ def units_left(product: Any) -> Any:
         (lambda: None, False),
     ],
 )
-def test_stock_that_is_no_column_is_refused_and_not_oversold(
+def test_a_stock_that_is_not_a_column_is_refused(
     database: URL, make_stock: Callable[[], Any], is_refused: bool
 ) -> None:
     db = new_db()
@@ -415,7 +415,7 @@ def test_stock_that_is_no_column_is_refused_and_not_oversold(
         db.engine.dispose()
 
 
-def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
+def test_a_voucher_that_is_not_a_column_is_refused() -> None:
     db = new_db()
 
     class Cart(db.Model):

@@ -148,7 +148,7 @@ def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
         assert demo.stderr == ""
 
 
-def test_demo_that_is_not_answered_as_expected_fails(clone: Path) -> None:
+def test_demo_fails_at_an_unexpected_response(clone: Path) -> None:
     assert flask(clone, "seed").returncode == 0
     with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection, connection:
         connection.execute("UPDATE products SET active = 0 WHERE sku = 'FILTERS'")
@@ -170,7 +170,7 @@ def test_demo_ends_with_the_audit(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "name"), [("JWT_SECRET_KEY", "jwt_key"), ("PAYMENT_SECRET", "payment_key")]
 )
-def test_key_is_kept_and_only_its_owner_may_read_it(
+def test_key_is_stored_and_only_its_owner_may_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, name: str
 ) -> None:
     keys = {create_app(str(tmp_path)).config[setting] for _ in range(2)}
@@ -278,7 +278,7 @@ def test_cart_refuses_what_it_can_not_hold(
     assert cart == {"items": [], "voucher": None}
 
 
-def test_nobody_gets_in_without_being_who_they_say(
+def test_wrong_credentials_are_refused(
     app: Flask, client: FlaskClient, token: dict[str, str]
 ) -> None:
     wrong = {**WHO, "password": "another password"}

@@ -116,7 +116,7 @@ def checkout(app: Flask) -> Checkout:
     return Checkout(client, token, answer.get_json()["order"], answer.headers["Location"])
 
 
-def test_payment_is_told_twice_and_noted_once(checkout: Checkout) -> None:
+def test_payment_reported_twice_is_recorded_once(checkout: Checkout) -> None:
     body = checkout.body()
     assert checkout.outcome() == ("awaiting_payment", [])
     answers = [checkout.tell(body).status_code, checkout.tell(body, age=290).status_code]
@@ -124,7 +124,7 @@ def test_payment_is_told_twice_and_noted_once(checkout: Checkout) -> None:
     assert checkout.outcome() == ("paid", [(TOTAL, False)])
 
 
-def test_callback_that_is_replayed_is_noted_once(checkout: Checkout) -> None:
+def test_replayed_callback_is_recorded_once(checkout: Checkout) -> None:
     body, secret = checkout.body(), checkout.client.application.config["PAYMENT_SECRET"]
     signature = sign(body, secret, time.time())
     assert [checkout.send(body, signature).status_code for _ in range(2)] == [204, 204]
@@ -132,7 +132,7 @@ def test_callback_that_is_replayed_is_noted_once(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("age", [301, -360], ids=["old", "from the future"])
-def test_callback_that_is_not_of_now_is_refused(checkout: Checkout, age: int) -> None:
+def test_expired_callback_is_refused(checkout: Checkout, age: int) -> None:
     before = checkout.seen()
     assert checkout.tell(age=age).status_code == 400
     assert checkout.seen() == before
@@ -200,7 +200,7 @@ def test_signed_callback_that_is_no_payment_is_refused(checkout: Checkout, body:
     assert checkout.seen() == before
 
 
-def test_payment_of_a_cancelled_order_is_to_be_refunded(
+def test_payment_of_a_cancelled_order_is_due_for_refund(
     checkout: Checkout, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = checkout.client.post(f"{checkout.order}cancel/", headers=checkout.token)
@@ -213,7 +213,7 @@ def test_payment_of_a_cancelled_order_is_to_be_refunded(
     ]
 
 
-def test_callback_that_meets_a_lock_is_sent_again(
+def test_callback_that_meets_a_lock_returns_503(
     app: Flask, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, order = checkout.seen(), sa.update(Order).where(Order.number != "")
@@ -256,7 +256,7 @@ def text_of(page: ElementTree.Element) -> str:
     return " ".join("".join(page.itertext()).split())
 
 
-def test_page_says_what_is_to_be_paid(checkout: Checkout) -> None:
+def test_page_shows_the_amount_due(checkout: Checkout) -> None:
     page = page_of(checkout.client.get(checkout.page, headers=HTML))
     assert page.attrib == {"lang": "en"}
     assert page.find("body/main/h1") is not None
@@ -298,7 +298,7 @@ def test_callback_of_a_button_is_a_transaction_of_its_own(app: Flask, checkout: 
     assert any(OF_A_STEP[engine.dialect.name] in statement for statement in sent), sent
 
 
-def test_order_that_is_paid_again_is_to_be_refunded_once(checkout: Checkout) -> None:
+def test_second_payment_of_an_order_is_due_for_refund(checkout: Checkout) -> None:
     for _ in range(2):
         assert checkout.client.post(checkout.page, data={"way": "once"}).status_code == 303
     assert checkout.outcome() == ("paid", [(TOTAL, False), (TOTAL, True)])
@@ -307,7 +307,7 @@ def test_order_that_is_paid_again_is_to_be_refunded_once(checkout: Checkout) -> 
     assert terms == ["Status", "Total", "For", "Paid", "To refund"]
 
 
-def test_page_refuses_what_it_does_not_know(checkout: Checkout) -> None:
+def test_page_refuses_unknown_orders_and_ways(checkout: Checkout) -> None:
     before = checkout.seen()
     assert checkout.client.post(checkout.page, data={"way": "else"}).status_code == 400
     assert checkout.client.post(checkout.page).status_code == 400

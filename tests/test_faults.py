@@ -34,7 +34,7 @@ def test_a_fault_at_every_statement_leaves_all_or_nothing(
     raise AssertionError("a request sends more statements than this test can count")
 
 
-def test_an_order_that_can_not_be_told_to_the_receivers_is_told_to_the_client(
+def test_an_order_whose_signal_fails_is_still_returned_to_the_client(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[object] = []

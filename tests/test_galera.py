@@ -41,7 +41,7 @@ def nodes(running: Cluster) -> Iterator[list[Shop]]:
 
 
 @pytest.mark.parametrize("key", [None, "k-1"])
-def test_what_was_put_into_the_cart_on_another_node_is_ordered(
+def test_items_added_on_another_node_are_ordered(
     running: Cluster, nodes: list[Shop], key: str | None
 ) -> None:
     """The other node is a large import behind."""

@@ -142,7 +142,7 @@ def test_checkout_leads_to_the_shop_s_own_payment(host: Driver) -> None:
 
 
 @only("uuid_keys")
-def test_the_price_is_today_s_and_not_the_cart_s_copy(host: Driver) -> None:
+def test_the_price_is_read_again_and_not_the_cart_s_copy(host: Driver) -> None:
     buyer, product = host.customer(), host.product("10.00")
     host.put(buyer, product)
     host.reprice(product, "12.00")
@@ -205,7 +205,7 @@ def test_a_higher_price_is_refused_where_a_lower_one_was_expected(host: Driver) 
         assert (answer["code"], answer["actual"]) == ("price_changed", "21.00")
 
 
-def test_what_is_not_to_be_had_is_refused(host: Driver) -> None:
+def test_an_unavailable_item_is_refused(host: Driver) -> None:
     buyer, first, second = host.customer(), host.product(), host.product()
     host.put(buyer, first)
     host.put(buyer, second, 2)
@@ -228,7 +228,7 @@ def test_a_voucher_that_is_used_up_is_refused(host: Driver) -> None:
 
 
 @rounds
-def test_one_cart_submitted_six_times_at_once_is_one_order(host: Driver, round_: int) -> None:
+def test_one_cart_submitted_six_times_concurrently_is_one_order(host: Driver, round_: int) -> None:
     buyer = host.customer()
     host.put(buyer, host.product(), 2)
 
@@ -350,7 +350,7 @@ def test_create_app_runs_any_number_of_times(database: URL) -> None:
     host.close()
 
 
-def test_two_dbs_in_one_process_keep_apart(server_url: URL, database: URL) -> None:
+def test_two_dbs_in_one_process_are_separate(server_url: URL, database: URL) -> None:
     with servers.fresh_database(server_url) as url:
         hosts_ = [Factory(database), Factory(url)]
         for host in hosts_:

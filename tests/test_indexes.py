@@ -146,7 +146,7 @@ def run(shop: Shop, *command: str, exit_code: int = 0) -> None:
 
 
 @pytest.mark.parametrize("call", [order_with_everything, look, live, expire, relay, purge])
-def test_nothing_is_read_from_end_to_end(filled_shop: Shop, call: Callable[[Shop], None]) -> None:
+def test_no_table_is_scanned_sequentially(filled_shop: Shop, call: Callable[[Shop], None]) -> None:
     with queries(filled_shop) as sent:
         call(filled_shop)
     assert sent

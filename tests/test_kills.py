@@ -134,7 +134,7 @@ def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
         yield int(process.stdout.readline()), process.stdin, process.stdout
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(
+def test_a_killed_worker_neither_loses_nor_duplicates_orders(
     database: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = make_shop(database)

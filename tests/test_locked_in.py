@@ -49,7 +49,7 @@ def test_deleting_leaves_the_order(
 
 
 @pytest.mark.parametrize("by", ["the ORM", "SQL"])
-def test_a_customer_who_leaves_leaves_the_order(shop: Shop, by: str) -> None:
+def test_a_deleted_customer_leaves_the_order(shop: Shop, by: str) -> None:
     make_order(shop)
     (before,) = shop.rows("orders")
     with shop.session() as session:

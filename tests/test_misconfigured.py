@@ -58,7 +58,7 @@ def test_a_pricing_that_is_not_set_up(shop: Shop, caplog: pytest.LogCaptureFixtu
         is_misconfigured(shop.get(customer, f"{ORDERS}preview/"), caplog, FIX)
 
 
-def test_outside_of_requests_it_is_raised_as_it_is(shop: Shop) -> None:
+def test_outside_of_requests_the_configuration_error_is_raised(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     with (
@@ -114,7 +114,7 @@ def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixtu
     shop.close()
 
 
-def test_a_bug_in_the_shop_s_code_goes_on_to_the_shop_s_own_handler(database: URL) -> None:
+def test_a_bug_in_the_shop_s_code_reaches_the_shop_s_error_handler(database: URL) -> None:
     shop = make_shop(database)
     shop.app.register_error_handler(500, lambda _error: ({"ours": True}, 500))
     customer = shop.customer()

@@ -126,7 +126,7 @@ def test_an_order_reads_the_same_whatever_becomes_of_its_currency(
 
 
 @pytest.mark.parametrize("code", ["XAU", "XXX", "usd", "HRK", None, ["USD"]])
-def test_a_currency_in_which_no_one_pays_is_refused_when_the_app_starts(code: Any) -> None:
+def test_a_currency_not_used_for_payment_is_refused_at_start(code: Any) -> None:
     app, db = Flask("shop"), SQLAlchemy()
     app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", ORDERS_CURRENCY=code)
     db.init_app(app)
@@ -140,7 +140,7 @@ def amounts_of(shop: Shop) -> list[sa.Column[Any]]:
     return [column for rows in tables for column in rows.c if isinstance(column.type, Money)]
 
 
-def test_every_amount_column_refuses_what_is_no_amount(shop: Shop) -> None:
+def test_every_amount_column_refuses_invalid_amounts(shop: Shop) -> None:
     """By its CHECK, whoever writes it: PostgreSQL's NUMERIC knows NaN, above every number."""
     customer = shop.customer()
     product = shop.product(shipping=Decimal(1))
@@ -224,7 +224,7 @@ def own_products(db: SQLAlchemy, **attributes: Any) -> type[Any]:
 
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "-1", "0.0057", None])
-def test_what_a_shop_s_own_price_column_may_hold_is_not_sold(
+def test_invalid_prices_in_a_shop_s_own_column_are_not_sold(
     database: URL, price: str | None
 ) -> None:
     """A NUMERIC without a precision takes NaN and Infinity on PostgreSQL."""

@@ -130,7 +130,7 @@ def test_it_alone_needs_no_token(shop: Shop, contract: Contract) -> None:
             assert str(answer.status_code) in operation["responses"]
 
 
-def test_the_successes_are_as_it_says(shop: Shop, contract: Contract) -> None:
+def test_successes_match_the_document(shop: Shop, contract: Contract) -> None:
     customer, products = shop.customer(), [shop.product("9.99", shipping=1) for _ in range(2)]
     shop.offer("10%", products[0])
     shop.cart(customer, dict.fromkeys(products, 2), shop.voucher("V", "10%"))
@@ -165,7 +165,7 @@ def test_the_successes_are_as_it_says(shop: Shop, contract: Contract) -> None:
     contract.check(shop.app.test_client().get(OPENAPI), "get", OPENAPI)
 
 
-def test_what_can_not_be_had_is_as_it_says(shop: Shop, contract: Contract) -> None:
+def test_unavailable_items_match_the_document(shop: Shop, contract: Contract) -> None:
     customer, gone = shop.customer(), shop.product()
     old = shop.voucher("OLD", "10%", active=False)
     shop.cart(customer, {shop.product(): 1, shop.product(active=False): 1, gone: 1}, old)
@@ -178,7 +178,7 @@ def test_what_can_not_be_had_is_as_it_says(shop: Shop, contract: Contract) -> No
     assert len(body(seen)["unavailable"]) == 2
 
 
-def test_every_refusal_is_as_it_says(
+def test_every_refusal_matches_the_document(
     shop: Shop, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customer, product = shop.customer(), shop.product("10.00", stock=9)
@@ -226,7 +226,7 @@ def test_every_refusal_is_as_it_says(
 
 
 @pytest.mark.parametrize("name", list(DRIVERS))
-def test_it_holds_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+def test_it_holds_in_an_existing_shop(server_url: URL, name: str) -> None:
     """Whatever its keys are, and whoever makes its prices."""
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
@@ -286,7 +286,7 @@ del WITHOUT_CODE["postal_code"]
         ({**SAVE, "billing_address": {"city": "Anytown"}}, False),
     ],
 )
-def test_it_allows_the_requests_that_are_taken(
+def test_it_allows_the_accepted_requests(
     shop: Shop, contract: Contract, request_: dict[str, Any], is_allowed: bool
 ) -> None:
     customer = shop.customer()
@@ -349,7 +349,7 @@ CSRF = {"type": "apiKey", "in": "header", "name": "X-CSRF-TOKEN"}
         ),
     ],
 )
-def test_a_token_is_sent_as_the_host_has_it(
+def test_the_security_schemes_follow_the_jwt_configuration(
     config: dict[str, Any], schemes: Any, to_read: Any, to_write: Any
 ) -> None:
     app, _ = make_app("sqlite://", **config)
@@ -360,7 +360,7 @@ def test_a_token_is_sent_as_the_host_has_it(
     assert document["paths"][ORDERS]["post"]["security"] == to_write
 
 
-def test_the_paths_are_where_the_host_has_put_them() -> None:
+def test_the_paths_follow_the_registration() -> None:
     app = install(SQLAlchemy(), url_prefix="/shop/orders")
     get: Callable[..., TestResponse] = app.test_client().get
     paths = body(get("/shop/orders/openapi.json"))["paths"]

@@ -67,7 +67,7 @@ def test_more_customers_than_connections_get_their_orders(shop: Shop) -> None:
     assert len(shop.rows("orders")) == 8 * len(customers)
 
 
-def test_no_statement_is_left_prepared_on_a_connection_of_the_server(shop: Shop) -> None:
+def test_no_prepared_statement_is_left_on_a_server_connection(shop: Shop) -> None:
     """psycopg prepares what it has sent five times, under names that other clients use too."""
     with shop.engine.connect() as connection:
         for number in range(10):

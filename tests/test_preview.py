@@ -73,7 +73,7 @@ def customer(shop: Shop) -> int:
     return customer
 
 
-def test_it_is_the_order_that_is_then_made(shop: Shop, customer: int) -> None:
+def test_the_preview_equals_the_order_made_next(shop: Shop, customer: int) -> None:
     seen = preview(shop, customer)
     items = [row["id"] for row in shop.rows("cart_items")]
     order = shop.order(customer, expected_total=seen["total_amount"])
@@ -91,7 +91,7 @@ def test_it_is_the_order_that_is_then_made(shop: Shop, customer: int) -> None:
 
 
 @pytest.mark.parametrize("name", list(DRIVERS))
-def test_so_it_is_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+def test_the_preview_equals_the_order_in_an_existing_shop(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()
@@ -127,7 +127,7 @@ def test_no_cart_and_an_empty_one(shop: Shop) -> None:
     assert preview(shop, customer) == nothing
 
 
-def test_it_waits_for_nobody(shop: Shop, customer: int) -> None:
+def test_the_preview_waits_for_no_lock(shop: Shop, customer: int) -> None:
     """Somebody else holds every row that a conversion would lock."""
     with shop.session() as others, ThreadPoolExecutor(1) as pool:
         for name in ("carts", "cart_items", "products", "vouchers"):
@@ -157,7 +157,7 @@ def test_its_statements_only_read_and_are_as_many_for_any_length(shop: Shop) -> 
     assert len(counts) == 1
 
 
-def test_what_can_not_be_had_is_named_and_left_out(shop: Shop) -> None:
+def test_unavailable_items_are_named_and_left_out(shop: Shop) -> None:
     customer, gone = shop.customer(), shop.product()
     good, short = shop.product("10.00"), shop.product(stock=2, sku="SHORT", name="Short")
     inactive = shop.product(active=False)
@@ -319,7 +319,7 @@ def test_what_is_available_is_never_negative(database: URL) -> None:
     ]
 
 
-def test_nobody_s_preview(shop: Shop, customer: int) -> None:
+def test_a_preview_without_a_customer(shop: Shop, customer: int) -> None:
     with shop.app.app_context():
         expired = create_access_token(str(customer), expires_delta=timedelta(hours=-1))
     headers = {"Authorization": f"Bearer {expired}"}
@@ -330,7 +330,7 @@ def test_nobody_s_preview(shop: Shop, customer: int) -> None:
     assert shop.get(customer, PREVIEW).status_code == 401
 
 
-def test_the_path_without_its_slash_is_answered_too(shop: Shop, customer: int) -> None:
+def test_the_path_without_its_slash_works_too(shop: Shop, customer: int) -> None:
     assert shop.get(customer, PREVIEW.rstrip("/")).data == shop.get(customer, PREVIEW).data
 
 
@@ -353,7 +353,7 @@ def test_an_order_that_has_changed_has_another_etag(shop: Shop, customer: int) -
     assert again.status_code == 304
 
 
-def test_an_etag_opens_nobody_else_s_order(shop: Shop, customer: int) -> None:
+def test_an_etag_does_not_reveal_another_customer_s_order(shop: Shop, customer: int) -> None:
     order = shop.order(customer)
     tag = shop.get(customer, order["url"]).headers["ETag"]
     stranger = shop.customer()

@@ -49,7 +49,7 @@ def test_products_in_opposite_order_sell_out_without_a_deadlock(
     assert "conflict" not in caplog.text
 
 
-def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
+def test_a_conversion_that_is_a_deadlock_victim_is_retried(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The host's own code locks the products in the other order.
@@ -86,7 +86,7 @@ def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -> None:
+def test_many_customers_save_the_same_address_concurrently(shop: Shop, round_: int) -> None:
     product = shop.product(stock=None)
     customers = [shop.customer() for _ in range(THREADS)]
     for customer in customers:
@@ -98,7 +98,7 @@ def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -
     assert len(shop.rows("order_addresses")) == THREADS
 
 
-def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) -> None:
+def test_filling_a_cart_does_not_conflict_with_ordering_another(shop: Shop) -> None:
     """On MariaDB in REPEATABLE READ a conversion would lock the gaps that they write into."""
     product = shop.product(stock=None)
     customers = [shop.customer() for _ in range(THREADS)]
@@ -119,7 +119,7 @@ def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) ->
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_a_line_that_is_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
+def test_an_item_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
     customer, first, second = shop.customer(), shop.product(), shop.product()
     cart = shop.cart(customer, {first: 1})
 

@@ -38,12 +38,12 @@ def test_an_expired_token(shop: Shop, customer: int) -> None:
         assert answer.status_code == 401
 
 
-def test_a_customer_who_is_gone(shop: Shop) -> None:
+def test_a_deleted_customer(shop: Shop) -> None:
     with nothing_changed(shop):
         assert shop.post(4_000_000, SAVE).status_code == 401
 
 
-def test_the_order_of_a_customer_who_is_gone(shop: Shop, customer: int) -> None:
+def test_the_order_of_a_deleted_customer(shop: Shop, customer: int) -> None:
     url = shop.order(customer)["url"]
     assert shop.get(4_000_000, url).status_code == 401
 
@@ -54,7 +54,7 @@ def test_no_cart(shop: Shop) -> None:
         refused(shop.post(customer, SAVE), 400, "empty_cart")
 
 
-def test_no_line_in_the_cart(shop: Shop) -> None:
+def test_no_item_in_the_cart(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {})
     with nothing_changed(shop):
@@ -149,7 +149,7 @@ def test_an_inactive_product(shop: Shop) -> None:
         assert [line["reason"] for line in problem["items"]] == ["inactive"]
 
 
-def test_a_product_that_is_gone(shop: Shop) -> None:
+def test_a_deleted_product(shop: Shop) -> None:
     customer, product, other = shop.customer(), shop.product(), shop.product()
     shop.cart(customer, {product: 1, other: 1})
     with shop.session() as session:
@@ -190,7 +190,7 @@ def test_a_once_per_customer_voucher_used_twice(shop: Shop) -> None:
         assert problem["reason"] == "already_used"
 
 
-def test_too_many_lines(shop: Shop) -> None:
+def test_too_many_items(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1 for _ in range(4)})
     shop.app.config["ORDERS_MAX_ITEMS"] = 3
@@ -235,7 +235,7 @@ def test_no_payment_endpoint(
     assert "app.config['ORDERS_PAYMENT_ENDPOINT']" in caplog.text
 
 
-def test_what_a_request_has_left_pending_is_not_thrown_away(shop: Shop, customer: int) -> None:
+def test_changes_pending_before_the_view_are_not_discarded(shop: Shop, customer: int) -> None:
     """The order needs a transaction of its own; the host is told, and its row is still its own."""
     product = shop.models.Product
     kept: list[str | None] = []
@@ -257,7 +257,7 @@ def test_what_a_request_has_left_pending_is_not_thrown_away(shop: Shop, customer
     assert kept == ["Pending"]
 
 
-def test_another_customer_s_cart_stays_as_it_is(shop: Shop, customer: int) -> None:
+def test_another_customer_s_cart_is_unchanged(shop: Shop, customer: int) -> None:
     other = shop.customer()
     shop.cart(other, {shop.product(): 1})
     shop.order(customer)

@@ -42,7 +42,7 @@ def run(shop: Shop, customers: Sequence[int], at: tuple[int, int]) -> list[TestR
     return [one.answer, other.answer]
 
 
-def test_one_cart(shop: Shop) -> None:
+def test_one_cart_is_one_order_in_every_schedule(shop: Shop) -> None:
     for at in PAIRS:
         shop.clear()
         customer, product = shop.customer(), shop.product(stock=5)
@@ -73,7 +73,7 @@ def test_the_last_unit_and_the_last_use_of_a_voucher(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("change", ["price", "offer", "voucher"])
-def test_what_is_charged_is_of_one_moment(shop: Shop, change: str) -> None:
+def test_charged_prices_are_a_consistent_snapshot(shop: Shop, change: str) -> None:
     """The price and the offer are changed in one transaction, which is seen whole or not at all."""
     for at in range(1, STATEMENTS):
         shop.clear()
@@ -88,7 +88,7 @@ def test_what_is_charged_is_of_one_moment(shop: Shop, change: str) -> None:
         assert order["total_amount"] == 8, (at, order)
 
 
-def test_a_line_that_is_added_by_code_that_takes_no_lock(database: URL) -> None:
+def test_an_item_added_by_code_without_a_lock(database: URL) -> None:
     """Not even the one that a foreign key takes: in this shop the cart items have none."""
     shop = make_shop(database)
     drop_cart_foreign_key(shop)

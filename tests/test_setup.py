@@ -54,7 +54,7 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
         db.engine.dispose()
 
 
-def test_a_subject_is_one_customer_to_the_letter(database: URL) -> None:
+def test_subjects_are_compared_exactly(database: URL) -> None:
     """MariaDB's usual collations take these for one."""
     subjects = ["ann", "Ann", "ann ", "\u00e4nn"]
     app, db = make_app(database)
@@ -83,7 +83,7 @@ def test_before_init_app_the_error_says_so() -> None:
     ("key", "value"),
     [("ORDERS_CURRENCY", "EURO"), ("ORDERS_RETRIES", 0), ("ORDERS_MAX_BODY", "16K")],
 )
-def test_a_wrong_setting_is_named_at_once(key: str, value: object) -> None:
+def test_a_wrong_setting_is_named_at_registration(key: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=key):
         make_app("sqlite://", **{key: value})
 
@@ -118,7 +118,7 @@ def test_a_prefix_is_put_before_every_table() -> None:
     assert all(name.startswith("fo_") for name in db.metadata.tables)
 
 
-def test_a_database_that_is_away_is_503() -> None:
+def test_an_unavailable_database_is_503() -> None:
     shop_url = "postgresql+psycopg://nobody@127.0.0.1:9/nothing"
     app, _ = make_app(shop_url)
     with app.app_context():
@@ -259,7 +259,7 @@ def test_every_public_name_is_in_the_readme() -> None:
     assert [name for name in flask_orders.__all__ if not re.search(rf"\b{name}\b", readme)] == []
 
 
-def test_every_attack_has_a_test_that_is_there() -> None:
+def test_every_attack_has_an_existing_test() -> None:
     root = PACKAGE.parent
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "ATTACKS.md").read_text())
     assert len(named) >= 40
@@ -267,7 +267,7 @@ def test_every_attack_has_a_test_that_is_there() -> None:
         assert f"def {name}(" in (root / "tests" / file).read_text(), f"{file}::{name}"
 
 
-def test_an_app_without_a_jwt_manager_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_app_without_a_jwt_manager_logs_the_fix(caplog: pytest.LogCaptureFixture) -> None:
     app, db = Flask("no-jwt"), SQLAlchemy()
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     db.init_app(app)
@@ -309,7 +309,7 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
         db.engine.dispose()
 
 
-def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> None:
+def test_a_user_lookup_that_only_uses_the_claims(database: URL) -> None:
     """It saves a query; whether there is such a customer, an order finds out itself."""
     shop = make_shop(database)
     jwt: JWTManager = shop.app.extensions["flask-jwt-extended"]

@@ -204,7 +204,7 @@ class ShopMachine(RuleBasedStateMachine):
         return session.scalars(query).one()
 
 
-def test_whatever_happens_the_shop_does_what_the_model_does(shop: Shop) -> None:
+def test_the_shop_behaves_like_the_model(shop: Shop) -> None:
     class Machine(ShopMachine):
         pass
 

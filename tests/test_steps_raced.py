@@ -114,7 +114,7 @@ def assert_one_has_won(
     assert signals == Counter(f"order_{event['to_status']}" for event in events)
 
 
-def test_two_steps_at_once(shop: Shop, pair: tuple[Transition, Transition]) -> None:
+def test_two_concurrent_transitions(shop: Shop, pair: tuple[Transition, Transition]) -> None:
     for _ in range(ROUNDS):
         customer, url = late_order(shop)
         ledger = Ledger(shop.app)
@@ -124,7 +124,7 @@ def test_two_steps_at_once(shop: Shop, pair: tuple[Transition, Transition]) -> N
         assert_one_has_won(shop, pair, told)
 
 
-def test_one_step_in_the_middle_of_the_other(
+def test_one_transition_in_the_middle_of_another(
     shop: Shop, pair: tuple[Transition, Transition]
 ) -> None:
     for at in range(1, STATEMENTS, STRIDE):
@@ -195,7 +195,7 @@ def expire_now(shop: Shop) -> None:
         )
 
 
-def test_two_who_expire_share_the_work(shop: Shop) -> None:
+def test_two_expiring_processes_share_the_work(shop: Shop) -> None:
     for _ in range(20):
         customer = shop.customer()
         shop.cart(customer, {shop.product(): 1})

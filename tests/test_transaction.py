@@ -27,7 +27,7 @@ def customer(shop: Shop) -> int:
 
 @pytest.mark.parametrize("headers", [{}, KEY])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_connection_that_is_cut_at_commit(
+def test_a_connection_cut_at_commit(
     shop: Shop, customer: int, after: bool, headers: dict[str, str]
 ) -> None:
     if shop.engine.dialect.name == "sqlite":
@@ -49,7 +49,7 @@ def test_a_connection_that_is_cut_at_commit(
     assert shop.rows("products")[0]["stock"] == 3
 
 
-def test_a_lock_that_is_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
+def test_a_lock_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
     before = shop.everything()
     settings = lock_settings(shop)
     with shop.session() as others:
@@ -101,7 +101,7 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
     assert again.status_code == 201
 
 
-def test_a_time_limit_of_the_host_s_that_ends_a_wait_for_a_lock(database: URL) -> None:
+def test_a_statement_timeout_of_the_shop_during_a_lock_wait(database: URL) -> None:
     limits = {
         "postgresql": {"options": "-c statement_timeout=200"},
         "mysql": {"init_command": "SET SESSION max_statement_time=0.2"},
