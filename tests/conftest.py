@@ -1,4 +1,4 @@
-"""The fixtures: one shop on each database, emptied before each test."""
+"""The fixtures: a shop on each database, emptied before each test."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def _needs_server(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
-    """Say once, and not for every test, why tests were skipped."""
+    """Print each reason for skipping once, not for every test."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.items():
@@ -60,7 +60,7 @@ def shop(session_shop: Shop) -> Shop:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Cluster]:
-    """Three nodes; a test may have killed one of them."""
+    """A cluster of three nodes; a test may have killed one of them."""
     with servers.required(cluster()) as started:
         yield started
 
@@ -85,7 +85,7 @@ def raced_shop(raced_session_shop: raced.RacedShop) -> raced.RacedShop:
 
 @pytest.fixture
 def tally(raced_shop: raced.RacedShop, caplog: pytest.LogCaptureFixture) -> raced.Tally:
-    """What is seen in the shop's rounds."""
+    """The counts of the shop's rounds."""
     return raced.Tally(raced_shop, caplog)
 
 

@@ -1,4 +1,4 @@
-"""The billing address: what is taken, what is refused, and when two are the same."""
+"""Billing addresses: which are accepted, which are refused, and when two are equal."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Under way since it arrived: what a double click gets, and what a slow body does not hold."""
+"""A request is under way since its arrival; a slow body holds no connection."""
 
 import json
 import socket

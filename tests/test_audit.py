@@ -1,4 +1,4 @@
-"""`flask orders audit`: it names what does not add up, and nothing else.
+"""`flask orders audit` reports every inconsistency, and nothing else.
 
 ORDERS_TEST_LONG audits more orders, and more often while they are made; otherwise it is short.
 """

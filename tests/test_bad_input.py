@@ -1,4 +1,4 @@
-"""Bodies, headers and URLs that nobody should send: a problem document, and not a changed row.
+"""Invalid bodies, headers and URLs return a problem document and change no row.
 
 All of them are sent to one shop (`Till`) where a customer is ready to order, and are held to one
 rule: a refusal leaves the whole database as it was; a success has made one complete order of what

@@ -1,4 +1,4 @@
-"""Every answer below the prefix: problem documents, tokens wherever the shop takes them, caches."""
+"""Every response below the prefix: problem documents, tokens from any location, caching."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""`flask orders check`: what it finds, and the cure it names."""
+"""`flask orders check`: what it finds, and the fix it names."""
 
 import re
 import sqlite3

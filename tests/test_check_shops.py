@@ -1,4 +1,4 @@
-"""`flask orders check` looks at a shop's own tables, rows and classes before the first customer."""
+"""`flask orders check` inspects a shop's own tables, rows and classes before the first customer."""
 
 import re
 from collections.abc import Iterator

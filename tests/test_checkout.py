@@ -1,4 +1,4 @@
-"""The request of the page, and its answers."""
+"""`POST /`: its responses, and the rows it writes."""
 
 from decimal import Decimal
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""A country by its English names: which are taken, which are refused, and what the hints say."""
+"""Country names: which are accepted, which are refused, and with which hint."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Ninety-six clicks at once for eight threads: most of them wait, and all get the one order."""
+"""Ninety-six concurrent clicks on eight threads: most wait, and all get the same order."""
 
 import json
 import os

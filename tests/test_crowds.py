@@ -1,4 +1,4 @@
-"""Crowds: many customers at once, or one with many hands, on each database in each of its modes.
+"""Crowds: many concurrent customers, or many requests of one, on each database in each mode.
 
 ORDERS_TEST_LONG makes the crowds large and the rounds many; `pytest -rP` shows the numbers.
 """

@@ -1,4 +1,4 @@
-"""Who the customer is: whom the user lookup returns, else the JWT's subject; never a guess."""
+"""The customer is the user lookup's result, else the JWT's subject; never a guess."""
 
 from collections.abc import Callable, Mapping
 from datetime import date

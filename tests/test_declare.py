@@ -1,4 +1,4 @@
-"""`declare_models`: what a host may give it, and what it is told if that can't work."""
+"""`declare_models`: which classes it accepts, and the fix it names for the others."""
 
 import uuid
 from collections.abc import Callable

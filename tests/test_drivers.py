@@ -1,4 +1,4 @@
-"""psycopg2, which `postgresql://` is in SQLAlchemy 2.0: its errors have other attributes."""
+"""psycopg2, the driver of `postgresql://` in SQLAlchemy 2.0: its errors have other attributes."""
 
 from collections.abc import Iterator
 from typing import Any

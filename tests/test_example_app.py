@@ -1,4 +1,4 @@
-"""The example shop by its front door: the CLI of a fresh clone, its migrations, its endpoints."""
+"""The example shop from the outside: the CLI of a fresh clone, its migrations, its endpoints."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The example shop's payments by its front door: the sandbox's page, and the signed callback."""
+"""The example shop's payments from the outside: the sandbox's page, and the signed callback."""
 
 import json
 import time

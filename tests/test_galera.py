@@ -111,7 +111,7 @@ def test_orders_on_every_node_while_one_is_killed(
 
     assert clients.failures == []
     running.catch_up(0)
-    clients.note_what_came_through()
+    clients.record_unanswered_changes()
     assert clients.ledger.problems() == []
     assert_every_order_is_known(clients)
     assert_keys_are_answered_again(clients)

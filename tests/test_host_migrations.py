@@ -1,4 +1,4 @@
-"""A shop's own migrations go on after flask_orders is installed, and gain our tables only."""
+"""A shop's own migrations continue after flask_orders is installed, and gain only its tables."""
 
 import ast
 import logging

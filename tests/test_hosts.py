@@ -1,4 +1,4 @@
-"""Shops that were there before: their own endpoints, their carts that convert, their races."""
+"""Existing shops: their own endpoints, their carts that convert, their races."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The Idempotency-Key: the same request again is the same answer, and one order."""
+"""The Idempotency-Key: a repeated request gets the same response, and one order."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta

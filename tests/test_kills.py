@@ -1,4 +1,4 @@
-"""SIGKILL of the web worker under load, with clients that ask again by their key.
+"""SIGKILL of the web worker under load, with clients that repeat requests by their key.
 
 ORDERS_TEST_LONG kills a hundred times; otherwise it is ten.
 """

@@ -1,4 +1,4 @@
-"""What becomes of an order: it is paid later, cancelled, delivered, or expires."""
+"""The lifecycle of an order: it is paid, cancelled, delivered, or expires."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""An order reads the same for ever, whatever happens to what it was made of."""
+"""An order reads the same for ever, whatever happens to what it was made from."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the log says of a customer: nothing, at any level, whatever goes wrong.
+"""The log never reveals a customer's data, at any level, whatever goes wrong.
 
 Values are planted in the requests and in the database's URL, and looked for in every record of
 every logger and on stderr. `hide_parameters` is on, as the README says. All loggers are at DEBUG

@@ -1,4 +1,4 @@
-"""A misconfiguration that meets a request: `misconfigured`, with the fix in the log alone."""
+"""A request that meets a misconfiguration: `misconfigured`, with the fix only in the log."""
 
 import logging
 from collections.abc import Iterator

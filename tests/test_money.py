@@ -1,4 +1,4 @@
-"""What a shop may charge: prices as on a price tag, exact amounts, in a currency that stays."""
+"""Prices are whole minor units, and amounts exact, in the currency stored with the order."""
 
 import pickle
 import subprocess

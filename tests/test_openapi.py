@@ -1,4 +1,4 @@
-"""GET /openapi.json: that it is valid, says all that there is, and that answers are as it says."""
+"""`GET /openapi.json` is valid and complete, and the responses match it."""
 
 import sys
 from collections.abc import Callable, Mapping

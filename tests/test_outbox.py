@@ -1,4 +1,4 @@
-"""The outbox: what is written into it, and what relays make of it, whatever happens to them.
+"""The outbox: which events are stored, and that relays deliver them whatever happens.
 
 `flask --app "tests.test_outbox:relaying_app(...)" orders relay` is the process that is killed here.
 ORDERS_TEST_LONG kills thirty of them, and relays more events at once; otherwise it is two.
@@ -752,7 +752,7 @@ class Notes:
 
 
 def relaying_app(url: str, path: str, pause: float) -> Flask:
-    """The app of a relay that is a process; called by the `flask` command."""
+    """Return the app of a relay in a process of its own (`flask orders relay`)."""
     shop = make_shop(make_url(url), create_tables=False, ORDERS_OUTBOX=True)
     outbox_event.connect(Notes(path, pause), weak=False)
     return shop.app

@@ -1,4 +1,4 @@
-"""What is read before and after ordering: the order as it would be, and whether one has changed."""
+"""The preview equals the order that would be made; an order's ETag tells whether it changed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta

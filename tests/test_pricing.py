@@ -1,4 +1,4 @@
-"""The arithmetic, alone: for all carts, offers and vouchers."""
+"""The arithmetic of prices, for all carts, offers and vouchers."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Customers who are faster than each other: real threads on real databases, many rounds."""
+"""Races of a few customers: real threads on real databases, in many rounds."""
 
 import logging
 import threading

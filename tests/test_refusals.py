@@ -1,4 +1,4 @@
-"""Every refusal: its answer, and that nothing at all was changed."""
+"""Every refusal: its response, and that no row was changed."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

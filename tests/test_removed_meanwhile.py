@@ -1,4 +1,4 @@
-"""What an order is made of is removed or switched off while the request stops at a statement.
+"""A product, voucher, customer or address is deleted or deactivated in the middle of a request.
 
 ORDERS_TEST_LONG stops it before each of them, on each database in each of its modes; otherwise it
 is before every third, on fewer. `pytest -rP` shows the numbers.

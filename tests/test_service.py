@@ -1,4 +1,4 @@
-"""`current_orders.convert` inside a transaction of the host's own."""
+"""`current_orders.convert` inside a transaction of the shop's own."""
 
 from collections.abc import Iterator
 from decimal import Decimal

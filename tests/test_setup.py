@@ -1,4 +1,4 @@
-"""What it costs a host to install it, and what it is told when something is missing."""
+"""Installing the library, and the errors for what is missing."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Shops of shapes that nobody here would choose: what is ordered, kept and restocked."""
+"""Shops with unusual models: what is ordered, kept and restocked."""
 
 import enum
 import uuid

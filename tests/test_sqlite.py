@@ -1,4 +1,4 @@
-"""SQLite's transaction mode: a savepoint is one, and readers who write later take turns."""
+"""SQLite's transaction mode: savepoints are real, and readers that write later take turns."""
 
 import sqlite3
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A shop against a simple model of it: whatever is done in whatever order, both agree.
+"""A shop against a simple model of it: both agree after any sequence of actions.
 
 ORDERS_TEST_LONG makes it 200 examples of 50 steps; otherwise it is 15 of 25.
 """

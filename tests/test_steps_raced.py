@@ -1,4 +1,4 @@
-"""Paying, cancelling and expiring of one order at the same time: of two steps one wins.
+"""Concurrent transitions of one order: of two, one wins.
 
 ORDERS_TEST_LONG stops every transition before each of its statements; otherwise it is every third.
 """

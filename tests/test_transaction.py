@@ -1,4 +1,4 @@
-"""Connections that are cut and locks that are held: what a client is told, and what is true."""
+"""Cut connections and held locks: the response and the database agree."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a shop has written before an order, and nobody has committed, is never lost unsaid."""
+"""A shop's uncommitted writes before an order are never lost silently."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

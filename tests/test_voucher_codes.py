@@ -1,4 +1,4 @@
-"""A voucher's code is stored and matched in one normal form, however it was typed."""
+"""A voucher's code is stored and matched in one normal form, in any spelling."""
 
 import pytest
 import sqlalchemy as sa
