@@ -1,1 +1,1 @@
-"""What an order costs, beside hand-written SQL and django-oscar; run by `python -m benchmarks`."""
+"""Measure what an order costs, beside hand-written SQL and django-oscar: `python -m benchmarks`."""

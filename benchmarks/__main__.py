@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures what an order costs, and prints it, ratios first.
+"""`python -m benchmarks`: measure what an order costs and print it, ratios first.
 
 Everything runs on a PostgreSQL of its own, which is removed afterwards.
 """
@@ -26,15 +26,15 @@ PARTS: dict[str, Callable[[URL, Sizes], Part]] = {
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(PARTS)))
-@click.option("--quick", is_flag=True, help="Small sizes: to see that it works.")
+@click.option("--quick", is_flag=True, help="Use small sizes, to see that it works.")
 def main(names: tuple[str, ...], *, quick: bool) -> None:
-    """Measure what an order costs: all of it, or the parts that are named.
+    """Measure what an order costs: all parts, or those named.
 
     \b
     items     by the number of items, beside a bare Flask view and hand-written SQL
-    oscar     beside django-oscar, which is installed at first use; draws benchmarks/cost.svg
-    gunicorn  under load: two workers, eight clients; everybody wants one voucher, one product
-    growth    with ten and with a million orders in the tables; EXPLAIN
+    oscar     beside django-oscar (installed at first use); draws benchmarks/cost.svg
+    gunicorn  under load: two workers, eight clients, also with one voucher or product for all
+    growth    with ten and with a million orders in the tables, and their query plans
     profile   where the time goes
     """
     errors = Console(stderr=True)

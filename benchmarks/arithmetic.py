@@ -1,7 +1,4 @@
-"""The prices of an order, worked out by hand for the yardsticks: no validation, no other currency.
-
-Called by `bare.py` and `handwritten.py`.
-"""
+"""Compute an order's prices for the yardsticks: no validation, one currency."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,7 +12,7 @@ from flask_orders.keys import new_key, new_number
 CENT = Decimal("0.01")
 
 
-class Line(NamedTuple):
+class CartItem(NamedTuple):
     item_id: int
     product_id: int
     quantity: int
@@ -32,35 +29,37 @@ class PricedOrder(NamedTuple):
     items: list[dict[str, Any]]
 
 
-def priced(lines: Sequence[Line], offers: Iterable[Sequence[Any]], percent: Decimal) -> PricedOrder:
-    """Percentage offers and a percentage voucher on the lines.
+def priced(
+    bought: Sequence[CartItem], offers: Iterable[Sequence[Any]], percent: Decimal
+) -> PricedOrder:
+    """Apply percentage offers and a percentage voucher to the items of a cart.
 
     Args:
-        lines: what is bought.
-        offers: rows of offer id, title, percentage, product id or None for all.
-        percent: the voucher's.
+        bought: the items of the cart.
+        offers: rows of offer id, title, percentage, and product id (None: every product).
+        percent: the voucher's discount.
     """
     found = defaultdict[int | None, list[tuple[Decimal, int, str]]](list)
     for offer_id, title, off, product_id in offers:
         found[product_id].append((off, -offer_id, title))
     key, items = new_key(), []
-    for position, line in enumerate(lines, start=1):
-        off, number, title = max(found[None] + found[line.product_id])
-        unit = (line.price * (100 - off) / 100).quantize(CENT, ROUND_HALF_UP)
+    for position, item in enumerate(bought, start=1):
+        off, number, title = max(found[None] + found[item.product_id])
+        unit = (item.price * (100 - off) / 100).quantize(CENT, ROUND_HALF_UP)
         items.append(
             {
                 "id": new_key(),
                 "order_id": key,
                 "position": position,
-                "product_id": line.product_id,
-                "sku": line.sku,
-                "name": line.name,
-                "quantity": line.quantity,
-                "list_price": line.price,
+                "product_id": item.product_id,
+                "sku": item.sku,
+                "name": item.name,
+                "quantity": item.quantity,
+                "list_price": item.price,
                 "unit_price": unit,
-                "discount_amount": (line.price - unit) * line.quantity,
-                "total_price": unit * line.quantity,
-                "shipping": line.shipping or Decimal(0),
+                "discount_amount": (item.price - unit) * item.quantity,
+                "total_price": unit * item.quantity,
+                "shipping": item.shipping or Decimal(0),
                 "offer_id": -number,
                 "offer_title": title,
                 "stock_deducted": True,
@@ -95,7 +94,7 @@ def _totals(key: UUID, items: list[dict[str, Any]], percent: Decimal) -> dict[st
 
 
 def _share_out(discount: Decimal, subtotal: Decimal, items: list[dict[str, Any]]) -> None:
-    """By the largest remainder, so that the shares add up."""
+    """Share the discount out by the largest remainder, so that the shares add up."""
     exact = [discount * item["total_price"] / subtotal for item in items]
     shares = [share.quantize(CENT, ROUND_DOWN) for share in exact]
     cents = int((discount - sum(shares)) / CENT)

@@ -1,7 +1,7 @@
-"""A bare Flask view that sends the library's statements through SQLAlchemy Core; a yardstick.
+"""A yardstick: a bare Flask view that sends the library's statements through SQLAlchemy Core.
 
-No JWT, no marshmallow, no ORM, no retries, no second look at anything. One transaction, without
-savepoints, which only whoever catches an error inside it needs.
+It has no JWT, marshmallow, ORM, retries or checks. It uses one transaction without savepoints,
+which are needed only to catch errors inside of it.
 """
 
 from time import perf_counter
@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from flask import Flask, request
 from sqlalchemy import delete, exists, func, insert, or_, select, update
 
-from .arithmetic import Line, priced
+from .arithmetic import CartItem, priced
 from .contenders import Contender
 from .stage import Purchase, Stage, columns_of, reflected
 
 
 def bare(stage: Stage) -> Contender:
-    """POST the purchase to the view."""
+    """Return the contender that POSTs a purchase to the bare view."""
     engine = sa.create_engine(stage.url)
     client = _app(engine).test_client()
 
@@ -49,7 +49,7 @@ def _app(engine: sa.Engine) -> Flask:
 
 
 class _View:
-    """The statements, in the library's order."""
+    """Send the library's statements in the library's order."""
 
     def __init__(self, tables: dict[str, sa.Table]) -> None:
         self._customers, self._orders = tables["customers"].c, tables["orders"]
@@ -62,20 +62,20 @@ class _View:
     def place(self, connection: sa.Connection, customer_id: int, address: dict[str, Any]) -> UUID:
         connection.execute(select(*self._customers).where(self._customers.id == customer_id)).one()
         columns, fingerprint = columns_of(address)
-        last, address_id = connection.execute(self._standing(customer_id, fingerprint)).one()
+        last, address_id = connection.execute(self._customer_state(customer_id, fingerprint)).one()
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         cart = connection.execute(self._cart(customer_id)).one()
-        lines = self._lines(connection, cart.id)
-        found = connection.execute(self._promotions(cart.voucher_id, list(lines), customer_id))
+        bought = self._bought(connection, cart.id)
+        found = connection.execute(self._promotions(cart.voucher_id, list(bought), customer_id))
         voucher, *_ = rows = found.all()
         offers = [row[-4:] for row in rows if row.offer_id is not None]
-        order, items = priced(list(lines.values()), offers, voucher.discount_value)
+        order, items = priced(list(bought.values()), offers, voucher.discount_value)
         if address_id is None:
             row = {"customer_id": customer_id, "fingerprint": fingerprint, **columns}
             new = insert(self._addresses).values(row).returning(self._addresses.c.id)
             address_id = connection.execute(new).scalar_one()
-        self._take_stock(connection, lines)
-        self._use_up(connection, voucher)
+        self._deduct_stock(connection, bought)
+        self._redeem(connection, voucher)
         row = {
             **order,
             "sequence": last + 1,
@@ -87,11 +87,11 @@ class _View:
         }
         connection.execute(insert(self._orders), [row])
         connection.execute(insert(self._items), items)
-        self._empty(connection, cart.id, [line.item_id for line in lines.values()])
+        self._empty(connection, cart.id, [item.item_id for item in bought.values()])
         key: UUID = order["id"]
         return key
 
-    def _standing(self, customer_id: int, fingerprint: str) -> sa.Select[Any]:
+    def _customer_state(self, customer_id: int, fingerprint: str) -> sa.Select[Any]:
         orders, rows = self._orders.c, self._addresses.c
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(
             orders.customer_id == customer_id
@@ -108,7 +108,7 @@ class _View:
         query = select(carts.id, carts.voucher_id).where(carts.customer_id == customer_id)
         return query.with_for_update()
 
-    def _lines(self, connection: sa.Connection, cart_id: int) -> dict[int, Line]:
+    def _bought(self, connection: sa.Connection, cart_id: int) -> dict[int, CartItem]:
         items, products = self._cart_items.c, self._products.c
         found = connection.execute(
             select(items.product_id, items.id, items.quantity)
@@ -119,17 +119,17 @@ class _View:
         wanted = {row.product_id: row for row in found}
         locked = connection.execute(
             select(products.id, products.sku, products.name, products.price, products.shipping)
-            .where(_one_of(products.id, sorted(wanted)))
+            .where(_in_values(products.id, sorted(wanted)))
             .order_by(products.id)
             .with_for_update(key_share=True)
         )
         known = {row.id: row for row in locked}
         return {
-            key: Line(row.id, key, row.quantity, *known[key][1:]) for key, row in wanted.items()
+            key: CartItem(row.id, key, row.quantity, *known[key][1:]) for key, row in wanted.items()
         }
 
     def _promotions(self, voucher_id: int, products: list[int], customer_id: int) -> sa.Select[Any]:
-        """In each row the voucher, whether the customer has used it, and an offer's columns."""
+        """Select the voucher, whether the customer has used it, and an offer, in each row."""
         redemptions, offers, links = self._redemptions.c, self._offers.c, self._links.c
         used = exists().where(
             redemptions.voucher_id == self._vouchers.c.id, redemptions.customer_id == customer_id
@@ -147,7 +147,7 @@ class _View:
         for_these = (
             select(*fields, links.product_id)
             .join(self._links, links.offer_id == offers.id)
-            .where(_one_of(links.product_id, products), *is_wanted)
+            .where(_in_values(links.product_id, products), *is_wanted)
         )
         for_all = select(*fields, sa.null()).where(
             ~exists().where(links.offer_id == offers.id), *is_wanted
@@ -160,24 +160,24 @@ class _View:
         joined = select(terms, offer).outerjoin_from(terms, offer, sa.true())
         return joined.order_by(offer.c.offer_id)
 
-    def _take_stock(self, connection: sa.Connection, lines: dict[int, Line]) -> None:
+    def _deduct_stock(self, connection: sa.Connection, bought: dict[int, CartItem]) -> None:
         products = self._products.c
-        units = [line.quantity for line in lines.values()]
-        taken = (
-            func.unnest(_array(products.id, list(lines)), _array(products.stock, units))
+        units = [item.quantity for item in bought.values()]
+        deducted = (
+            func.unnest(_array(products.id, list(bought)), _array(products.stock, units))
             .table_valued("key", "units")
             .render_derived()
         )
         changed = connection.execute(
             update(self._products)
-            .where(_one_of(products.id, list(lines)))
-            .where(products.id == taken.c.key, products.stock >= taken.c.units)
-            .values(stock=products.stock - taken.c.units)
+            .where(_in_values(products.id, list(bought)))
+            .where(products.id == deducted.c.key, products.stock >= deducted.c.units)
+            .values(stock=products.stock - deducted.c.units)
         )
-        if changed.rowcount != len(lines):
+        if changed.rowcount != len(bought):
             raise RuntimeError("out of stock")
 
-    def _use_up(self, connection: sa.Connection, voucher: Any) -> None:
+    def _redeem(self, connection: sa.Connection, voucher: Any) -> None:
         vouchers = self._vouchers.c
         same = [
             vouchers[name].is_not_distinct_from(getattr(voucher, name))
@@ -202,7 +202,7 @@ class _View:
 
     def _empty(self, connection: sa.Connection, cart_id: int, items: list[int]) -> None:
         rows = self._cart_items
-        deleted = connection.execute(delete(rows).where(_one_of(rows.c.id, items)))
+        deleted = connection.execute(delete(rows).where(_in_values(rows.c.id, items)))
         if deleted.rowcount != len(items):
             raise RuntimeError("the cart was changed")
         connection.execute(
@@ -214,5 +214,5 @@ def _array(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement
     return sa.literal(values, sa.ARRAY(column.type))
 
 
-def _one_of(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[bool]:
+def _in_values(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[bool]:
     return column == sa.any_(_array(column, values))

@@ -1,4 +1,4 @@
-"""Who is measured, in turns in one run; called by the parts."""
+"""Measure the contenders in turns, so that all of them see the same machine."""
 
 import statistics
 from collections import defaultdict
@@ -8,15 +8,18 @@ from uuid import UUID
 
 from .stage import Purchase, Stage
 
-# Places the order; the seconds that took, and the order's key.
+# The library's name among the contenders.
+LIBRARY = "flask_orders"
+
+# Places the order; returns the seconds that it took, and the order's key.
 Contender = Callable[[Purchase], tuple[float, UUID]]
 
-# Before anything counts: psycopg prepares a statement when it is sent for the sixth time, and
-# PostgreSQL settles on a plan when it has run five times more.
+# Uncounted calls at the start: psycopg prepares a statement when it is sent for the sixth time, and
+# PostgreSQL settles on a plan after five more executions.
 WARM_UP = 12
 
 
-WHAT_WAS_MADE = (
+RESULTS = (
     "SELECT status, items_count, subtotal, savings_on_items, discount_amount, amount_saved,"
     " shipping, total_amount, billing_country FROM orders WHERE id = %s",
     "SELECT position, product_id, sku, name, quantity, list_price, unit_price, discount_amount,"
@@ -26,7 +29,7 @@ WHAT_WAS_MADE = (
 
 
 class Spread(NamedTuple):
-    """Milliseconds."""
+    """The median and the 90th percentile, in milliseconds."""
 
     median: float
     p90: float
@@ -56,12 +59,12 @@ def in_turns(
 
 
 def bought(stage: Stage, place: Contender, items: int) -> float:
-    """The seconds for an order of any products, the filling of the cart not included."""
+    """Return the seconds for an order of random products, without filling the cart."""
     return place(stage.purchase(stage.products(items)))[0]
 
 
 def check_agreement(stage: Stage, contenders: Mapping[str, Contender], items: int) -> None:
-    """Refuse to compare what does not do the same: equal carts must become equal orders.
+    """Check that all contenders make equal orders of equal carts; only then compare them.
 
     Raises:
         RuntimeError: the orders of two contenders differ.
@@ -69,10 +72,8 @@ def check_agreement(stage: Stage, contenders: Mapping[str, Contender], items: in
     products, made = stage.products(items), {}
     for name, place in contenders.items():
         _, order_id = place(stage.purchase(products))
-        made[name] = [
-            stage.connection.execute(query, (order_id,)).fetchall() for query in WHAT_WAS_MADE
-        ]
+        made[name] = [stage.connection.execute(query, (order_id,)).fetchall() for query in RESULTS]
     first = next(iter(made.values()))
     different = [name for name, rows in made.items() if rows != first]
     if different:
-        raise RuntimeError(f"other orders than the first one's: {different}; {made}")
+        raise RuntimeError(f"not the same orders as the first contender's: {different}; {made}")

@@ -1,4 +1,4 @@
-"""The same calls with ten orders in the tables and with a million; and by which plans."""
+"""Measure the same calls with ten orders and with a million in the tables, and their plans."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ FEW = 10
 
 
 def measure(server: URL, sizes: Sizes) -> Part:
-    """Two shops in turns, a small one and one that has grown."""
+    """Measure a small shop and a grown one, in turns."""
     with ExitStack() as stack:
         few, many = (stack.enter_context(staged(server, n)) for n in (FEW, sizes.many))
         calls = _calls(Calls(many))
@@ -38,7 +38,7 @@ def measure(server: URL, sizes: Sizes) -> Part:
         growth = large.median / small.median
         ratios.append(Ratio(f"{name}: {sizes.many:,} orders / {FEW}", growth, at_most=1.2))
     done = {name: count - before[name] for name, count in after.items() if count > before[name]}
-    ratios.append(Ratio("tables read from end to end", len(planned | done), at_most=0))
+    ratios.append(Ratio("sequentially scanned tables", len(planned | done), at_most=0))
     return Part(ratios, [table, _scans_table(planned, done, rows)])
 
 
@@ -47,22 +47,22 @@ def _calls(calls: Calls) -> dict[str, Callable[[], Ready]]:
         "POST, 5 items": partial(calls.post, 5),
         "POST, 5 items, Idempotency-Key": partial(calls.post_with_key, 5),
         "POST, 200 items": partial(calls.post, 200),
-        "POST to the saved address": calls.post_to_saved_address,
+        "POST with the saved address": calls.post_to_saved_address,
         "GET an order": calls.get,
-        # A page that is as long in both: who has ordered more has a longer one.
+        # One order in both shops: without the limit the page of the grown shop would be longer.
         "GET the list, one order": partial(calls.get_list, 1),
         "GET the preview": calls.get_preview,
     }
 
 
 def _scans(stage: Stage) -> dict[str, int]:
-    """So far; by the foreign keys' checks too, which no EXPLAIN shows."""
+    """Count the scans so far, with those of foreign key checks, which EXPLAIN does not show."""
     stage.shop.engine.dispose()
     return scans_so_far(stage.connection)
 
 
 def _planned_scans(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[str, str]:
-    """The tables that a statement of these calls would read from end to end, and the call."""
+    """Return the tables that these calls would scan sequentially, each with a call that does."""
     found: dict[str, str] = {}
     for name, prepare in calls.items():
         call = prepare()
@@ -81,7 +81,7 @@ def _row_counts(stage: Stage) -> dict[str, int]:
 def _scans_table(
     planned: Mapping[str, str], done: Mapping[str, int], rows: Mapping[str, int]
 ) -> Table:
-    table = new_table("Tables read from end to end", "", "rows", "how often", "as EXPLAIN says, by")
+    table = new_table("Sequentially scanned tables", "", "rows", "scans", "planned by EXPLAIN for")
     for name in sorted({*planned, *done}):
         table.add_row(name, f"{rows[name]:,}", str(done.get(name, 0)), planned.get(name, ""))
     return table

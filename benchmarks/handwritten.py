@@ -1,6 +1,6 @@
-"""Ten statements, written by hand for PostgreSQL and sent by psycopg; the other yardstick.
+"""The other yardstick: ten statements written by hand for PostgreSQL and sent by psycopg.
 
-What is left of an order when nothing but the database is there: no HTTP, no framework, no mapping.
+This is the cost of an order in the database alone: no HTTP, no framework, no mapping.
 """
 
 from time import perf_counter
@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, sql
 
-from .arithmetic import Line, priced
+from .arithmetic import CartItem, priced
 from .contenders import Contender
 from .stage import Purchase, Stage, columns_of
 
@@ -54,9 +54,9 @@ RETURNING id
 """
 
 STOCK = """
-UPDATE products SET stock = stock - line.quantity
-FROM unnest(%(keys)s::bigint[], %(units)s::int[]) AS line (id, quantity)
-WHERE products.id = ANY(%(keys)s) AND products.id = line.id AND stock >= line.quantity
+UPDATE products SET stock = stock - sold.quantity
+FROM unnest(%(keys)s::bigint[], %(units)s::int[]) AS sold (id, quantity)
+WHERE products.id = ANY(%(keys)s) AND products.id = sold.id AND stock >= sold.quantity
 """
 
 VOUCHER = """
@@ -72,7 +72,7 @@ UPDATE carts SET voucher_id = NULL WHERE id = %s
 
 
 def handwritten(stage: Stage) -> Contender:
-    """Place the purchase on a connection that is open."""
+    """Return the contender that places a purchase on an open connection."""
     connection: Connection[Any] = psycopg.connect(stage.dsn)
 
     def place(purchase: Purchase) -> tuple[float, UUID]:
@@ -91,15 +91,17 @@ def _place(connection: Connection[Any], purchase: Purchase) -> UUID:
     cart_id, voucher_id = found[0][:2]
     wanted = [row[3] for row in found]
     known = {row[0]: row[1:] for row in connection.execute(PRODUCTS, (wanted,))}
-    lines = [Line(item, key, units, *known[key]) for _, _, item, key, units in found]
+    bought = [CartItem(item, key, units, *known[key]) for _, _, item, key, units in found]
     offers = connection.execute(OFFERS, {**customer, "products": wanted}).fetchall()
     address, fingerprint = columns_of(purchase.address)
     (address_id,) = _row(connection, ADDRESS, {**customer, **address, "fingerprint": fingerprint})
-    taken = connection.execute(STOCK, {"keys": wanted, "units": [line.quantity for line in lines]})
-    if taken.rowcount != len(lines):
+    deducted = connection.execute(
+        STOCK, {"keys": wanted, "units": [item.quantity for item in bought]}
+    )
+    if deducted.rowcount != len(bought):
         raise RuntimeError("out of stock")
     code, percent = _row(connection, VOUCHER, (voucher_id,))
-    order, items = priced(lines, offers, percent)
+    order, items = priced(bought, offers, percent)
     row = {
         **order,
         **customer,
@@ -111,7 +113,7 @@ def _place(connection: Connection[Any], purchase: Purchase) -> UUID:
     }
     connection.execute(_insert("orders", row), row)
     connection.cursor().executemany(_insert("order_items", items[0]), items)
-    connection.execute(CLEARED, ([line.item_id for line in lines], cart_id))
+    connection.execute(CLEARED, ([item.item_id for item in bought], cart_id))
     key: UUID = order["id"]
     return key
 

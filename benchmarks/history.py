@@ -1,16 +1,16 @@
-"""The rows that a shop has after some years, loaded in bulk; called by `stage.py`."""
+"""Load the rows that a shop has after some years, in bulk."""
 
 from typing import Any, LiteralString
 
 from psycopg import Connection
 
 CUSTOMERS = 20_000
-# The first customers' carts are empty, to be filled and ordered; the others' stay as they are.
+# The first customers' carts start empty and are filled and ordered; the other carts never change.
 BUYERS = 10_000
 PRODUCTS = 20_000
 VOUCHERS = 10_000
 
-# Orders are keyed as the library keys them, ascending, and before any that is made now.
+# Keys like the library's: ascending, and lower than those of new orders.
 KEY: LiteralString = "('01900000-0000-7000-8000-' || lpad(to_hex({}), 12, '0'))::uuid"
 
 CATALOGUE: tuple[LiteralString, ...] = (
@@ -22,7 +22,7 @@ CATALOGUE: tuple[LiteralString, ...] = (
     "INSERT INTO vouchers (id, code, discount_type, discount_value, usage, times_used, active)"
     " SELECT n, 'CODE-' || n, 'percentage', 10, 'multiple', 0, true"
     " FROM generate_series(1, %(vouchers)s) n",
-    # One of ten is active; the first of them is for all products, each other one for fifty.
+    # One offer of ten is active: the first applies to every product, the others to fifty each.
     "INSERT INTO offers (id, title, discount_type, discount_value, active, first_order_only)"
     " SELECT n, 'Offer ' || n, 'percentage', 5 + n / 10 %% 20, n %% 10 = 1, false"
     " FROM generate_series(1, 1000) n",
@@ -62,7 +62,7 @@ ORDERS: tuple[LiteralString, ...] = (
     " 'SKU-' || product, 'Product ' || product, 1, 10, 10, 0, 10, 0, 1, NULL, NULL, true"
     " FROM (SELECT n, k, 1 + (n * 7919::bigint + k) %% %(products)s AS product"
     "  FROM generate_series(0, %(orders)s - 1) n, generate_series(1, 3) k) AS history",
-    # They are kept for a day.
+    # Keys are stored for a day.
     "INSERT INTO order_idempotency_keys"
     " (id, customer_id, key, fingerprint, checkout, order_id, payable, created)"
     " SELECT n, 1 + n %% %(customers)s, lpad(to_hex(n), 64, '0'), lpad(to_hex(n), 64, '0'), false,"
@@ -81,7 +81,7 @@ NUMBERED = (
 
 
 def load(connection: Connection[Any], orders: int) -> None:
-    """Fill an empty shop. Needs a superuser."""
+    """Fill an empty shop; needs a superuser."""
     sizes = {
         "customers": max(CUSTOMERS, orders // 10),
         "products": PRODUCTS,
@@ -89,7 +89,7 @@ def load(connection: Connection[Any], orders: int) -> None:
         "buyers": BUYERS,
         "orders": orders,
     }
-    # The rows fit together: the checks of three million foreign keys are left out.
+    # The rows are consistent, so the checks of three million foreign keys are skipped.
     connection.execute("SET session_replication_role = replica")
     for statement in CATALOGUE + ORDERS:
         connection.execute(statement, sizes)

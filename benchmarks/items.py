@@ -1,4 +1,4 @@
-"""An order by its number of items, beside the yardsticks; and the other calls of the endpoint."""
+"""Measure orders by their number of items beside the yardsticks, and the endpoint's other calls."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 
 from .bare import bare
 from .calls import Calls, Ready, prepared
-from .contenders import Contender, Spread, bought, check_agreement, in_turns
+from .contenders import LIBRARY, Contender, Spread, bought, check_agreement, in_turns
 from .handwritten import handwritten
 from .report import Part, Ratio, Sizes, new_table, per_size
 from .stage import Stage, staged
@@ -21,11 +21,11 @@ YARDSTICK = "bare view, SQLAlchemy Core"
 
 
 def measure(server: URL, sizes: Sizes) -> Part:
-    """Ours, the bare view and hand-written SQL, in turns."""
+    """Measure the library, the bare view and hand-written SQL, in turns."""
     with staged(server, sizes.history) as stage:
         calls = Calls(stage)
         placed: dict[str, Contender] = {
-            "ours": calls.place,
+            LIBRARY: calls.place,
             YARDSTICK: bare(stage),
             "hand-written SQL": handwritten(stage),
         }
@@ -40,14 +40,14 @@ def measure(server: URL, sizes: Sizes) -> Part:
         counted = {f"POST, {items} items": partial(calls.post, items) for items in ITEMS}
         statements = _statements(stage, {**counted, **_others(calls)})
     table = per_size("An order with a voucher and a new address, ms: median (p90)", spreads)
-    ours, bare_view = (
-        {items: spreads[name, items].median for items in ITEMS} for name in ("ours", YARDSTICK)
+    library, bare_view = (
+        {items: spreads[name, items].median for items in ITEMS} for name in (LIBRARY, YARDSTICK)
     )
     counts = [statements[name].statements for name in counted]
     ratios = [
-        Ratio("ours / bare view, 5 items", ours[5] / bare_view[5], at_most=1.5),
-        Ratio("ours, 200 items / 5 items", ours[200] / ours[5], at_most=5),
-        Ratio("statements of a POST, user lookup not counted", max(counts) - 1, at_most=14),
+        Ratio("flask_orders / bare view, 5 items", library[5] / bare_view[5], at_most=1.5),
+        Ratio("flask_orders, 200 items / 5 items", library[200] / library[5], at_most=5),
+        Ratio("statements of a POST, without the user lookup", max(counts) - 1, at_most=14),
         Ratio("statements, 200 items / 1 item", counts[-1] / counts[0], at_most=1),
     ]
     return Part(ratios, [table, _others_table(others), _statements_table(statements)])
@@ -55,7 +55,7 @@ def measure(server: URL, sizes: Sizes) -> Part:
 
 class _Count(NamedTuple):
     statements: int
-    compiled_anew: int
+    compiled: int
     wire: Wire
 
 
@@ -72,20 +72,20 @@ def _others(calls: Calls) -> dict[str, Callable[[], Ready]]:
 
 
 def _statements(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[str, _Count]:
-    """What one call of each sends; without BEGIN, COMMIT and savepoints at the cursor."""
+    """Count what one call of each sends; at the cursor without BEGIN, COMMIT and savepoints."""
     counts = {}
     for name, prepare in calls.items():
         call = prepare()
         with on_the_wire(stage.shop.engine) as wire, at_cursor(stage.shop.engine) as sent:
             call()
-        counted = [one for one in sent if not one.is_bound]
-        anew = sum(one.is_compiled_anew for one in sent)
-        counts[name] = _Count(len(counted), anew, wire[0])
+        counted = [statement for statement in sent if not statement.is_bound]
+        compiled = sum(statement.is_compiled for statement in sent)
+        counts[name] = _Count(len(counted), compiled, wire[0])
     return counts
 
 
 def _others_table(spreads: Mapping[str, Spread]) -> Table:
-    table = new_table("The calls of the endpoint, ms", "", "median", "p90")
+    table = new_table("The endpoint's calls, ms", "", "median", "p90")
     for name, spread in spreads.items():
         table.add_row(name, f"{spread.median:.1f}", f"{spread.p90:.1f}")
     return table
@@ -93,14 +93,14 @@ def _others_table(spreads: Mapping[str, Spread]) -> Table:
 
 def _statements_table(counts: Mapping[str, _Count]) -> Table:
     table = new_table(
-        "What a call sends, the user lookup included",
+        "What a call sends, with the user lookup",
         "",
         "statements at the cursor",
-        "compiled anew",
-        "the server runs, all in all",
+        "compiled",
+        "executed by the server",
         "round trips",
     )
     for name, count in counts.items():
-        figures = (count.statements, count.compiled_anew, *count.wire)
+        figures = (count.statements, count.compiled, *count.wire)
         table.add_row(name, *map(str, figures))
     return table

@@ -1,4 +1,4 @@
-"""Two gunicorn workers under eight clients, who want different things, or all the same."""
+"""Measure two gunicorn workers under eight clients, with and without contention."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import URL
 
-from tests.support.shops import ORDERS
+from tests.support.requests import ORDERS
 
 from .contenders import Spread
 from .report import Part, Ratio, Sizes, new_table
@@ -24,8 +24,7 @@ from .stage import DATABASE, Purchase, Stage, staged
 CLIENTS = 8
 ITEMS = 5
 
-# Each worker takes as many requests at once as would otherwise wait outside: all eight clients are
-# in the database together.
+# As many threads as clients: all eight requests reach the database concurrently.
 GUNICORN = (
     *("-m", "gunicorn", "--log-level", "warning"),
     *("--workers", "2", "--worker-class", "gthread", "--threads", "4"),
@@ -40,7 +39,7 @@ class Request(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What the clients have seen."""
+    """The seconds of each response, the elapsed time, and the errors of one round."""
 
     seconds: list[float]
     elapsed: float
@@ -48,14 +47,14 @@ class Round(NamedTuple):
 
 
 def measure(server: URL, sizes: Sizes) -> Part:
-    """Everybody orders at once, in turns of different goods, one voucher and one product."""
+    """Measure concurrent orders of different products, with one voucher, and of one product."""
     with staged(server, sizes.history) as stage, _served(stage) as port:
         wanted: dict[str, Callable[[], Purchase]] = {
-            "different goods": lambda: stage.purchase(stage.products(ITEMS)),
+            "different products": lambda: stage.purchase(stage.products(ITEMS)),
             "the same voucher": lambda: stage.purchase(stage.products(ITEMS), HOT_VOUCHER),
             "the same product": lambda: stage.purchase([HOT_PRODUCT, *stage.products(ITEMS - 1)]),
         }
-        _round(port, _requests(wanted["different goods"], sizes.load // 4))
+        _round(port, _requests(wanted["different products"], sizes.load // 4))
         rounds: dict[str, list[Round]] = {name: [] for name in wanted}
         for _ in range(sizes.load_rounds):
             for name, purchase in wanted.items():
@@ -82,17 +81,17 @@ def measure(server: URL, sizes: Sizes) -> Part:
         )
     for error in sorted(set(errors)):
         table.add_row(error)
-    uncontended = rates.pop("different goods")
+    uncontended = rates.pop("different products")
     ratios = [
-        Ratio(f"orders/s, all want {name} / different goods", rate / uncontended, at_least=1 / 3)
+        Ratio(f"orders/s, all want {name} / different products", rate / uncontended, at_least=1 / 3)
         for name, rate in rates.items()
     ]
-    return Part([*ratios, Ratio("errors that clients have seen", len(errors), at_most=0)], [table])
+    return Part([*ratios, Ratio("errors seen by clients", len(errors), at_most=0)], [table])
 
 
 @contextmanager
 def _served(stage: Stage) -> Iterator[int]:
-    """gunicorn with the stage's shop; its port."""
+    """Run gunicorn with the stage's shop; yield its port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
@@ -116,7 +115,7 @@ def _served(stage: Stage) -> Iterator[int]:
 
 
 def _requests(purchase: Callable[[], Purchase], count: int) -> queue.SimpleQueue[Request]:
-    """Customers with full carts, and what they are about to send."""
+    """Fill carts and return the requests that will order them."""
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     for _ in range(count):
         wanted = purchase()
@@ -140,7 +139,7 @@ def _round(port: int, requests: queue.SimpleQueue[Request]) -> Round:
 
 
 def _client(port: int, requests: queue.SimpleQueue[Request], done: Round) -> None:
-    """One after the other, on a connection that is kept."""
+    """Send requests one after another, on a persistent connection."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     while True:
         try:

@@ -1,6 +1,7 @@
-"""django-oscar beside ours and hand-written SQL; and oscar's environment, made at first use.
+"""Measure django-oscar beside the library and hand-written SQL.
 
-Oscar runs in a process of its own, on the same server, and is asked for one order at a time.
+Oscar runs in its own process and environment (created at first use), on the same database server,
+and places one order at a time on request.
 """
 
 import json
@@ -18,7 +19,7 @@ from tests.support.servers import fresh_database
 
 from . import picture
 from .calls import Calls
-from .contenders import Contender, Spread, bought, in_turns
+from .contenders import LIBRARY, Contender, Spread, bought, in_turns
 from .handwritten import handwritten
 from .report import Part, Ratio, Sizes, per_size
 from .stage import staged
@@ -33,10 +34,10 @@ GOALS = {5: 15, 200: 80}
 
 
 def compare(server: URL, sizes: Sizes) -> Part:
-    """Ours, oscar and hand-written SQL in turns; draws the picture."""
+    """Measure the library, oscar and hand-written SQL in turns; draw the picture."""
     with staged(server, sizes.history) as stage, _oscar(server, sizes.history) as oscar:
         placed: dict[str, Contender] = {
-            "ours": Calls(stage).place,
+            LIBRARY: Calls(stage).place,
             "hand-written SQL": handwritten(stage),
         }
         statements = {items: oscar.statements(items) for items in ITEMS}
@@ -53,8 +54,8 @@ def compare(server: URL, sizes: Sizes) -> Part:
     table.add_row("statements of django-oscar", *(str(statements[items]) for items in ITEMS))
     ratios = [
         Ratio(
-            f"django-oscar / ours, {items} items",
-            spreads["django-oscar", items].median / spreads["ours", items].median,
+            f"django-oscar / flask_orders, {items} items",
+            spreads["django-oscar", items].median / spreads[LIBRARY, items].median,
             at_least=goal,
         )
         for items, goal in GOALS.items()
@@ -63,10 +64,10 @@ def compare(server: URL, sizes: Sizes) -> Part:
 
 
 class _Oscar:
-    """The process, asked by lines of JSON."""
+    """The process with oscar: requests and responses are lines of JSON."""
 
-    def __init__(self, asked: IO[str], answered: IO[str]) -> None:
-        self._asked, self._answered = asked, answered
+    def __init__(self, requests: IO[str], responses: IO[str]) -> None:
+        self._requests, self._responses = requests, responses
         self._line()
 
     def seconds(self, items: int) -> float:
@@ -76,15 +77,15 @@ class _Oscar:
         return int(self._ask(items, counted=True)["statements"])
 
     def _ask(self, items: int, *, counted: bool) -> dict[str, Any]:
-        self._asked.write(json.dumps({"items": items, "counted": counted}) + "\n")
-        self._asked.flush()
+        self._requests.write(json.dumps({"items": items, "counted": counted}) + "\n")
+        self._requests.flush()
         answer: dict[str, Any] = json.loads(self._line())
         return answer
 
     def _line(self) -> str:
-        line = self._answered.readline()
+        line = self._responses.readline()
         if not line:
-            raise RuntimeError("django-oscar's process has ended; why is said above")
+            raise RuntimeError("django-oscar's process has ended; its error is above")
         return line
 
 
@@ -109,7 +110,7 @@ def _oscar(server: URL, orders: int) -> Iterator[_Oscar]:
 
 
 def _python() -> str:
-    """The Python of oscar's environment."""
+    """Return the Python of oscar's environment, which is created if it is missing."""
     python = str(ENVIRONMENT / "bin" / "python")
     if not (ENVIRONMENT / "complete").exists():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)

@@ -1,12 +1,12 @@
-"""django-oscar on a database of its own; run by `oscar.py` with the Python of oscar's environment.
+"""django-oscar on its own database, in a process with the Python of oscar's environment.
 
-`python oscar_process.py DSN ORDERS` makes the shop, says "ready", and then places an order for each
-line of its standard input, `{"items": 5, "counted": false}`, which it answers by a line with the
-seconds that took and, if asked to count, the number of statements.
+`python oscar_process.py DSN ORDERS` creates the shop, prints "ready", and then places an order for
+each line of its standard input, `{"items": 5, "counted": false}`: it prints a line with the seconds
+and, if `counted`, the number of statements.
 
 An order is timed from the basket's key to the committed order: read the basket, apply the offer
-and the voucher, work the total out, save the billing address, OrderCreator.place_order, submit the
-basket. All of it in one transaction, which oscar leaves to the host, and without HTTP.
+and the voucher, compute the total, save the billing address, OrderCreator.place_order, submit the
+basket. All of it in one transaction, which oscar leaves to the host application, without HTTP.
 """
 # mypy: disable-error-code="import-not-found, import-untyped"
 
@@ -61,7 +61,7 @@ APPS = {
 
 
 def configure(dsn: str) -> None:
-    """Oscar's own defaults, as its documentation has them."""
+    """Configure Django with oscar's defaults, as in its documentation."""
     from oscar import defaults
     from psycopg.conninfo import conninfo_to_dict
 
@@ -100,7 +100,7 @@ def configure(dsn: str) -> None:
 
 
 class Oscar:
-    """The shop: products in stock, a site offer on all of them, and a voucher for everybody."""
+    """The shop: products in stock, a site offer on all of them, and a voucher for all customers."""
 
     def __init__(self, orders: int) -> None:
         from django.contrib.auth.models import User
@@ -108,7 +108,7 @@ class Oscar:
         from oscar.core.loading import get_class, get_model
 
         self.model, self.load = get_model, get_class
-        # What is bought is the same in every run.
+        # Every run buys the same products.
         self.random = random.Random(1)
         self.user = User.objects.create(username="customer", email="c@example.com")
         self.country = get_model("address", "Country").objects.create(
@@ -149,7 +149,7 @@ class Oscar:
         return records
 
     def _offer(self, kind: str, percent: int) -> Any:
-        """A percentage off everything; both kinds apply to a line, as ours do."""
+        """Create a percentage off everything; both kinds apply to a line, as the library's do."""
         all_products = self.model("offer", "Range").objects.create(
             name=kind, includes_all_products=True
         )
@@ -169,7 +169,7 @@ class Oscar:
         )
 
     def _history(self, orders: int) -> None:
-        """Orders of one line each."""
+        """Load orders of one line each."""
         order, line = self.model("order", "Order"), self.model("order", "Line")
         columns = {
             "user": self.user,
@@ -195,7 +195,7 @@ class Oscar:
         )
 
     def fill(self, items: int) -> int:
-        """A basket with the voucher on it; its key."""
+        """Fill a basket and apply the voucher; return its key."""
         basket = self.model("basket", "Basket").objects.create(owner=self.user)
         line = self.model("basket", "Line")
         line.objects.bulk_create(
@@ -216,7 +216,7 @@ class Oscar:
         return key
 
     def place(self, basket_id: int) -> Any:
-        """The basket's order."""
+        """Place the basket's order."""
         basket = self.model("basket", "Basket").objects.get(id=basket_id)
         basket.strategy = self.load("partner.strategy", "Selector")().strategy(user=self.user)
         self.load("offer.applicator", "Applicator")().apply(basket, self.user)
@@ -244,7 +244,7 @@ class Oscar:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The statements that are sent meanwhile."""
+    """Collect the statements that are sent meanwhile."""
     from django.db import connection
 
     statements: list[str] = []

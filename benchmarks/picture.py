@@ -1,4 +1,4 @@
-"""The picture of the README: what an order costs, by its number of items; drawn by `oscar.py`."""
+"""Draw the README's picture: what an order costs, by its number of items."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from .contenders import Spread
+from .contenders import LIBRARY, Spread
 
 FILE = Path(__file__).with_name("cost.svg")
 
-COLOURS = {"django-oscar": "#b5563c", "ours": "#1f6f8b", "hand-written SQL": "#777777"}
+COLOURS = {"django-oscar": "#b5563c", LIBRARY: "#1f6f8b", "hand-written SQL": "#777777"}
 
-LABELS = {"ours": "flask_orders, the whole request"}
+LABELS = {LIBRARY: "flask_orders, the whole request"}
 
 
 def draw(spreads: Mapping[tuple[str, int], Spread]) -> None:
-    """Write the picture; equal figures are equal files."""
-    # Text stays text, and nothing in it is random.
+    """Write the picture; equal figures make equal files."""
+    # Text stays text, and nothing in the file is random.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flask_orders", "font.size": 11}):
         figure = Figure(figsize=(7, 4), layout="constrained", facecolor="white")
         axes = figure.subplots()

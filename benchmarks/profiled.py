@@ -1,9 +1,9 @@
-"""Where the time of an order goes: a sampling profiler's stacks, by the package that was at work.
+"""Attribute the time of an order to packages, by a sampling profiler.
 
-pyinstrument looks at the stack every 0.1 ms. A sample belongs to the innermost frame of a package
-that is listed here: what the standard library does is its caller's. psycopg waits for the server
-inside itself; how long, is what the thread's wall time is longer than its CPU time. The profiler
-slows the work down, so the shares are applied to the CPU time that was taken without it.
+pyinstrument samples the stack every 0.1 ms. A sample is attributed to the innermost frame of a
+listed package, so the standard library's time counts for its caller. The time that psycopg waits
+for the server is the thread's wall time minus its CPU time. The profiler slows the work down, so
+its shares are applied to the CPU time measured without it.
 """
 
 from collections import defaultdict
@@ -22,22 +22,22 @@ from .stage import Stage, staged
 
 ITEMS = (5, 200)
 
-DRIVER = "psycopg, without its waiting"
+DRIVER = "psycopg, without waiting"
 DATABASE = "waiting for PostgreSQL"
 ORM = "SQLAlchemy: ORM and session"
 SCHEMAS = "marshmallow and pycountry"
 FLASK = "Flask and Werkzeug"
 PRICING = "flask_orders: pricing"
-ELSE = "all else"
+ELSE = "everything else"
 
 LIBRARY = "/flask_orders/"
 
-# A part of a file's path, and whose time it is; the first that fits.
+# A part of a file's path and the package it belongs to; the first match counts.
 PACKAGES = {
     "/psycopg": DRIVER,
     "/sqlalchemy/orm/": ORM,
     "/flask_sqlalchemy/": ORM,
-    "/sqlalchemy/sql/": "SQLAlchemy: making and compiling statements",
+    "/sqlalchemy/sql/": "SQLAlchemy: building and compiling statements",
     "/sqlalchemy/": "SQLAlchemy: engine, results, types",
     "/flask_jwt_extended/": "JWT",
     "/jwt/": "JWT",
@@ -47,18 +47,18 @@ PACKAGES = {
     "/flask_orders/currency.py": PRICING,
     "/flask_orders/offers.py": PRICING,
     "/flask_orders/pricing.py": PRICING,
-    "/flask_orders/": "flask_orders: all else",
+    "/flask_orders/": "flask_orders: everything else",
     "/werkzeug/test.py": "Werkzeug's test client",
     "/werkzeug/": FLASK,
     "/flask/": FLASK,
 }
 
-# A function has a line if it takes this share of an order.
+# Functions below this share of an order are left out.
 WORTH = 0.02
 
 
 class Profile(NamedTuple):
-    """Of one order: milliseconds by package; shares by function of ours, with all that it calls."""
+    """One order: milliseconds by package; shares by function of the library, with its callees."""
 
     packages: Mapping[str, float]
     functions: Mapping[str, float]
@@ -70,7 +70,7 @@ class Frame(NamedTuple):
 
 
 def measure(server: URL, sizes: Sizes) -> Part:
-    """Profile orders of few and of many items."""
+    """Profile orders with few and with many items."""
     with staged(server, sizes.history) as stage:
         found = [_profile(stage, items, sizes) for items in ITEMS]
     return Part([], [_packages_table(found), _functions_table(found)])
@@ -100,7 +100,7 @@ def _profile(stage: Stage, items: int, sizes: Sizes) -> Profile:
 def _times(
     calls: Calls, items: int, rounds: int, meanwhile: AbstractContextManager[Any]
 ) -> tuple[float, float]:
-    """The seconds of all rounds: by the clock, and of this thread's work."""
+    """Return the seconds of all rounds: wall time, and CPU time of this thread."""
     wall, cpu = 0.0, 0.0
     for _ in range(rounds):
         purchase = calls.purchase(items)
@@ -112,7 +112,7 @@ def _times(
 
 
 def _samples(profiler: Profiler) -> Iterator[tuple[list[Frame], float]]:
-    """The stacks, outermost frame first, and for how many seconds they stood."""
+    """Yield the stacks, outermost frame first, each with its seconds."""
     session = profiler.last_session
     for identifiers, seconds in session.frame_records if session else ():
         yield [Frame(*identifier.split("\x00")[:2]) for identifier in identifiers], seconds
@@ -145,7 +145,7 @@ def _packages_table(found: Sequence[Profile]) -> Table:
 
 def _functions_table(found: Sequence[Profile]) -> Table:
     columns = [f"{items} items: %" for items in ITEMS]
-    table = new_table("The same by functions of the library, with all that they call", "", *columns)
+    table = new_table("The same by functions of the library, with their callees", "", *columns)
     names = {name for one in found for name, share in one.functions.items() if share >= WORTH}
     for name in sorted(names, key=lambda name: -found[0].functions.get(name, 0)):
         table.add_row(name, *(f"{100 * one.functions.get(name, 0):.0f}" for one in found))

@@ -1,4 +1,4 @@
-"""What a part has found: ratios, which are printed first, and tables; made by the parts."""
+"""The results of a part: ratios, which are printed first, and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from .contenders import Spread
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured; by default what the README's figures rest on.
+    """How much is measured; the README's figures use the defaults.
 
     Attributes:
-        history: orders in the tables, but for `growth`.
+        history: orders in the tables, except for `growth`.
         many: orders in the grown tables.
-        rounds: orders of each kind that count.
-        warm_up: orders of each kind before.
+        rounds: orders of each kind that are counted.
+        warm_up: uncounted orders of each kind before them.
         oscar_rounds, oscar_warm_up: the same beside django-oscar.
         load: orders of each kind in a round of `gunicorn`.
-        load_rounds: its rounds.
+        load_rounds: rounds of `gunicorn`.
     """
 
     history: int = 50_000
@@ -45,7 +45,7 @@ QUICK = Sizes(
 
 
 class Ratio(NamedTuple):
-    """A figure that has a goal."""
+    """A figure with a goal."""
 
     what: str
     measured: float
@@ -69,7 +69,7 @@ class Part(NamedTuple):
 
 
 def summary(ratios: list[Ratio]) -> Table:
-    """All ratios of a run."""
+    """Return the table of all ratios."""
     table = new_table("Ratios", "", "measured", "goal", "")
     for ratio in ratios:
         met = "[green]yes" if ratio.is_met else "[red]no"
@@ -78,7 +78,7 @@ def summary(ratios: list[Ratio]) -> Table:
 
 
 def new_table(title: str, *columns: str) -> Table:
-    """A table whose first column is text, and whose others are figures."""
+    """Return a table with a first column of text and further columns of figures."""
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column(columns[0])
     for column in columns[1:]:
@@ -87,7 +87,7 @@ def new_table(title: str, *columns: str) -> Table:
 
 
 def per_size(title: str, spreads: Mapping[tuple[str, int], Spread]) -> Table:
-    """A row for each contender, a column for each number of items."""
+    """Return a table with a row per contender and a column per number of items."""
     names = dict.fromkeys(name for name, _ in spreads)
     sizes = sorted({items for _, items in spreads})
     table = new_table(title, "", *(f"{items} items" if items > 1 else "1 item" for items in sizes))

@@ -1,4 +1,4 @@
-"""The shop for gunicorn, on the database that is named in the environment; started by `load.py`."""
+"""The shop for gunicorn, on the database named in the environment."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""A shop with a history, on a database of its own, and carts to be ordered; used by every part.
+"""A shop with a history on its own database, and carts that are ready to be ordered.
 
-Measured on empty tables, figures drift: PostgreSQL then checks foreign keys by plans that it made
-while a sequential scan was the best.
+On empty tables the figures would drift: PostgreSQL would keep checking foreign keys with plans made
+when a sequential scan was best.
 """
 
 import random
@@ -16,16 +16,17 @@ from psycopg import Connection
 from sqlalchemy.engine import URL
 
 from flask_orders import BillingAddress
+from tests.support.requests import ADDRESS
 from tests.support.servers import fresh_database
-from tests.support.shops import ADDRESS, Shop, make_shop
+from tests.support.shops import Shop, make_shop
 
 from .history import BUYERS, CUSTOMERS, PRODUCTS, VOUCHERS, load
 
 # The environment variable that names a stage's database to `served.py`.
 DATABASE = "ORDERS_BENCHMARK_DATABASE"
 
-# The body of an order's request asks for this address, with a street of its own.
-ASKED = {**ADDRESS, "state": "ON"}
+# Requests send this address, each with its own street.
+REQUESTED = {**ADDRESS, "state": "ON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ class Purchase:
     headers: dict[str, str]
 
 
-def columns_of(asked: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """An address that was asked for as its columns, and by what it is found again."""
-    columns = {**asked, "postal_code": str(asked["postal_code"]), "country": "CA"}
+def columns_of(requested: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """Return the columns and the fingerprint of an address in a request."""
+    columns = {**requested, "postal_code": str(requested["postal_code"]), "country": "CA"}
     return columns, BillingAddress(**columns).fingerprint
 
 
 class Stage:
-    """The shop, its rows, and a connection that is nobody's else."""
+    """The shop, its rows, and a connection for arranging them."""
 
     def __init__(self, url: URL, orders: int) -> None:
         self.url = url
@@ -54,15 +55,15 @@ class Stage:
         self.connection.execute("SET synchronous_commit = off")
         load(self.connection, orders)
         self._last_customer = 0
-        # Every run buys the same.
+        # Every run buys the same products.
         self._random = random.Random(1)
 
     def products(self, count: int) -> list[int]:
-        """Any products but the first, which is left for those who all want the same."""
+        """Choose random products, never the first: contending orders buy that."""
         return self._random.sample(range(2, PRODUCTS + 1), count)
 
     def purchase(self, products: Sequence[int], voucher_id: int | None = None) -> Purchase:
-        """The next customer's cart, filled, with the customer's own voucher or the given one."""
+        """Fill the next customer's cart, with the customer's own voucher or the given one."""
         self._last_customer = self._last_customer % BUYERS + 1
         customer_id = self._last_customer
         with self.connection.transaction():
@@ -75,16 +76,16 @@ class Stage:
                 "UPDATE carts SET voucher_id = %s WHERE id = %s",
                 (voucher_id or 2 + customer_id % (VOUCHERS - 1), customer_id),
             )
-        address = {**ASKED, "street_address": f"{self._random.randrange(10**9)} Main St"}
+        address = {**REQUESTED, "street_address": f"{self._random.randrange(10**9)} Main St"}
         return Purchase(customer_id, address, self.shop.token(customer_id))
 
     def onlooker(self) -> Purchase:
-        """A customer whose cart is full, and stays so."""
+        """Return a customer whose cart is full and never ordered."""
         customer_id = self._random.randrange(BUYERS + 1, CUSTOMERS + 1)
-        return Purchase(customer_id, ASKED, self.shop.token(customer_id))
+        return Purchase(customer_id, REQUESTED, self.shop.token(customer_id))
 
     def remember(self, purchase: Purchase) -> None:
-        """Put the address into the customer's address book."""
+        """Add the address to the customer's address book."""
         columns, fingerprint = columns_of(purchase.address)
         self.connection.execute(
             "INSERT INTO order_addresses"
@@ -94,7 +95,7 @@ class Stage:
         )
 
     def settle(self) -> None:
-        """Leave the server nothing to do in the background."""
+        """Do the server's background work now, not during the measurement."""
         self.connection.execute("VACUUM ANALYZE")
         self.connection.execute("CHECKPOINT")
 
@@ -105,7 +106,7 @@ class Stage:
 
 @contextmanager
 def staged(server: URL, orders: int) -> Iterator[Stage]:
-    """A stage with that many orders in its tables, dropped afterwards."""
+    """Yield a stage with this many orders; its database is dropped afterwards."""
     with fresh_database(server) as url:
         stage = Stage(url, orders)
         try:
@@ -116,7 +117,7 @@ def staged(server: URL, orders: int) -> Iterator[Stage]:
 
 
 def reflected(engine: sa.Engine) -> dict[str, sa.Table]:
-    """The shop's tables by their names, as somebody would have them who knows nothing of ours."""
+    """Return the shop's tables by name, read from the database without the library's models."""
     metadata = sa.MetaData()
     metadata.reflect(engine)
     return dict(metadata.tables)

@@ -1,7 +1,4 @@
-"""What is sent to the database: at the cursor, on the wire, and by which plan it is answered.
-
-Called by the parts.
-"""
+"""Record what is sent to the database: at the cursor, on the wire, and with which plan."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,44 +15,44 @@ BOUNDS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
 
 class Sent(NamedTuple):
-    """A statement at the cursor; a batch of rows is one."""
+    """A statement at the cursor; a batch of rows is one statement."""
 
     statement: str
     parameters: Any
     is_batch: bool
-    is_compiled_anew: bool
+    is_compiled: bool
 
     @property
     def is_bound(self) -> bool:
-        """Whether it only bounds a transaction."""
+        """Whether it only begins, ends or nests a transaction."""
         return self.statement.startswith(BOUNDS)
 
 
 @contextmanager
 def at_cursor(engine: sa.Engine) -> Iterator[list[Sent]]:
-    """The statements that are sent meanwhile."""
+    """Collect the statements that are sent meanwhile."""
     sent: list[Sent] = []
 
-    def note(
+    def collect(
         _connection: Any,
         _cursor: Any,
         statement: str,
         parameters: Any,
         context: Any,
-        executemany: bool,  # noqa: FBT001 - SQLAlchemy's event passes it so
+        executemany: bool,  # noqa: FBT001 - the signature of SQLAlchemy's event
     ) -> None:
-        anew = context is not None and context.cache_hit is CacheStats.CACHE_MISS
-        sent.append(Sent(statement, parameters, executemany, anew))
+        compiled = context is not None and context.cache_hit is CacheStats.CACHE_MISS
+        sent.append(Sent(statement, parameters, executemany, compiled))
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", collect)
     try:
         yield sent
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", collect)
 
 
 class Wire(NamedTuple):
-    """What the server sees: a batch of rows is many statements, and is waited for once."""
+    """What the server sees: a batch of rows is many statements and one round trip."""
 
     executed: int
     round_trips: int
@@ -63,7 +60,7 @@ class Wire(NamedTuple):
 
 @contextmanager
 def on_the_wire(engine: sa.Engine) -> Iterator[list[Wire]]:
-    """What the server has seen meanwhile, read off libpq's own trace; filled at the end."""
+    """Record what the server sees meanwhile, from libpq's trace; the list is filled at the end."""
     seen: list[Wire] = []
     with tempfile.TemporaryFile() as file:
 
@@ -89,7 +86,7 @@ def on_the_wire(engine: sa.Engine) -> Iterator[list[Wire]]:
 
 
 def sequential_scans(engine: sa.Engine, sent: list[Sent]) -> set[str]:
-    """The tables that PostgreSQL would read from end to end for these statements."""
+    """Return the tables that PostgreSQL would scan sequentially for these statements."""
     found: set[str] = set()
     with engine.connect() as connection:
         for one in sent:
@@ -108,9 +105,9 @@ def _scanned(plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def scans_so_far(connection: Connection[Any]) -> dict[str, int]:
-    """How often each table has been read from end to end, foreign keys' checks included.
+    """Return how often each table was scanned sequentially, foreign key checks included.
 
-    A session's figures count when it is closed.
+    A session's figures are added when it is closed.
     """
     rows = connection.execute("SELECT relname, seq_scan FROM pg_stat_user_tables").fetchall()
     return dict(rows)

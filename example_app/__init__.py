@@ -1,6 +1,6 @@
-"""The example shop: `create_app`, a small real shop on flask_orders to click through and copy.
+"""The example shop: a small, complete shop on flask_orders, to click through and to copy from.
 
-Called by `flask --app example_app run` (also `demo`, `seed` and `db`), from a clone.
+From a clone: `flask --app example_app run`, also `demo`, `seed` and `db`.
 """
 
 from pathlib import Path
@@ -16,19 +16,19 @@ from .carts import carts
 from .config import settings
 from .database import open_before_first_request, seed_command
 from .demo import demo_command
-from .errors import answer_errors_as_json
+from .errors import return_errors_as_json
 from .models import db
-from .payments import note_refund, payments
+from .payments import log_refund_due, payments
 from .sandbox import sandbox
 from .shop import shop
 
 
 def create_app(instance_path: str | None = None) -> Flask:
-    """The shop.
+    """Return the shop's app.
 
     Args:
-        instance_path: an absolute path to the folder for its SQLite file and its keys; left out,
-            it is `instance` beside this package.
+        instance_path: the absolute path of the folder for the SQLite file and the keys; by
+            default `instance` beside this package.
     """
     app = Flask(__name__, instance_path=instance_path)
     app.config.from_mapping(settings(Path(app.instance_path)))
@@ -39,9 +39,9 @@ def create_app(instance_path: str | None = None) -> Flask:
     app.register_blueprint(orders_bp)
     for blueprint in (accounts, shop, carts, payments, sandbox):
         app.register_blueprint(blueprint)
-    payment_unexpected.connect(note_refund, sender=app)
+    payment_unexpected.connect(log_refund_due, sender=app)
     app.cli.add_command(seed_command)
     app.cli.add_command(demo_command)
-    answer_errors_as_json(app)
+    return_errors_as_json(app)
     open_before_first_request(app)
     return app

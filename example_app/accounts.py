@@ -1,7 +1,4 @@
-"""The customers: they register, sign in for a token, and are found again by it.
-
-Called over HTTP; `jwt` by `create_app`.
-"""
+"""Customers: registration, sign-in for a token, and the user lookup of that token."""
 
 from typing import Any
 
@@ -20,19 +17,19 @@ accounts = Blueprint("accounts", __name__, url_prefix="/api/v1/i")
 
 @jwt.user_lookup_loader
 def find_customer(_header: dict[str, Any], token: dict[str, Any]) -> Customer | None:
-    """The customer whom a token names; None, and so 401, if she has been deleted."""
+    """Return the customer that a token names, or None (a 401) if the customer was deleted."""
     return db.session.get(Customer, int(token["sub"]))
 
 
 @jwt.invalid_token_loader
 def refuse_token(reason: str) -> tuple[Response, int]:
-    """A token that is none; the extension's own answer would be 422."""
+    """Return 401 for a malformed token; the extension's own status would be 422."""
     return jsonify(error=reason), 401
 
 
 @accounts.post("/customers/")
 def register() -> tuple[Response, int]:
-    """Make a customer, and her cart with her: so nobody makes two of it later."""
+    """Create a customer with a cart, so that no customer ever has two carts."""
     body = RegisterSchema().load(request.get_json())
     customer = Customer(email=body["email"], password_hash=generate_password_hash(body["password"]))
     try:
@@ -42,15 +39,15 @@ def register() -> tuple[Response, int]:
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
-        abort(409, f"{body['email']} is registered already: sign in.")
+        abort(409, f"{body['email']} is already registered; sign in instead.")
     return jsonify(id=customer.id, email=customer.email), 201
 
 
 @accounts.post("/sign-in/")
 def sign_in() -> Response:
-    """Answer with an access token."""
+    """Return an access token."""
     body = SignInSchema().load(request.get_json())
     customer = db.session.scalar(select(Customer).where(Customer.email == body["email"]))
     if customer is None or not check_password_hash(customer.password_hash, body["password"]):
-        abort(401, "The e-mail address or the password is wrong.")
+        abort(401, "The e-mail address or password is incorrect.")
     return jsonify(access_token=create_access_token(identity=str(customer.id)))

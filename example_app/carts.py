@@ -1,7 +1,4 @@
-"""The signed-in customer's cart.
-
-Called over HTTP. Whoever changes a cart locks it first, as its conversion to an order does.
-"""
+"""The signed-in customer's cart: every change locks the cart first, as its conversion does."""
 
 from datetime import UTC, datetime
 
@@ -19,20 +16,20 @@ carts = Blueprint("carts", __name__, url_prefix="/api/v1/i/cart")
 
 @carts.before_request
 def require_customer() -> None:
-    """Let nobody in without a valid token."""
+    """Require a valid token for every request."""
     verify_jwt_in_request()
 
 
 @carts.get("/")
 def get_cart() -> Response:
-    """The cart."""
+    """Return the cart."""
     cart = db.session.scalars(select(Cart).where(Cart.customer_id == current_user.id)).one()
     return jsonify(CartSchema().dump(cart))
 
 
 @carts.post("/items/")
 def add_item() -> tuple[Response, int]:
-    """Add a product; what is in the cart already gets more of it."""
+    """Add units of a product, to its item if the cart has one."""
     body = AddItemSchema().load(request.get_json())
     cart = _locked_cart()
     product = _product(body["sku"])
@@ -46,7 +43,7 @@ def add_item() -> tuple[Response, int]:
 
 @carts.patch("/items/<int:item_id>/")
 def change_item(item_id: int) -> Response:
-    """Set how many are wanted."""
+    """Set the quantity of an item."""
     body = QuantitySchema().load(request.get_json())
     cart = _locked_cart()
     _set_quantity(_item(cart, item_id), body["quantity"])
@@ -55,7 +52,7 @@ def change_item(item_id: int) -> Response:
 
 @carts.delete("/items/<int:item_id>/")
 def remove_item(item_id: int) -> Response:
-    """Take an item out."""
+    """Remove an item."""
     cart = _locked_cart()
     cart.items.remove(_item(cart, item_id))
     return _saved(cart)
@@ -63,7 +60,7 @@ def remove_item(item_id: int) -> Response:
 
 @carts.put("/voucher/")
 def apply_voucher() -> Response:
-    """Put a voucher into the cart, in the place of the one that is there."""
+    """Apply a voucher to the cart, replacing the one applied before."""
     body = VoucherSchema().load(request.get_json())
     cart = _locked_cart()
     cart.voucher = _voucher(body["code"])
@@ -72,17 +69,17 @@ def apply_voucher() -> Response:
 
 @carts.delete("/voucher/")
 def remove_voucher() -> Response:
-    """Take the voucher out."""
+    """Remove the voucher from the cart."""
     cart = _locked_cart()
     cart.voucher = None
     return _saved(cart)
 
 
 def _locked_cart() -> CartMixin:
-    """The customer's cart, in a transaction that nobody else can change it in.
+    """Lock the customer's cart and return it: no other transaction can change it until the commit.
 
-    The lock is an UPDATE, since SQLite knows no other, and the first statement of a transaction,
-    so that what is read under it is read after it.
+    The lock is an UPDATE, since SQLite has no other kind, and it is the first statement of its
+    transaction, so that everything read under the lock is read after it was taken.
     """
     mine = Cart.customer_id == current_user.id
     db.session.rollback()
@@ -108,22 +105,22 @@ def _product(sku: str) -> ProductMixin:
 def _item(cart: CartMixin, item_id: int) -> CartItemMixin:
     item: CartItemMixin | None = next((item for item in cart.items if item.id == item_id), None)
     if item is None:
-        abort(404, "There is no such item in your cart.")
+        abort(404, "This item is not in your cart.")
     return item
 
 
 def _set_quantity(item: CartItemMixin, quantity: int) -> None:
-    """Say now what the order would refuse; it looks again, since a cart reserves no stock."""
+    """Set a quantity that can be ordered now; the order checks again, as carts hold no stock."""
     stock = None if item.product is None else item.product.stock
     if stock is not None and quantity > stock:
-        abort(409, f"There are only {stock} left.")
+        abort(409, f"Only {stock} left in stock.")
     if quantity > MOST_UNITS:
-        abort(409, f"You can order {MOST_UNITS} of a product at most.")
+        abort(409, f"You can order at most {MOST_UNITS} of a product.")
     item.quantity = quantity
 
 
 def _voucher(code: str) -> VoucherMixin:
-    """The voucher with that code, if it is valid today; the order checks its other rules."""
+    """Return the voucher with this code if it is valid today; the order checks its other terms."""
     voucher: VoucherMixin | None = db.session.scalar(select(Voucher).where(Voucher.code == code))
     if voucher is None:
         abort(404, f"There is no voucher {code}.")

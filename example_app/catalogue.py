@@ -1,7 +1,4 @@
-"""What the shop sells: tea, and what it takes to make some; its offers and its vouchers.
-
-Called by `database.py`, which puts it into the shop.
-"""
+"""The shop's catalogue: tea, tea ware, offers and vouchers; loading it again only tops it up."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +9,7 @@ from sqlalchemy import select, update
 
 from .models import Offer, Product, Voucher, db
 
-# sku, name, price, shipping of a line (None: free), stock (None: not counted)
+# sku, name, price, shipping per item (None: free), stock (None: not counted)
 PRODUCTS: Sequence[tuple[str, str, str, str | None, int | None]] = (
     ("TEA-ASSAM", "Assam, 250 g", "9.50", "2.90", 120),
     ("TEA-CHAI", "Masala chai, 250 g", "11.40", "2.90", 90),
@@ -36,10 +33,10 @@ PRODUCTS: Sequence[tuple[str, str, str, str | None, int | None]] = (
     ("TASTING", "Tea tasting, online", "30.00", None, None),
 )
 
-# Not on sale for now.
+# Not on sale at present.
 INACTIVE = ("TEA-FIRST-FLUSH",)
 
-# title, type, value, the products by how their sku begins (empty: every product)
+# title, type, value, prefix of the products' skus (empty: every product)
 OFFERS = (
     ("Tea week: 15 % off", "percentage", "15", "TEA-"),
     ("10.00 off every kettle", "fixed", "10.00", "KETTLE-"),
@@ -59,7 +56,7 @@ VOUCHERS: Sequence[tuple[str, str, str, str, str | None, datetime | None]] = (
 
 
 def stock_the_shop() -> None:
-    """Add what the shop has not, and top its stock up; what else it has stays as it is."""
+    """Add the missing rows and top the stock up; leave all other rows and values unchanged."""
     _add_missing(Product.sku, [_product(*row) for row in PRODUCTS])
     _add_missing(Offer.title, [_offer(*row) for row in OFFERS])
     _add_missing(Voucher.code, [_voucher(*row) for row in VOUCHERS])
@@ -94,7 +91,7 @@ def _offer(title: str, kind: str, value: str, skus: str) -> Any:
         discount_type=kind,
         discount_value=Decimal(value),
         first_order_only=title in FIRST_ORDER_ONLY,
-        # An offer without products is one for every product.
+        # An offer without products applies to every product.
         products=db.session.scalars(products).all() if skus else [],
     )
 

@@ -1,7 +1,4 @@
-"""The shop's configuration, from the environment and the instance folder.
-
-Called by `create_app`.
-"""
+"""The shop's configuration, from the environment and the instance folder."""
 
 import os
 import secrets
@@ -12,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
-# The addresses that hosting services give, and the drivers that this shop is installed with.
+# The URL schemes that hosting services use, and the drivers that this shop installs.
 DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -22,14 +19,14 @@ DRIVERS = {
 
 
 def settings(instance: Path) -> dict[str, Any]:
-    """What goes into `app.config`; makes the instance folder."""
+    """Return the values for `app.config`, and create the instance folder."""
     instance.mkdir(parents=True, exist_ok=True)
     return {
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL")),
-        # The parameters of a failed statement are a customer's address: not for the log.
+        # A failed statement's parameters may hold a customer's address, which must not be logged.
         "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
         "JWT_SECRET_KEY": _secret("JWT_SECRET_KEY", instance / "jwt_key"),
-        # What the payment provider signs its callbacks with, and the shop knows them by.
+        # The key with which the payment provider signs its callbacks and the shop verifies them.
         "PAYMENT_SECRET": _secret("PAYMENT_SECRET", instance / "payment_key"),
         "JWT_ERROR_MESSAGE_KEY": "error",
         "MAX_CONTENT_LENGTH": 16 * 1024,
@@ -39,20 +36,20 @@ def settings(instance: Path) -> dict[str, Any]:
 
 
 def database_url(text: str | None) -> URL:
-    """The database that is asked for, by a driver of ours; by default a file in the instance."""
+    """Return the database's URL with an installed driver; by default a file in the instance."""
     url = make_url(text or "sqlite:///shop.sqlite3")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
 def _secret(name: str, path: Path) -> str:
-    """The environment's, or one that is kept in a file."""
-    return os.environ.get(name) or _kept_secret(path)
+    """Return the secret from the environment, or the one stored in a file."""
+    return os.environ.get(name) or _stored_secret(path)
 
 
-def _kept_secret(path: Path) -> str:
-    """A random key, made once, which only the owner of the file may read."""
+def _stored_secret(path: Path) -> str:
+    """Return a random key, created once; only the file's owner may read it."""
     if not path.exists():
-        # A link appears at once and whole, so another process sees all of the key or no file.
+        # A link appears atomically: another process sees the complete key or no file.
         with NamedTemporaryFile("w", dir=path.parent) as made, suppress(FileExistsError):
             made.write(secrets.token_hex(32))
             made.flush()

@@ -1,7 +1,4 @@
-"""The shop's tables and what is in them, made when they are first needed.
-
-Called by `create_app`; `flask --app example_app seed` and `demo` do the same at once.
-"""
+"""Create the tables and the catalogue when they are first needed, or with `flask ... seed`."""
 
 from threading import Event, Lock
 
@@ -16,7 +13,7 @@ from .models import Product, db
 
 
 def open_before_first_request(app: Flask) -> None:
-    """Have `flask run` need no set-up; `flask db` still finds the database as it is."""
+    """Migrate and seed before the first request, so that `flask run` needs no set-up."""
     lock, is_open = Lock(), Event()
 
     @app.before_request
@@ -32,7 +29,7 @@ def open_before_first_request(app: Flask) -> None:
 @click.command("seed")
 @with_appcontext
 def seed_command() -> None:
-    """Make the tables and a catalogue, or top its stock up."""
+    """Create the tables and the catalogue, or top the stock up."""
     upgrade()
     stock_the_shop()
-    click.echo("The shop is stocked.")
+    click.echo("The catalogue is in stock.")

@@ -1,7 +1,4 @@
-"""The shop's tables: its own customers, and everything else from flask_orders.
-
-Used by every module of the shop; `flask db migrate` compares them with the database.
-"""
+"""The shop's tables: its own customers; all others are flask_orders' default models."""
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData, String
@@ -9,7 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_orders import declare_models
 
-# Named, a constraint can be changed by a later migration on every database.
+# With a name, a constraint can be changed by a later migration on every database.
 NAMES = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -22,7 +19,7 @@ db = SQLAlchemy(metadata=MetaData(naming_convention=NAMES))
 
 
 class Customer(db.Model):  # type: ignore[name-defined,misc] # made at run time
-    """Who signs in and orders; the e-mail address is kept in lower case."""
+    """A customer with a password; the e-mail address is stored in lower case."""
 
     __tablename__ = "customers"
 

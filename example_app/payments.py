@@ -1,6 +1,6 @@
-"""The shop's side of its payments: the provider's callback, and the refunds to make.
+"""The shop's side of its payments: the signed callback, and the refunds that are due.
 
-Called over HTTP by the payment provider (`sandbox.py` plays it), and by `payment_unexpected`.
+A payment is recorded once, however often the provider (here `sandbox.py`) reports it.
 """
 
 import logging
@@ -25,19 +25,19 @@ payments = Blueprint("payments", __name__)
 
 @payments.post("/payments/callback/")
 def callback() -> tuple[str, int]:
-    """Money has arrived; the provider says so again and again until the answer is 204.
+    """Record a payment; the provider repeats its callback until the response is 204.
 
-    An unknown order is answered 404, and another amount than the order's 409 (`errors.py`).
+    An unknown order returns 404, an amount other than the order's 409 (`errors.py`).
     """
     secret, header = current_app.config["PAYMENT_SECRET"], request.headers.get(HEADER, "")
     if not is_signed(request.get_data(), secret, header, time.time()):
-        abort(400, "The signature is missing, wrong or too old.")
-    note_payment(CallbackSchema().load(request.get_json()))
+        abort(400, "The signature is missing, invalid or expired.")
+    record_payment(CallbackSchema().load(request.get_json()))
     return "", 204
 
 
-def note_payment(payment: dict[str, Any]) -> None:
-    """Make the order paid, or have the provider send the callback again."""
+def record_payment(payment: dict[str, Any]) -> None:
+    """Record the payment and commit, or return 503 so that the provider repeats the callback."""
     try:
         current_orders.record_payment(
             payment["order_id"],
@@ -51,14 +51,16 @@ def note_payment(payment: dict[str, Any]) -> None:
         abort(400, str(error))
     except (Conflict, DBAPIError) as error:
         db.session.rollback()
-        log.warning("A payment could not be noted, send it again: %s", type(error).__name__)
-        abort(503, "The shop is busy: send it again.")
+        log.warning(
+            "A payment could not be recorded; the provider will repeat it: %s", type(error).__name__
+        )
+        abort(503, "The shop is busy; send the callback again.")
 
 
-def note_refund(_app: Flask, order: OrderMixin, payment: OrderPaymentMixin) -> None:
-    """Money has arrived for an order that does not await it: whoever reads the log sends it back.
+def log_refund_due(_app: Flask, order: OrderMixin, payment: OrderPaymentMixin) -> None:
+    """Log that an unexpected payment has to be refunded (receives `payment_unexpected`).
 
-    `create_app` connects it to `payment_unexpected`. The order's number is nobody's personal data.
+    The order's number is not personal data, so it may be logged.
     """
     amount = f"{payment.amount.normalize():f}"
     if payment.currency == order.currency:

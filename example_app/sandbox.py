@@ -1,7 +1,7 @@
-"""A sandbox in the place of a payment provider: its page, and the callbacks that it sends.
+"""A sandbox instead of a payment provider: its payment page, and the callbacks that it sends.
 
-Called by a customer's browser, which `checkout` sends here (ORDERS_PAYMENT_ENDPOINT), and by the
-demo. It takes no money, and lets whoever has the link pay: a real shop has nothing of this file.
+`checkout` redirects the customer here (ORDERS_PAYMENT_ENDPOINT). The sandbox takes no money, and
+anyone with the link can pay: leave this file out of a real shop.
 """
 
 import json
@@ -43,14 +43,14 @@ sandbox = Blueprint("sandbox", __name__)
 
 @dataclass(frozen=True)
 class Callback:
-    """A request to the shop, as it goes over the wire."""
+    """A callback to the shop as it is sent over HTTP."""
 
     body: bytes
     headers: dict[str, str]
 
 
 def signed(secret: str, order_id: UUID | str, amount: str, currency: str) -> Callback:
-    """Tell the shop of a new payment."""
+    """Return the signed callback that reports a new payment."""
     now = datetime.now(UTC)
     payment = {
         "order_id": str(order_id),
@@ -64,29 +64,29 @@ def signed(secret: str, order_id: UUID | str, amount: str, currency: str) -> Cal
     return Callback(body, {"Content-Type": "application/json", HEADER: signature})
 
 
-def make_old(order_id: UUID) -> None:
-    """Have an order wait for its payment since so long ago that it expires at the next look."""
+def backdate(order_id: UUID) -> None:
+    """Move the order's creation so far back that the next `flask orders expire` cancels it."""
     created = datetime.now(UTC) - timedelta(hours=current_orders.settings.payment_hours)
     db.session.execute(update(Order).where(Order.id == order_id).values(created=created))
     db.session.commit()
 
 
 def let_expire(order_id: UUID) -> None:
-    """What time and `flask orders expire` do."""
-    make_old(order_id)
+    """Expire the order, as time and `flask orders expire` would."""
+    backdate(order_id)
     while current_orders.expire():
         db.session.commit()
 
 
 def cancel(order_id: UUID) -> None:
-    """What the shop does with an order that it can't deliver."""
+    """Cancel the order, as a shop does that can't deliver it."""
     current_orders.cancel(order_id, by_shop=True)
     db.session.commit()
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to pay: what happens before, and how the shop is told."""
+    """A way to pay: what happens first, and which callbacks the shop gets."""
 
     label: str
     before: Callable[[UUID], None] | None = None
@@ -97,7 +97,7 @@ class Way:
 
 WAYS = {
     "once": Way("Pay"),
-    "twice": Way("Pay, and tell the shop twice", times=2),
+    "twice": Way("Pay, and send the callback twice", times=2),
     "late": Way("Let the order expire, then pay", before=let_expire),
     "cancelled": Way("Let the shop cancel the order, then pay", before=cancel),
     "amount": Way("Pay 1.00 too much", too_much=Decimal(1)),
@@ -105,25 +105,25 @@ WAYS = {
 }
 
 
-# What the shop's answers to a callback mean, in words for the page.
+# What the shop's response to a callback means, for the page.
 MEANINGS = {
-    HTTPStatus.NO_CONTENT: "the payment is noted",
-    HTTPStatus.BAD_REQUEST: "the signature is wrong, nothing is noted",
-    HTTPStatus.CONFLICT: "the payment does not match the order, nothing is noted",
-    HTTPStatus.SERVICE_UNAVAILABLE: "the shop is busy, nothing is noted yet",
+    HTTPStatus.NO_CONTENT: "the payment is recorded",
+    HTTPStatus.BAD_REQUEST: "the signature is invalid, nothing is recorded",
+    HTTPStatus.CONFLICT: "the payment does not match the order, nothing is recorded",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the shop is busy, nothing is recorded yet",
 }
 
 
 @sandbox.get("/pay/<uuid:order_id>/")
 def pay(order_id: UUID) -> Response:
-    """What is to be paid and what has been, for whoever has the link: a browser brings no token."""
+    """Return the amount due and the payments so far; the link is enough, no token is required."""
     order = _order(order_id)
     page = _page(order)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        answers = request.args.getlist("answer", type=lambda text: HTTPStatus(int(text)))
-        told = [(answer, MEANINGS.get(answer, "nothing is noted")) for answer in answers]
+        statuses = request.args.getlist("status", type=lambda text: HTTPStatus(int(text)))
+        responses = [(status, MEANINGS.get(status, "nothing is recorded")) for status in statuses]
         response = make_response(
-            render_template("pay.html", items=order.items, ways=WAYS, told=told, **page)
+            render_template("pay.html", items=order.items, ways=WAYS, responses=responses, **page)
         )
     else:
         response = jsonify(page)
@@ -133,10 +133,10 @@ def pay(order_id: UUID) -> Response:
 
 @sandbox.post("/pay/<uuid:order_id>/")
 def paid(order_id: UUID) -> Redirect:
-    """Take no money, tell the shop that it has arrived, and show the page again."""
+    """Report a payment to the shop without taking money, and show the page again."""
     way = WAYS.get(request.form.get("way", ""))
     if way is None:
-        abort(400, f"Give a way: {', '.join(WAYS)}.")
+        abort(400, f"'way' must be one of {', '.join(WAYS)}.")
     order = _order(order_id)
     if way.before is not None:
         way.before(order.id)
@@ -144,14 +144,14 @@ def paid(order_id: UUID) -> Redirect:
     currency = Currency.of(order.currency, order.currency_decimals)
     amount = currency.text(order.total_amount + way.too_much)
     callback = signed(secret, order.id, amount, order.currency)
-    # The callback begins a transaction of its own, though it may find our session and connection.
+    # The callback begins its own transaction, even if it gets this request's session.
     db.session.rollback()
-    answers = [_send(callback) for _ in range(way.times)]
-    return redirect(url_for("sandbox.pay", order_id=order_id, answer=answers), 303)
+    statuses = [_send(callback) for _ in range(way.times)]
+    return redirect(url_for("sandbox.pay", order_id=order_id, status=statuses), 303)
 
 
 def _send(callback: Callback) -> int:
-    """POST to the shop and be answered; here, both are one process."""
+    """POST the callback to the shop, in this process, and return the response's status."""
     shop = Client(current_app)
     url = url_for("payments.callback")
     return shop.post(url, data=callback.body, headers=callback.headers).status_code
@@ -175,7 +175,11 @@ def _page(order: OrderMixin) -> dict[str, Any]:
         "currency": order.currency,
         "status": order.status,
         "payments": [
-            {"reference": one.reference, "amount": text(one.amount), "to_refund": not one.expected}
-            for one in db.session.scalars(arrived.order_by(OrderPayment.id))
+            {
+                "reference": payment.reference,
+                "amount": text(payment.amount),
+                "to_refund": not payment.expected,
+            }
+            for payment in db.session.scalars(arrived.order_by(OrderPayment.id))
         ],
     }

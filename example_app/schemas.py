@@ -1,7 +1,4 @@
-"""What the shop's own endpoints take in and give out, as marshmallow schemas.
-
-Called by `accounts.py`, `carts.py`, `payments.py` and `shop.py`.
-"""
+"""The requests and responses of the shop's own endpoints, as marshmallow schemas."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,12 +14,12 @@ MOST_UNITS = 99
 
 
 class Code(fields.String):
-    """A product's sku or a voucher's code, however it is typed; loads in its normal form."""
+    """A product's sku or a voucher's code in any spelling; loads in its normal form."""
 
     def __init__(self) -> None:
         super().__init__(
             required=True,
-            validate=validate.Regexp(CODE, error="Give letters, digits and hyphens, 64 at most."),
+            validate=validate.Regexp(CODE, error="Use letters, digits and hyphens, at most 64."),
         )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -52,7 +49,7 @@ class Amount(fields.Field[Decimal]):
 
 
 class SignInSchema(Schema):
-    """Who signs in."""
+    """The credentials of a customer."""
 
     email = Email(required=True, validate=validate.Length(max=255))
     password = fields.String(required=True, validate=validate.Length(max=255))
@@ -65,26 +62,26 @@ class RegisterSchema(SignInSchema):
 
 
 class AddItemSchema(Schema):
-    """A product for the cart."""
+    """A product to add to the cart, and how many units."""
 
     sku = Code()
     quantity = Quantity()
 
 
 class QuantitySchema(Schema):
-    """How many of an item are wanted."""
+    """The new quantity of an item."""
 
     quantity = Quantity()
 
 
 class VoucherSchema(Schema):
-    """A voucher, by its code."""
+    """The code of the voucher to apply."""
 
     code = Code()
 
 
 class CallbackSchema(Schema):
-    """A payment that the provider tells of, and whatever else it says."""
+    """A payment reported by the provider; its other fields are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -96,7 +93,7 @@ class CallbackSchema(Schema):
 
 
 class ProductSchema(Schema):
-    """A product as it is today; `stock` null: always there, `shipping` null: free."""
+    """A product today; `stock` null: not counted, `shipping` null: free."""
 
     sku = fields.String()
     name = fields.String()
@@ -106,7 +103,7 @@ class ProductSchema(Schema):
 
 
 class CartItemSchema(Schema):
-    """A line of the cart; `product` is null once the product has been deleted."""
+    """An item of the cart; `product` is null once the product has been deleted."""
 
     id = fields.Integer()
     product = fields.Nested(ProductSchema)
@@ -114,7 +111,7 @@ class CartItemSchema(Schema):
 
 
 class CartSchema(Schema):
-    """The cart; what it costs with its offers and its voucher is the order's business."""
+    """The cart; its amounts, with offers and voucher, are in the orders' preview."""
 
     items = fields.List(fields.Nested(CartItemSchema))
     voucher = fields.Nested(Schema.from_dict({"code": fields.String()}))

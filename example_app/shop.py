@@ -1,7 +1,4 @@
-"""The shop window: where to begin, and the products.
-
-Called over HTTP, by anybody.
-"""
+"""The public pages: the entry point and the products."""
 
 from flask import Blueprint, Response, jsonify, url_for
 from sqlalchemy import select
@@ -14,7 +11,7 @@ shop = Blueprint("shop", __name__)
 
 @shop.get("/")
 def index() -> Response:
-    """Where to begin."""
+    """Return the URLs of the shop's endpoints."""
     return jsonify(
         register=url_for("accounts.register"),
         sign_in=url_for("accounts.sign_in"),
@@ -28,6 +25,6 @@ def index() -> Response:
 
 @shop.get("/api/v1/i/products/")
 def list_products() -> Response:
-    """What can be bought, with today's list price and stock."""
+    """Return the products on sale, with list price and stock."""
     products = db.session.scalars(select(Product).where(Product.active).order_by(Product.sku))
     return jsonify(products=ProductSchema(many=True).dump(products))

@@ -29,6 +29,7 @@ __all__ = [
     "PriceChanged",
     "RequestTooLarge",
     "TryAgain",
+    "UnknownCustomer",
     "UnsupportedMediaType",
     "VoucherNotApplicable",
 ]

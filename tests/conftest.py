@@ -1,4 +1,4 @@
-"""The fixtures: one shop on each database, emptied before each test."""
+"""The fixtures: a shop on each database, emptied before each test."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +10,26 @@ from .support import raced, servers
 from .support.galera import Cluster, cluster
 from .support.shops import Shop, make_shop
 
+# The fixtures whose parameter is the database that a test runs on.
+DATABASES = ("server_url", "raced_session_shop")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone."""
+    for item in items:
+        if _needs_server(item):
+            item.add_marker(pytest.mark.server)
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    chosen = [] if parameters is None else [parameters.params.get(name) for name in DATABASES]
+    on_server = any(name is not None and not name.startswith("sqlite") for name in chosen)
+    return on_server or "running" in getattr(item, "fixturenames", ())
+
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
-    """Say once, and not for every test, why tests were skipped."""
+    """Print each reason for skipping once, not for every test."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.items():
@@ -43,7 +60,7 @@ def shop(session_shop: Shop) -> Shop:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Cluster]:
-    """Three nodes; a test may have killed one of them."""
+    """A cluster of three nodes; a test may have killed one of them."""
     with servers.required(cluster()) as started:
         yield started
 
@@ -68,7 +85,7 @@ def raced_shop(raced_session_shop: raced.RacedShop) -> raced.RacedShop:
 
 @pytest.fixture
 def tally(raced_shop: raced.RacedShop, caplog: pytest.LogCaptureFixture) -> raced.Tally:
-    """What is seen in the shop's rounds."""
+    """The counts of the shop's rounds."""
     return raced.Tally(raced_shop, caplog)
 
 

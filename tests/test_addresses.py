@@ -1,4 +1,4 @@
-"""The billing address: what is taken, what is refused, and when two are the same."""
+"""Billing addresses: which are accepted, which are refused, and when two are equal."""
 
 import json
 import time
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from flask_orders import BillingAddress, OrdersError
 from flask_orders.texts import clean
 
-from .support.shops import ADDRESS, Shop, body
+from .support.requests import ADDRESS, HOME
+from .support.responses import body
+from .support.shops import Shop
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_country_is_kept_by_its_code(
     ("given", "hint"),
     [("CA", "'Canada'"), ("can", "'Canada'"), ("Canadaa", "'Canada'"), ("Atlantis", "full name")],
 )
-def test_a_country_that_is_no_full_name(shop: Shop, customer: int, given: str, hint: str) -> None:
+def test_a_country_must_be_a_full_name(shop: Shop, customer: int, given: str, hint: str) -> None:
     answer = shop.post(
         customer, {"action": "checkout", "billing_address": {**ADDRESS, "country": given}}
     )
@@ -129,7 +131,7 @@ def test_a_bad_field_is_named(shop: Shop, customer: int, field: str, value: Any)
 
 
 @pytest.mark.parametrize("address", [[], "Main St", 1, True])
-def test_an_address_that_is_no_object(shop: Shop, customer: int, address: Any) -> None:
+def test_an_address_must_be_an_object(shop: Shop, customer: int, address: Any) -> None:
     answer = shop.post(customer, {"action": "checkout", "billing_address": address})
     assert (answer.status_code, body(answer)["code"]) == (400, "invalid_request")
     assert list(body(answer)["errors"]) == ["billing_address"]
@@ -209,7 +211,7 @@ def test_a_state_may_be_empty(shop: Shop, customer: int) -> None:
     assert order["billing_address"]["state"] == ""
 
 
-def test_an_equal_address_is_used_again(shop: Shop, customer: int) -> None:
+def test_an_equal_address_is_reused(shop: Shop, customer: int) -> None:
     shop.order(customer, billing_address={**ADDRESS, "city": "Stra\u00dfe"})
     order_again(
         shop,
@@ -234,7 +236,7 @@ def test_another_customer_s_equal_address_is_another_row(shop: Shop, customer: i
     assert [row["customer_id"] for row in shop.rows("order_addresses")] == [customer, other]
 
 
-def test_the_address_used_last_is_the_saved_one(shop: Shop, customer: int) -> None:
+def test_the_address_used_last_is_the_saved_address(shop: Shop, customer: int) -> None:
     shop.order(customer, billing_address={**ADDRESS, "city": "First"})
     order_again(shop, customer, billing_address={**ADDRESS, "city": "Second"})
     order_again(shop, customer, billing_address={**ADDRESS, "city": "First"})
@@ -242,7 +244,7 @@ def test_the_address_used_last_is_the_saved_one(shop: Shop, customer: int) -> No
     assert last["billing_address"]["city"] == "First"
 
 
-def test_an_address_that_has_left_the_address_book_is_not_the_saved_one(
+def test_an_address_removed_from_the_address_book_is_not_the_saved_address(
     shop: Shop, customer: int
 ) -> None:
     """Deleted, or given to another customer: then it is that of the order before."""
@@ -264,9 +266,7 @@ def test_an_address_that_has_left_the_address_book_is_not_the_saved_one(
     assert shop.everything() == before
 
 
-def test_of_addresses_that_were_never_used_the_newest_is_the_saved_one(
-    shop: Shop, customer: int
-) -> None:
+def test_the_newest_of_unused_addresses_is_the_saved_address(shop: Shop, customer: int) -> None:
     entry = {**ADDRESS, "postal_code": "12345", "country": "CA"}
     for city in ("First", "Second"):
         shop.add(shop.models.Address(customer_id=customer, **{**entry, "city": city}))
@@ -274,7 +274,7 @@ def test_of_addresses_that_were_never_used_the_newest_is_the_saved_one(
     assert shop.order(customer, billing_address=None)["billing_address"]["city"] == "Second"
 
 
-def test_an_address_that_was_never_used_is_a_saved_one_too(shop: Shop, customer: int) -> None:
+def test_an_unused_address_can_be_the_saved_address(shop: Shop, customer: int) -> None:
     address = shop.models.Address(
         customer_id=customer,
         street_address="1 Bay St",
@@ -288,7 +288,7 @@ def test_an_address_that_was_never_used_is_a_saved_one_too(shop: Shop, customer:
     assert shop.rows("orders")[0]["billing_address_id"] == key
 
 
-def test_an_entry_that_the_host_made_or_edited_is_found_again(shop: Shop, customer: int) -> None:
+def test_an_entry_written_by_the_shop_is_reused(shop: Shop, customer: int) -> None:
     entry = {**ADDRESS, "postal_code": "12345", "country": "CA"}
     key = shop.add(shop.models.Address(customer_id=customer, **{**entry, "city": "Oldtown"}))
     with shop.session() as session:
@@ -297,9 +297,6 @@ def test_an_entry_that_the_host_made_or_edited_is_found_again(shop: Shop, custom
     shop.order(customer)
 
     assert [row["id"] for row in shop.rows("order_addresses")] == [key]
-
-
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 
 
 def test_an_address_made_in_python_is_normalised_like_one_from_a_request(
@@ -338,15 +335,13 @@ def test_an_address_made_in_python_is_refused_like_one_from_a_request(
     assert list(raised.value.extensions["errors"]) == [f"billing_address.{field}"]
 
 
-def test_every_field_at_fault_is_named_at_once() -> None:
+def test_all_invalid_fields_are_named_together() -> None:
     with pytest.raises(OrdersError) as raised:
         BillingAddress("", "", "", "", "Narnia")
     assert len(raised.value.extensions["errors"]) == 3
 
 
-def test_an_entry_that_the_shop_has_written_itself_can_be_ordered_with(
-    shop: Shop, customer: int
-) -> None:
+def test_an_order_can_use_an_entry_written_by_the_shop(shop: Shop, customer: int) -> None:
     """Whatever its own forms let in: the customer could not mend it."""
     entry = {**ADDRESS, "street_address": " ", "postal_code": "", "country": "XK"}
     shop.add(shop.models.Address(customer_id=customer, **entry))
@@ -356,7 +351,7 @@ def test_an_entry_that_the_shop_has_written_itself_can_be_ordered_with(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
-def test_cleaning_is_done_after_once(text: str) -> None:
+def test_normalising_is_idempotent(text: str) -> None:
     try:
         cleaned = clean(text, 255, keep_line_breaks=True)
     except ValueError:
@@ -366,7 +361,7 @@ def test_cleaning_is_done_after_once(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10))
 @example("\u1fb3\u0323")
-def test_addresses_that_differ_in_letter_case_only_are_equal(city: str) -> None:
+def test_addresses_that_differ_only_in_letter_case_are_equal(city: str) -> None:
     """By Unicode's canonical caseless matching: whatever folds to the same letters."""
     try:
         address = replace(HOME, city=f"x{city}")

@@ -1,4 +1,4 @@
-"""Under way since it arrived: what a double click gets, and what a slow body does not hold."""
+"""A request is under way since its arrival; a slow body holds no connection."""
 
 import json
 import socket
@@ -16,8 +16,10 @@ from werkzeug.serving import make_server
 
 from flask_orders.http.requests import arrived
 
-from .support.shops import ORDERS, Shop, make_shop
-from .test_refusals import SAVE, nothing_changed, refused
+from .support.database import nothing_changed
+from .support.requests import ORDERS, SAVE
+from .support.responses import refused
+from .support.shops import Shop, make_shop
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
@@ -116,7 +118,7 @@ def test_a_bad_body_without_a_token_is_401(
         ("\uff11\uff17\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10", 0),
     ],
 )
-def test_when_a_request_arrived_by_what_its_proxy_says(header: str, waited: float) -> None:
+def test_the_arrival_is_read_from_the_proxy_s_header(header: str, waited: float) -> None:
     """Whatever the unit; at most a minute back, and never later than the app was entered."""
     sent = header.encode().decode("latin-1")
     environ = {"flask_orders.arrived": NOW}
@@ -154,7 +156,7 @@ def test_a_request_that_arrives_after_the_order_finds_the_cart_empty(shop: Shop)
         refused(shop.post(customer, SAVE, headers=later), 400, "empty_cart")
 
 
-def test_another_customer_s_order_is_never_found(shop: Shop) -> None:
+def test_another_customer_s_order_is_never_returned(shop: Shop) -> None:
     customer, other = shop.customer(), shop.customer()
     shop.cart(customer, {shop.product(): 1})
     assert shop.post(customer, SAVE).status_code == 201
@@ -163,7 +165,7 @@ def test_another_customer_s_order_is_never_found(shop: Shop) -> None:
         refused(shop.post(other, SAVE, headers=headers), 400, "empty_cart")
 
 
-def test_a_click_that_waits_for_its_body_was_under_way(database: URL) -> None:
+def test_a_request_still_sending_its_body_was_under_way(database: URL) -> None:
     """Without a proxy's header, the app was entered before the order was made."""
     shop = make_shop(database)
     customer = shop.customer()

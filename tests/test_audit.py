@@ -1,9 +1,8 @@
-"""`flask orders audit`: it names what does not add up, and nothing else.
+"""`flask orders audit` reports every inconsistency, and nothing else.
 
 ORDERS_TEST_LONG audits more orders, and more often while they are made; otherwise it is short.
 """
 
-import os
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -27,9 +26,10 @@ from flask_orders.models.contract import table
 from flask_orders.testing import run_concurrently
 
 from .support import servers
-from .support.shops import ADDRESS, Shop, make_shop
+from .support.effort import LONG
+from .support.requests import SAVE
+from .support.shops import Shop, make_shop
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 MANY = 20_000 if LONG else 2_000
 ROUNDS = 200 if LONG else 10
 
@@ -185,14 +185,14 @@ BREAKS: list[Break] = [
 ]
 
 
-def test_a_shop_in_which_everything_adds_up(sold: Sold) -> None:
+def test_a_consistent_shop_has_no_problems(sold: Sold) -> None:
     with sold.shop.service() as orders:
         orders.cancel(sold.second)
     assert audit(sold.shop) == (0, [], "Orders examined: 3; problems: 0.")
 
 
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda one: str(one.__name__))
-def test_what_does_not_add_up_is_named(sold: Sold, break_it: Break) -> None:
+def test_each_inconsistency_is_reported(sold: Sold, break_it: Break) -> None:
     with unguarded(sold.shop) as connection:
         expected = break_it(connection, sold)
     code, found, last = audit(sold.shop)
@@ -222,7 +222,7 @@ def test_a_problem_beyond_the_first_batch_is_found(sold: Sold) -> None:
     assert audit(sold.shop) == (1, [problem], f"Orders examined: {BATCH + 4}; problems: 1.")
 
 
-def test_its_memory_does_not_grow_with_the_orders(sold: Sold) -> None:
+def test_memory_does_not_grow_with_the_number_of_orders(sold: Sold) -> None:
     copy_order(sold, MANY // 8)
     audit(sold.shop)
     few = peak_of_an_audit(sold.shop)
@@ -231,7 +231,7 @@ def test_its_memory_does_not_grow_with_the_orders(sold: Sold) -> None:
     assert many < 2 * few
 
 
-def test_an_order_that_is_deleted_meanwhile_is_no_problem(sold: Sold) -> None:
+def test_an_order_deleted_during_the_audit_is_no_problem(sold: Sold) -> None:
     """Between the reading of the orders and that of their items."""
     orders = sold.table("orders")
     deleted: list[UUID] = []
@@ -266,7 +266,7 @@ NOT_AN_AMOUNT = {
 }
 
 
-def test_an_order_that_can_not_be_computed_does_not_stop_the_others(
+def test_an_order_that_can_not_be_computed_does_not_stop_the_audit(
     database: URL, request: pytest.FixtureRequest
 ) -> None:
     shop = make_shop(database)
@@ -287,7 +287,7 @@ def test_an_order_that_can_not_be_computed_does_not_stop_the_others(
     )
 
 
-def test_no_false_alarm_while_orders_are_made_paid_and_cancelled(
+def test_no_false_alarm_while_orders_are_placed_paid_and_cancelled(
     sold: Sold, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = sold.shop
@@ -325,7 +325,7 @@ def test_no_false_alarm_while_orders_are_made_paid_and_cancelled(
 
 
 def place(shop: Shop, customer: int) -> UUID:
-    answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS})
+    answer = shop.post(customer, SAVE)
     assert answer.status_code == 201, answer.text
     return UUID(answer.headers["Location"].split("/")[-2])
 

@@ -1,4 +1,4 @@
-"""Bodies, headers and URLs that nobody should send: a problem document, and not a changed row.
+"""Invalid bodies, headers and URLs return a problem document and change no row.
 
 All of them are sent to one shop (`Till`) where a customer is ready to order, and are held to one
 rule: a refusal leaves the whole database as it was; a success has made one complete order of what
@@ -7,7 +7,6 @@ was sent. ORDERS_TEST_LONG sends 2,000 generated bodies to each database; otherw
 
 import gzip
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -23,9 +22,11 @@ from werkzeug.test import TestResponse
 
 from flask_orders.texts import strip
 
-from .support.shops import ADDRESS, ORDERS, Rows, Shop, body
-
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
+from .support.database import Rows
+from .support.effort import LONG
+from .support.requests import ADDRESS, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 JSON = "application/json"
 MEGABYTE = 1_000_000
@@ -338,7 +339,7 @@ def test_a_giant_value_in_a_place(till: Till, large_bodies: None, value: bytes) 
         assert till.post(put(value, place)).status_code == 400
 
 
-def test_nesting_at_every_depth_that_the_parser_might_just_bear(till: Till) -> None:
+def test_deep_nesting_is_refused_at_every_depth(till: Till) -> None:
     for depth in range(800, 1000, 4):
         answer = till.post(put(b"[" * depth + b"]" * depth, "city"))
         assert answer.status_code == 400
@@ -373,7 +374,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
-def test_a_body_that_is_no_request(till: Till, text: str | bytes) -> None:
+def test_a_body_that_is_not_a_request_object(till: Till, text: str | bytes) -> None:
     data = text if isinstance(text, bytes) else text.encode()
     assert till.post(data).status_code == 400
 
@@ -382,7 +383,7 @@ EXTRA = ("price", "total", "customer_id", "customer", "user_id", "status", "id",
 EXTRA_OF_ADDRESS = ("id", "customer_id", "fingerprint", "billing_address_id")
 
 
-def test_an_extra_field_with_whatever_is_another_customer_s(till: Till) -> None:
+def test_an_extra_field_with_another_customer_s_key(till: Till) -> None:
     (foreign,) = (
         row for row in till.before["order_addresses"] if row["customer_id"] == till.stranger
     )
@@ -400,7 +401,7 @@ def test_an_extra_field_with_whatever_is_another_customer_s(till: Till) -> None:
             assert answer.status_code == 400
 
 
-def test_another_customer_s_key_outside_the_body_is_not_looked_at(till: Till) -> None:
+def test_another_customer_s_key_outside_the_body_is_ignored(till: Till) -> None:
     theirs = str(till.stranger)
     query = {"customer_id": theirs, "user": theirs, "action": "checkout"}
     headers = {"X-User-Id": theirs, "X-HTTP-Method-Override": "DELETE", "Cookie": f"id={theirs}"}
@@ -439,7 +440,7 @@ def test_a_large_body(till: Till, size: int, options: dict[str, Any], status: in
     assert answer.status_code == status
 
 
-def test_a_body_that_breaks_off(till: Till) -> None:
+def test_a_truncated_body(till: Till) -> None:
     length = {"CONTENT_LENGTH": str(len(TEXT) + 100)}
     assert till.post(TEXT.encode(), environ_overrides=length).status_code == 400
 
@@ -473,7 +474,9 @@ def test_a_body_that_breaks_off(till: Till) -> None:
         ("x" * 10_000, 415),
     ],
 )
-def test_a_content_type(till: Till, content_type: str | None, status: int) -> None:
+def test_only_json_content_types_are_accepted(
+    till: Till, content_type: str | None, status: int
+) -> None:
     assert till.post(TEXT.encode(), content_type).status_code == status
 
 
@@ -566,13 +569,13 @@ def test_an_odd_url_of_an_order(till: Till, kind: str) -> None:
 
 @pytest.mark.parametrize("path", ["", "{order}/"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "\u00e9"])
-def test_a_wrong_method(till: Till, path: str, method: str) -> None:
+def test_a_method_that_is_not_allowed(till: Till, path: str, method: str) -> None:
     answer = till.ask(ORDERS + path.format(order=till.own_order), method)
     assert answer.status_code == 405
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_a_method_that_only_asks(till: Till, method: str) -> None:
+def test_head_and_options(till: Till, method: str) -> None:
     answer = till.ask(f"{ORDERS}{till.own_order}/", method)
     assert (answer.status_code, answer.data) == (200, b"")
 
@@ -595,7 +598,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_is_kept_as_it_was_sent_but_for_nfc_and_trimming(till: Till, text: str) -> None:
+def test_text_is_stored_as_sent_except_for_nfc_and_trimming(till: Till, text: str) -> None:
     """By `Till.post`, which compares the rows."""
     address = {**ADDRESS, "street_address": text, "city": text, "state": text}
     for escaped in (True, False):
@@ -682,7 +685,7 @@ def bent_bodies(draw: st.DrawFn) -> Any:
 
 @given(st.data())
 @settings(max_examples=600 if LONG else 60, deadline=None, database=None, derandomize=not LONG)
-def test_a_generated_good_body_is_an_order(till: Till, data: st.DataObject) -> None:
+def test_a_generated_valid_body_is_an_order(till: Till, data: st.DataObject) -> None:
     document = data.draw(BODIES)
     sent = json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode()
     assert till.post(sent).status_code in (201, 303)
@@ -690,7 +693,7 @@ def test_a_generated_good_body_is_an_order(till: Till, data: st.DataObject) -> N
 
 @given(bent_bodies(), st.sampled_from(["ascii", "utf-8", "utf-8", "utf-16"]))
 @settings(max_examples=1400 if LONG else 140, deadline=None, database=None, derandomize=not LONG)
-def test_a_generated_bent_body(till: Till, document: Any, encoding: str) -> None:
+def test_a_generated_invalid_body(till: Till, document: Any, encoding: str) -> None:
     text = json.dumps(document, ensure_ascii=encoding == "ascii")
     answer = till.post(text.encode(encoding, "surrogatepass"))
     event(f"status {answer.status_code}")

@@ -1,4 +1,4 @@
-"""Every answer below the prefix: problem documents, tokens wherever the shop takes them, caches."""
+"""Every response below the prefix: problem documents, tokens from any location, caching."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from flask import Blueprint, Flask, abort, request
-from flask_jwt_extended import JWTManager, create_access_token
+from flask_jwt_extended import create_access_token
 from flask_sqlalchemy import SQLAlchemy
 from openapi_spec_validator import validate
 from werkzeug.test import TestResponse
@@ -16,27 +16,20 @@ from werkzeug.test import TestResponse
 from example_app import create_app
 from flask_orders import ConfigurationError, current_orders, orders_bp
 
-from .support.shops import ORDERS, Shop, body
-from .test_refusals import SAVE, nothing_changed, refused
-from .test_setup import make_app
+from .support.apps import install, make_app
+from .support.database import nothing_changed
+from .support.requests import ORDERS, SAVE
+from .support.responses import body, refused
+from .support.shops import Shop
 
 TEXT = json.dumps(SAVE).encode()
 ORDER = f"{ORDERS}{UUID(int=1)}/"
 
 
-def bare_app(**options: Any) -> Flask:
-    app, db = Flask("paths"), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, **options)
-    return app
-
-
 @pytest.mark.parametrize("url", [f"{ORDERS}a/b/", f"{ORDER}pay/", f"{ORDERS}openapi.json/x"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_path_that_is_none_is_a_problem_document(method: str, url: str) -> None:
-    refused(bare_app().test_client().open(url, method=method), 404, "not_found")
+def test_an_unknown_path_returns_a_problem_document(method: str, url: str) -> None:
+    refused(install(SQLAlchemy()).test_client().open(url, method=method), 404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -49,15 +42,15 @@ def test_a_path_that_is_none_is_a_problem_document(method: str, url: str) -> Non
         ("BREW", f"{ORDERS}openapi.json", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_a_path_has_not_is_405_with_those_that_it_has(
+def test_an_unsupported_method_returns_405_with_the_supported_ones(
     method: str, url: str, allowed: set[str]
 ) -> None:
-    answer = bare_app().test_client().open(url, method=method)
+    answer = install(SQLAlchemy()).test_client().open(url, method=method)
     refused(answer, 405, "method_not_allowed")
     assert set(answer.allow) == allowed
 
 
-def test_so_it_is_in_a_shop_that_answers_its_own_errors(tmp_path: Any) -> None:
+def test_problem_documents_win_over_the_shop_s_error_handlers(tmp_path: Any) -> None:
     """Elsewhere the shop's own handler answers."""
     client = create_app(str(tmp_path)).test_client()
     refused(client.delete(ORDERS), 405, "method_not_allowed")
@@ -76,8 +69,8 @@ def test_so_it_is_in_a_shop_that_answers_its_own_errors(tmp_path: Any) -> None:
         ({"url_defaults": {"tenant": "a"}}, ORDERS),
     ],
 )
-def test_wherever_the_shop_has_put_it(options: dict[str, Any], prefix: str) -> None:
-    client = bare_app(**options).test_client()
+def test_problem_documents_below_any_prefix(options: dict[str, Any], prefix: str) -> None:
+    client = install(SQLAlchemy(), **options).test_client()
     refused(client.get(f"{prefix}a/b/"), 404, "not_found")
     refused(client.delete(prefix), 405, "method_not_allowed")
     for url in ("/", "/api/", "/ordersx/", "/api/v1/i/", f"{prefix[:-1]}x/"):
@@ -91,10 +84,10 @@ def test_wherever_the_shop_has_put_it(options: dict[str, Any], prefix: str) -> N
         ({"url_defaults": {"tenant": "a"}}, ORDERS),
     ],
 )
-def test_what_the_shop_adds_to_the_paths_stays_in_an_order_s_address(
+def test_the_shop_s_url_variables_stay_in_an_order_s_url(
     options: dict[str, Any], prefix: str
 ) -> None:
-    app = bare_app(**options)
+    app = install(SQLAlchemy(), **options)
     with app.app_context():
         app.extensions["sqlalchemy"].create_all()
         headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
@@ -110,28 +103,26 @@ def test_what_the_shop_adds_to_the_paths_stays_in_an_order_s_address(
 
 
 def test_in_another_blueprint_and_on_a_subdomain() -> None:
-    app = bare_app()
+    app = install(SQLAlchemy())
     api = Blueprint("api", __name__, url_prefix="/api/v2")
     api.register_blueprint(orders_bp, url_prefix="/orders")
     app.register_blueprint(api)
     refused(app.test_client().get("/api/v2/orders/a/b/"), 404, "not_found")
     assert app.test_client().get("/api/v2/other/").mimetype == "text/html"
 
-    app = Flask("hosts", subdomain_matching=True)
-    db = SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, SERVER_NAME="shop.test"
+    app = install(
+        SQLAlchemy(),
+        config={"SERVER_NAME": "shop.test"},
+        flask={"subdomain_matching": True},
+        subdomain="api",
     )
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, subdomain="api")
     client = app.test_client()
     refused(client.get(f"{ORDERS}a/b/", base_url="http://api.shop.test"), 404, "not_found")
     assert client.get(f"{ORDERS}a/b/", base_url="http://shop.test").mimetype == "text/html"
 
 
 def test_options_and_head_are_flask_s_own() -> None:
-    client = bare_app().test_client()
+    client = install(SQLAlchemy()).test_client()
     preflight = client.options(ORDERS)
     assert (preflight.status_code, preflight.data) == (200, b"")
     assert set(preflight.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -139,7 +130,7 @@ def test_options_and_head_are_flask_s_own() -> None:
 
 
 def test_nothing_is_an_html_page() -> None:
-    app = bare_app()
+    app = install(SQLAlchemy())
     app.config["TRUSTED_HOSTS"] = ["localhost"]
 
     @app.before_request
@@ -160,8 +151,8 @@ def test_nothing_is_an_html_page() -> None:
         assert client.get(url).mimetype in ("application/json", "application/problem+json")
 
 
-def test_a_bug_without_a_handler_of_the_shop_s_is_no_html_page_either() -> None:
-    app = bare_app()
+def test_a_bug_without_a_handler_of_the_shop_is_no_html_page() -> None:
+    app = install(SQLAlchemy())
 
     @app.before_request
     def fail() -> None:
@@ -247,7 +238,7 @@ def test_a_token_in_the_header_or_in_the_body(located: Any) -> None:
     assert "access_token" not in document["components"]["schemas"]["CreateOrder"]["required"]
 
 
-def test_no_cache_keeps_what_has_an_address_in_it(shop: Shop) -> None:
+def test_responses_with_an_address_are_not_cached(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
@@ -279,7 +270,7 @@ def test_a_compressed_body_is_415(shop: Shop, coding: str) -> None:
 
 
 @pytest.mark.parametrize(("most", "status"), [(100, 413), (100_000, 201), (len(TEXT), 201)])
-def test_the_lower_of_both_limits_counts(
+def test_the_lower_of_both_body_limits_applies(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int, status: int
 ) -> None:
     customer = shop.customer()
@@ -296,7 +287,7 @@ def test_a_byte_order_mark_is_skipped(shop: Shop) -> None:
 
 
 def test_openapi_needs_no_token_however_the_shop_wraps_its_views() -> None:
-    app = bare_app()
+    app = install(SQLAlchemy())
     for name, view in list(app.view_functions.items()):
         app.view_functions[name] = lambda _view=view, **values: _view(**values)
     client = app.test_client()
@@ -310,9 +301,9 @@ class Prices:
     price = redeem = release = None
 
 
-def test_a_second_registration_keeps_what_the_first_was_given() -> None:
+def test_a_second_registration_keeps_the_options_of_the_first() -> None:
     prices: Any = Prices()
-    app = bare_app(pricing=prices)
+    app = install(SQLAlchemy(), pricing=prices)
     service = app.extensions["orders"]
     app.register_blueprint(orders_bp, name="second", url_prefix="/second")
     app.register_blueprint(orders_bp, name="third", url_prefix="/third", pricing=prices)
@@ -324,9 +315,10 @@ def test_a_second_registration_keeps_what_the_first_was_given() -> None:
 
 @pytest.mark.parametrize("option", ["pricing", "saved_address"])
 @pytest.mark.parametrize("first", [None, Prices()])
-def test_a_second_registration_with_something_else_is_refused(option: str, first: Any) -> None:
-    app = bare_app(**{option: first})
+def test_a_second_registration_with_other_options_is_refused(option: str, first: Any) -> None:
+    app = install(SQLAlchemy(), **{option: first})
+    other: dict[str, Any] = {option: Prices()}
     with pytest.raises(ConfigurationError, match=f"an app has one order service.*{option}="):
-        app.register_blueprint(orders_bp, name="second", url_prefix="/s", **{option: Prices()})
+        app.register_blueprint(orders_bp, name="second", url_prefix="/s", **other)
     # Another app is another shop.
-    bare_app(**{option: Prices()})
+    install(SQLAlchemy(), **other)

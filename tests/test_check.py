@@ -1,4 +1,4 @@
-"""`flask orders check`: what it finds, and the cure it names."""
+"""`flask orders check`: what it finds, and the fix it names."""
 
 import re
 import sqlite3
@@ -49,7 +49,7 @@ def create_tables(app: Flask, db: SQLAlchemy) -> None:
         db.engine.dispose()
 
 
-def test_a_shop_that_is_set_up(database: URL) -> None:
+def test_a_complete_setup_has_no_problems(database: URL) -> None:
     app, db = make_app(database)
     create_tables(app, db)
     assert check(app) == (0, "Everything is set up.\n")
@@ -69,7 +69,7 @@ def test_a_shop_that_is_set_up(database: URL) -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_cure(
+def test_a_wrong_setting_is_named_with_its_fix(
     tmp_path: Path, config: dict[str, Any], cure: str
 ) -> None:
     app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3", **config)
@@ -87,14 +87,14 @@ def test_tables_that_are_missing(database: URL) -> None:
 
 
 @pytest.mark.parametrize("command", ["expire", "audit", "purge-keys", "relay"])
-def test_a_command_that_misses_a_table_sends_you_here(database: URL, command: str) -> None:
+def test_a_command_without_its_table_refers_to_check(database: URL, command: str) -> None:
     code, last = last_line(database, command)
     assert code == 1
     assert re.fullmatch("Error: .*order.* Run `flask orders check`: it says what to fix.", last)
 
 
 @pytest.mark.parametrize("command", ["expire", "audit", "purge-keys"])
-def test_a_command_that_finds_no_database_says_so(command: str) -> None:
+def test_a_command_without_a_database_says_so(command: str) -> None:
     code, last = last_line("mysql+pymysql://root@127.0.0.1:1/none", command)
     assert code == 1
     assert last.startswith("Error: the database is unavailable or too busy.")
@@ -120,7 +120,7 @@ def test_a_column_that_is_missing(database: URL) -> None:
     assert "the table 'orders' lacks voucher_code: run `flask db migrate`" in output
 
 
-def test_sqlite_in_a_mode_that_leaks() -> None:
+def test_sqlite_in_a_mode_without_real_savepoints() -> None:
     app, db = make_app("sqlite://")
     with app.app_context():
         # As another engine would be, which the blueprint has not seen.
@@ -143,14 +143,14 @@ def test_autocommit(database: URL) -> None:
     assert "remove 'isolation_level'" in output
 
 
-def test_a_database_that_is_away() -> None:
+def test_an_unavailable_database_is_named() -> None:
     app, _ = make_app("postgresql+psycopg://nobody@127.0.0.1:9/nothing")
     code, output = check(app)
     assert code == 1
     assert "check SQLALCHEMY_DATABASE_URI" in output
 
 
-def test_a_driver_whose_errors_nobody_has_read(database: URL) -> None:
+def test_an_unknown_driver_is_named(database: URL) -> None:
     app, db = make_app(database)
     create_tables(app, db)
     with app.app_context():
@@ -278,7 +278,7 @@ def test_a_database_that_takes_no_writes_is_named(database: URL) -> None:
     assert "connect to the primary" in output
 
 
-def test_sqlite_foreign_keys_that_nobody_enforced_are_counted(tmp_path: Path) -> None:
+def test_unenforced_sqlite_foreign_keys_are_counted(tmp_path: Path) -> None:
     """They are from now on, so that the shop's own changes of such rows fail."""
     app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3")
     with app.app_context():
@@ -313,7 +313,7 @@ def test_a_broken_foreign_key_does_not_hide_the_other_problems(tmp_path: Path) -
     assert "'order_outbox' is missing" in output
 
 
-def test_a_migration_that_left_the_constraints_out_is_named(database: URL) -> None:
+def test_a_migration_without_the_constraints_is_named(database: URL) -> None:
     """By them the library notices races: without them there would be double orders."""
     app, db = make_app(database)
     with app.app_context():
@@ -342,7 +342,7 @@ def test_a_migration_that_left_the_constraints_out_is_named(database: URL) -> No
         assert missing in output, output
 
 
-def test_constraints_of_other_names_are_as_good(database: URL) -> None:
+def test_constraints_with_other_names_are_accepted(database: URL) -> None:
     app, db = make_app(database)
     with app.app_context():
         for table in db.metadata.sorted_tables:

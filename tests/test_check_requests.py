@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter, Rule, ValidationError
 
 from flask_orders import orders_bp
 
-from .support.shops import ADDRESS, ORDERS
+from .support.requests import ORDERS, SAVE
 
 WELL = (0, "Everything is set up.\n")
 
@@ -161,7 +161,7 @@ def by_a_converter_that_looks_the_order_up(app: Flask) -> None:
         (by_a_converter_that_looks_the_order_up, {}, {}),
     ],
 )
-def test_a_payment_endpoint_that_works_is_not_complained_of(
+def test_a_working_payment_endpoint_is_accepted(
     tmp_path: Path, arrange: Arrange, config: dict[str, Any], options: dict[str, Any]
 ) -> None:
     assert check(make_app(tmp_path, arrange, config, **options)) == WELL
@@ -210,7 +210,7 @@ def test_a_payment_endpoint_that_leads_nowhere_is_named_with_its_fix(
         ),
     ],
 )
-def test_orders_that_no_request_reaches_are_named(
+def test_unreachable_order_routes_are_named(
     tmp_path: Path, arrange: Arrange, options: dict[str, Any], fix: str
 ) -> None:
     app = make_app(tmp_path, arrange, {}, **options)
@@ -255,7 +255,7 @@ def test_csrf_protection_that_refuses_orders_is_named(
         headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
     client, order = app.test_client(), UUID(int=7)
     answers = [
-        client.post(ORDERS, json={"action": "save_order", "billing_address": ADDRESS}),
+        client.post(ORDERS, json=SAVE),
         client.post(f"{ORDERS}{order}/cancel/", headers=headers),
     ]
     assert any(answer.status_code == 400 for answer in answers) == is_refused

@@ -1,4 +1,4 @@
-"""`flask orders check` looks at a shop's own tables, rows and classes before the first customer."""
+"""`flask orders check` inspects a shop's own tables, rows and classes before the first customer."""
 
 import re
 from collections.abc import Iterator
@@ -153,7 +153,7 @@ def selected(shop: OldShop, output: str) -> list[Any]:
 
 
 @unique
-def test_a_shop_s_own_tables_that_are_as_they_should_be(shop: OldShop) -> None:
+def test_a_shop_s_own_complete_tables_have_no_problems(shop: OldShop) -> None:
     shop.add(
         shop.Article(title="Tea", price=Decimal("79.99")),
         shop.Article(title="A draft", price=None, active=False),
@@ -274,7 +274,7 @@ def test_a_view_instead_of_a_table_is_named(changing_shop: OldShop) -> None:
     assert "'basket_row' is a view" in output
 
 
-def test_what_orm_listeners_do_not_hear_is_noted_and_no_problem(changing_shop: OldShop) -> None:
+def test_orm_listeners_that_are_bypassed_are_a_note_and_no_problem(changing_shop: OldShop) -> None:
     shop = changing_shop
     shop.Article.__versioned__ = {}
     for cls, event in ((shop.Article, "after_update"), (shop.Row, "before_delete")):

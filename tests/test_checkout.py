@@ -1,18 +1,18 @@
-"""The request of the page, and its answers."""
+"""`POST /`: its responses, and the rows it writes."""
 
 from decimal import Decimal
 from uuid import UUID
 
-from .support.shops import ADDRESS, ORDERS, Shop, body
-
-PAGE = {"action": "checkout", "billing_address": ADDRESS}
+from .support.requests import ADDRESS, CHECKOUT, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 def test_checkout_redirects_to_payment(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
-    answer = shop.post(customer, PAGE)
+    answer = shop.post(customer, CHECKOUT)
 
     (order,) = shop.rows("orders")
     assert answer.status_code == 303
@@ -23,11 +23,11 @@ def test_checkout_redirects_to_payment(shop: Shop) -> None:
     }
 
 
-def test_save_order_answers_with_the_sentence_of_the_page(shop: Shop) -> None:
+def test_save_order_returns_the_documented_sentence(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
-    answer = shop.post(customer, {**PAGE, "action": "save_order"})
+    answer = shop.post(customer, {**CHECKOUT, "action": "save_order"})
 
     (order,) = shop.rows("orders")
     assert answer.status_code == 201
@@ -35,12 +35,12 @@ def test_save_order_answers_with_the_sentence_of_the_page(shop: Shop) -> None:
     assert answer.headers["Location"] == f"{ORDERS}{order['id']}/"
 
 
-def test_the_path_without_its_slash_is_answered_too(shop: Shop) -> None:
+def test_the_path_without_its_slash_works_too(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     client, headers = shop.app.test_client(), shop.token(customer)
 
-    made = client.post(ORDERS.rstrip("/"), json=PAGE, headers=headers)
+    made = client.post(ORDERS.rstrip("/"), json=CHECKOUT, headers=headers)
     assert made.status_code == 303
     found = client.get(body(made)["order"].rstrip("/"), headers=headers)
     assert found.status_code == 200
@@ -104,7 +104,7 @@ def test_the_order_is_written_with_every_amount(shop: Shop) -> None:
     assert order["created"].endswith("Z")
 
 
-def test_the_rows_say_what_the_answer_says(shop: Shop) -> None:
+def test_the_rows_equal_the_response(shop: Shop) -> None:
     customer = shop.customer()
     lamp = shop.product("79.99", stock=5)
     voucher = shop.voucher("SPRING", "10%")
@@ -128,7 +128,7 @@ def test_the_rows_say_what_the_answer_says(shop: Shop) -> None:
     assert shop.rows("carts")[0]["voucher_id"] is None
 
 
-def test_prices_are_those_of_today_and_not_those_when_the_cart_was_filled(shop: Shop) -> None:
+def test_prices_are_read_again_when_the_cart_is_converted(shop: Shop) -> None:
     customer = shop.customer()
     product = shop.product("10.00")
     shop.cart(customer, {product: 1})
@@ -190,7 +190,7 @@ def test_the_best_offer_applies_alone(shop: Shop) -> None:
     assert order["subtotal"] == "14.00"
 
 
-def test_the_answer_can_be_asked_for_again_only_if_it_has_changed(shop: Shop) -> None:
+def test_an_etag_avoids_sending_an_unchanged_order(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     url = shop.order(customer)["url"]
@@ -199,7 +199,7 @@ def test_the_answer_can_be_asked_for_again_only_if_it_has_changed(shop: Shop) ->
     assert (again.status_code, again.data) == (304, b"")
 
 
-def test_a_stranger_s_order_and_none_look_the_same(shop: Shop) -> None:
+def test_another_customer_s_order_looks_like_an_unknown_one(shop: Shop) -> None:
     customer, stranger = shop.customer(), shop.customer()
     shop.cart(customer, {shop.product(): 1})
     url = shop.order(customer)["url"]

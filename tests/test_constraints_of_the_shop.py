@@ -1,4 +1,4 @@
-"""A constraint of the shop's refuses an order for ever: the shop is told which, and at once."""
+"""A constraint of the shop that refuses every order is named in the log, without retries."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A country by its English names: which are taken, which are refused, and what the hints say."""
+"""Country names: which are accepted, which are refused, and with which hint."""
 
 from collections.abc import Iterator
 
@@ -70,7 +70,7 @@ def shortened(name: str) -> Iterator[str]:
     yield " ".join(words[:-1])
 
 
-def test_every_english_name_is_taken() -> None:
+def test_every_english_name_is_accepted() -> None:
     assert len(NAMES) > 600
     for name, code in NAMES:
         assert country_code(name) == code, name
@@ -101,7 +101,7 @@ def test_every_english_name_is_taken() -> None:
         ("Sint Maarten", "SX"),
     ],
 )
-def test_a_former_or_everyday_name_is_taken(name: str, code: str) -> None:
+def test_a_former_or_everyday_name_is_accepted(name: str, code: str) -> None:
     assert country_code(name) == code
 
 
@@ -125,7 +125,7 @@ def test_a_former_or_everyday_name_is_taken(name: str, code: str) -> None:
         "&",
     ],
 )
-def test_a_name_of_no_single_country_is_refused_without_a_hint(name: str) -> None:
+def test_an_ambiguous_name_is_refused_without_a_hint(name: str) -> None:
     assert country_code(name) is None
     assert meant_country(name) is None
 

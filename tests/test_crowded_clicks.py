@@ -1,4 +1,4 @@
-"""Ninety-six clicks at once for eight threads: most of them wait, and all get the one order."""
+"""Ninety-six concurrent clicks on eight threads: most wait, and all get the same order."""
 
 import json
 import os
@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from .support.shops import ORDERS, Shop, make_shop
-from .test_refusals import SAVE
+from .support.requests import ORDERS, SAVE
+from .support.shops import Shop, make_shop
 
 pytest.importorskip("gunicorn")
+pytestmark = pytest.mark.server
 
 CLICKS, ROUNDS = 96, 2
 
@@ -95,7 +96,7 @@ def clicks(shop: Shop, port: int) -> Counter[str]:
     return seen
 
 
-def test_all_clicks_that_were_under_way_get_the_one_order(database: URL) -> None:
+def test_all_clicks_under_way_get_the_same_order(database: URL) -> None:
     if database.get_backend_name() == "sqlite":
         pytest.skip("its one write lock is waited for, and 96 clicks wait too long")
     shop = make_shop(database)

@@ -1,9 +1,8 @@
-"""Crowds: many customers at once, or one with many hands, on each database in each of its modes.
+"""Crowds: many concurrent customers, or many requests of one, on each database in each mode.
 
 ORDERS_TEST_LONG makes the crowds large and the rounds many; `pytest -rP` shows the numbers.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -18,14 +17,11 @@ from werkzeug.test import TestResponse
 from flask_orders.models.contract import row_count
 from flask_orders.testing import Ledger
 
+from .support.effort import LONG
 from .support.raced import SQLITE_POOL, RacedShop, Tally
-from .support.shops import ADDRESS, until_done
-from .test_races import outcomes
-
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
-
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+from .support.requests import CHECKOUT, SAVE
+from .support.responses import outcomes
+from .support.shops import until_done
 
 
 def no_key(_click: int) -> str | None:
@@ -86,7 +82,7 @@ def ask(shop: RacedShop, tally: Tally, customer: int) -> TestResponse:
     return answer
 
 
-def test_a_voucher_of_limit_seven_that_a_crowd_wants(raced_shop: RacedShop, tally: Tally) -> None:
+def test_a_crowd_uses_a_voucher_of_limit_seven(raced_shop: RacedShop, tally: Tally) -> None:
     shop, crowd = raced_shop, 100 if LONG else 20
     for _ in range(10 if LONG else 1):
         shop.clear()
@@ -158,7 +154,7 @@ def test_a_once_per_customer_voucher_through_many_carts(
     tally.report()
 
 
-def test_an_offer_for_the_first_order_and_many_first_orders(
+def test_an_offer_for_first_orders_applies_to_one_of_many_concurrent_orders(
     raced_shop: RacedShop, tally: Tally
 ) -> None:
     shop = raced_shop
@@ -280,7 +276,7 @@ IS_WHAT_IT_IS = {
 }
 
 
-def test_the_shops_still_are_what_they_are_called(raced_shop: RacedShop) -> None:
+def test_the_shops_run_in_the_modes_of_their_names(raced_shop: RacedShop) -> None:
     """On every connection that the crowds have used."""
     question, answer = IS_WHAT_IT_IS[raced_shop.variant]
     for node in raced_shop.nodes:

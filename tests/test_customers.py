@@ -1,4 +1,4 @@
-"""Who the customer is: whom the user lookup returns, else the JWT's subject; never a guess."""
+"""The customer is the user lookup's result, else the JWT's subject; never a guess."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -8,17 +8,19 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, Session, mapped_column, with_loader_criteria
 from werkzeug.local import LocalProxy
 
-from flask_orders import declare_models, orders_bp
+from flask_orders import declare_models
 
-from .support.shops import ORDERS, Shop, body
-from .test_refusals import SAVE, nothing_changed, refused
+from .support.apps import install, make_app
+from .support.database import nothing_changed
+from .support.requests import ORDERS, SAVE
+from .support.responses import body, refused
+from .support.shops import Shop
 
 KEY = str(UUID(int=7))
 CALLS = [
@@ -47,11 +49,7 @@ def statuses(shop: Shop, subject: Any, calls: Any = CALLS) -> set[int]:
 
 def people(url: URL) -> tuple[Shop, dict[str, Any], JWTManager]:
     """A shop whose customers and staff are in one table, and a second class of users."""
-    app, db = Flask("people"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=url.render_as_string(hide_password=False), JWT_SECRET_KEY="s" * 32
-    )
-    app.config["ORDERS_PAYMENT_ENDPOINT"] = "orders.get_order"
+    db = SQLAlchemy()
 
     class Person(db.Model):
         __tablename__ = "people"
@@ -76,10 +74,8 @@ def people(url: URL) -> tuple[Shop, dict[str, Any], JWTManager]:
         __tablename__ = "users"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    jwt = JWTManager(app)
-    db.init_app(app)
     models = declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, url, config={"ORDERS_PAYMENT_ENDPOINT": "orders.get_order"})
     shop = Shop(app, db, models)
     with app.app_context():
         db.create_all()
@@ -90,7 +86,7 @@ def people(url: URL) -> tuple[Shop, dict[str, Any], JWTManager]:
     for person in (1, 2, 3):
         shop.cart(person, {shop.rows("products")[0]["id"]: 1})
     classes = {cls.__name__: cls for cls in (Person, Customer, Staff, User)}
-    return shop, classes, jwt
+    return shop, classes, app.extensions["flask-jwt-extended"]
 
 
 def close(shop: Shop) -> None:
@@ -126,7 +122,7 @@ def test_a_lookup_that_returns_no_customer_is_a_misconfiguration(
     close(shop)
 
 
-def test_a_lookup_that_returns_a_customer_of_a_subclass(database: URL) -> None:
+def test_a_lookup_may_return_a_customer_of_a_subclass(database: URL) -> None:
     shop, classes, jwt = people(database)
 
     @jwt.user_lookup_loader
@@ -139,7 +135,7 @@ def test_a_lookup_that_returns_a_customer_of_a_subclass(database: URL) -> None:
     close(shop)
 
 
-def test_the_key_of_a_sibling_is_nobody_s_in_every_call(database: URL) -> None:
+def test_the_key_of_a_sibling_class_is_unknown(database: URL) -> None:
     """By the mapper: staff and customers are rows of one table."""
     shop, _classes, _jwt = people(database)
     with nothing_changed(shop):
@@ -149,7 +145,7 @@ def test_the_key_of_a_sibling_is_nobody_s_in_every_call(database: URL) -> None:
     close(shop)
 
 
-def test_a_customer_whom_the_shop_s_criteria_hide_is_gone(database: URL) -> None:
+def test_a_customer_hidden_by_the_shop_s_criteria_is_unknown(database: URL) -> None:
     shop, classes, jwt = people(database)
     customer = classes["Customer"]
 
@@ -241,21 +237,14 @@ def test_without_a_lookup_the_subject_is_the_key_in_its_one_spelling(
 ) -> None:
     """What can't be a key is 401 in every call, and never an error of the database's."""
     make_type, key, subject, others = KINDS[kind]
-    app, db = Flask("keys"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
-        JWT_SECRET_KEY="s" * 32,
-        ORDERS_PAYMENT_ENDPOINT="orders.get_order",
-    )
+    db = SQLAlchemy()
 
     class Customer(db.Model):
         __tablename__ = "customers"
         id: Mapped[Any] = mapped_column(make_type(), primary_key=True, autoincrement=False)
 
-    JWTManager(app)
-    db.init_app(app)
     models = declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, database, config={"ORDERS_PAYMENT_ENDPOINT": "orders.get_order"})
     shop = Shop(app, db, models)
     with app.app_context():
         db.create_all()
@@ -282,15 +271,7 @@ def test_without_a_lookup_the_subject_is_the_key_in_its_one_spelling(
 
 def test_a_subject_that_no_text_column_holds_is_401(database: URL) -> None:
     """In a shop without a class of customers the subject itself is the key."""
-    app, db = Flask("text"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
-        JWT_SECRET_KEY="s" * 32,
-        JWT_VERIFY_SUB=False,
-    )
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp)
+    app, db = make_app(database, JWT_VERIFY_SUB=False)
     shop = Shop(app, db, declare_models(db))
     with app.app_context():
         db.create_all()

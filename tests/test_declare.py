@@ -1,4 +1,4 @@
-"""`declare_models`: what a host may give it, and what it is told if that can't work."""
+"""`declare_models`: which classes it accepts, and the fix it names for the others."""
 
 import uuid
 from collections.abc import Callable
@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -30,11 +28,11 @@ from flask_orders import (
     OrdersError,
     current_orders,
     declare_models,
-    orders_bp,
 )
 from flask_orders.models import OrderMixin
 
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
+from .support.apps import install, new_db
+from .support.requests import HOME
 
 
 class Legacy:
@@ -55,22 +53,8 @@ def base_without_metaclass() -> Any:
     return Base
 
 
-def make_app(db: SQLAlchemy, url: URL | str = "sqlite://", **options: Any) -> Flask:
-    app = Flask("declared")
-    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    app.config.update(SQLALCHEMY_DATABASE_URI=text, JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, **options)
-    return app
-
-
-def new_db(base: Any = None) -> Any:
-    return SQLAlchemy(disable_autonaming=True, **({} if base is None else {"model_class": base}))
-
-
 @pytest.mark.parametrize("base", [lambda: None, plain_base, base_without_metaclass])
-def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
+def test_every_plain_base_class_is_supported(database: URL, base: Any) -> None:
     db = new_db(base())
 
     class Person(db.Model):
@@ -81,7 +65,7 @@ def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
         gift_note: Mapped[str | None] = mapped_column(sa.String(80))
 
     models = declare_models(db, customer=Person, order=Order)
-    app = make_app(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         person = Person()
@@ -104,7 +88,7 @@ def test_every_plain_base_class_will_do(database: URL, base: Any) -> None:
 
 
 @pytest.mark.parametrize("meta", [DeclarativeBase, DeclarativeBaseNoMeta])
-def test_a_dataclass_base_is_refused_with_the_cure(meta: Any) -> None:
+def test_a_dataclass_base_is_refused_with_the_fix(meta: Any) -> None:
     try:
 
         class Base(MappedAsDataclass, meta):
@@ -119,7 +103,7 @@ def test_a_dataclass_base_is_refused_with_the_cure(meta: Any) -> None:
         declare_models(db)
 
 
-def test_everything_that_a_class_lacks_is_named_with_its_cure() -> None:
+def test_everything_missing_in_a_class_is_named_with_its_fix() -> None:
     db = new_db()
 
     class Product(db.Model):
@@ -202,7 +186,7 @@ def test_a_naming_convention_without_indexes() -> None:
         declare_models(db)
 
 
-def test_an_order_that_is_not_made_of_our_mixin() -> None:
+def test_an_order_class_without_the_mixin_is_refused() -> None:
     db = new_db()
 
     class Order(db.Model):
@@ -232,7 +216,7 @@ def test_after_the_blueprint() -> None:
         __tablename__ = "user"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    make_app(db)
+    install(db)
     with pytest.raises(ConfigurationError, match=r"before register_blueprint\(orders_bp\)"):
         declare_models(db, customer=User)
 
@@ -249,7 +233,7 @@ def test_cart_items_without_their_cart() -> None:
         declare_models(db, cart_item=CartItem)
 
 
-def test_our_class_does_not_take_a_name_of_the_host_s() -> None:
+def test_the_library_s_classes_never_take_the_shop_s_names() -> None:
     """relationship("Address") must go on finding the host's."""
     db = new_db()
 
@@ -275,16 +259,16 @@ def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
     class ShopPricing:
         pass
 
-    make_app(db, pricing=ShopPricing())
+    install(db, pricing=ShopPricing())
     assert {"offers", "vouchers", "offer_products", "voucher_redemptions"}.isdisjoint(
         db.metadata.tables
     )
     assert "voucher_id" not in db.metadata.tables["orders"].c
 
 
-def test_an_address_that_lives_elsewhere_is_checked() -> None:
+def test_an_address_from_the_shop_s_callback_is_checked() -> None:
     db = new_db()
-    app = make_app(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
+    app = install(db, saved_address=lambda _customer: BillingAddress("", "", "", "", "CA"))
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -305,9 +289,9 @@ def test_an_address_that_lives_elsewhere_is_checked() -> None:
 
 
 @pytest.mark.parametrize("there", [HOME, None])
-def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
+def test_an_address_from_the_shop_s_callback(there: BillingAddress | None) -> None:
     db = new_db()
-    app = make_app(db, saved_address=lambda customer_id: there if customer_id == "ann" else None)
+    app = install(db, saved_address=lambda customer_id: there if customer_id == "ann" else None)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -336,7 +320,7 @@ def test_an_address_that_lives_elsewhere(there: BillingAddress | None) -> None:
         (Decimal(1), None, None, "invalid_quantity"),
     ],
 )
-def test_what_a_host_s_tables_let_in_is_not_ordered(
+def test_invalid_rows_in_the_shop_s_tables_are_not_ordered(
     price: Decimal | None, shipping: Decimal | None, quantity: int | None, reason: str
 ) -> None:
     db = new_db()
@@ -366,7 +350,7 @@ def test_what_a_host_s_tables_let_in_is_not_ordered(
         product = synonym("product_id")
 
     declare_models(db, product=Product, cart=Cart, cart_item=CartItem)
-    app = make_app(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         db.session.add_all(
@@ -395,7 +379,7 @@ def units_left(product: Any) -> Any:
         (lambda: None, False),
     ],
 )
-def test_stock_that_is_no_column_is_refused_and_not_oversold(
+def test_a_stock_that_is_not_a_column_is_refused(
     database: URL, make_stock: Callable[[], Any], is_refused: bool
 ) -> None:
     db = new_db()
@@ -412,7 +396,7 @@ def test_stock_that_is_no_column_is_refused_and_not_oversold(
         stock = make_stock()
 
     models = declare_models(db, product=Product)
-    app = make_app(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=Product(id=1, on_hand=1, reserved=0), quantity=1)
@@ -431,7 +415,7 @@ def test_stock_that_is_no_column_is_refused_and_not_oversold(
         db.engine.dispose()
 
 
-def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
+def test_a_voucher_that_is_not_a_column_is_refused() -> None:
     db = new_db()
 
     class Cart(db.Model):
@@ -444,7 +428,7 @@ def test_a_voucher_that_is_no_column_is_refused_and_not_overlooked() -> None:
             return "TEN"
 
     models = declare_models(db, cart=Cart)
-    app = make_app(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         product = models.Product(sku="P", name="P", price=Decimal(1))

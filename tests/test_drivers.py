@@ -1,4 +1,4 @@
-"""psycopg2, which `postgresql://` is in SQLAlchemy 2.0: its errors have other attributes."""
+"""psycopg2, the driver of `postgresql://` in SQLAlchemy 2.0: its errors have other attributes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,8 @@ from sqlalchemy.engine import URL
 
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import Shop, body, make_shop
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 OPTIONS: dict[str, Any] = {"hide_parameters": True, "pool_size": 10}
 
@@ -32,7 +33,7 @@ def customer(shop: Shop) -> int:
     return customer
 
 
-def test_the_same_key_at_once(shop: Shop, customer: int) -> None:
+def test_the_same_key_concurrently(shop: Shop, customer: int) -> None:
     ledger = Ledger(shop.app)
     headers = {**shop.token(customer), "Idempotency-Key": "abc"}
     answers = run_concurrently(*[lambda: shop.post(customer, headers=headers)] * 8)
@@ -41,14 +42,14 @@ def test_the_same_key_at_once(shop: Shop, customer: int) -> None:
     assert ledger.problems() == []
 
 
-def test_a_lock_that_is_held(shop: Shop, customer: int) -> None:
+def test_a_held_lock_returns_503(shop: Shop, customer: int) -> None:
     with shop.session() as others:
         others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
         answer = shop.post(customer)
     assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
 
 
-def test_a_database_that_is_away(shop: Shop, customer: int) -> None:
+def test_an_unavailable_database_returns_503(shop: Shop, customer: int) -> None:
     def misdirect(dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
         return dialect.connect(*args, **{**options, "host": "127.0.0.1", "port": 1})
 
@@ -59,7 +60,7 @@ def test_a_database_that_is_away(shop: Shop, customer: int) -> None:
     assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
 
 
-def test_a_constraint_of_the_host_s(
+def test_a_constraint_of_the_shop(
     shop: Shop, customer: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The driver's message has the whole row, with the customer's address."""

@@ -1,4 +1,4 @@
-"""The example shop's payments by its front door: the sandbox's page, and the signed callback."""
+"""The example shop's payments from the outside: the sandbox's page, and the signed callback."""
 
 import json
 import time
@@ -22,14 +22,14 @@ from example_app.signatures import HEADER, sign
 from flask_orders.db.dialects import mysql, postgresql, sqlite
 from flask_orders.testing import fault
 
+from .support.requests import CHECKOUT
 from .support.servers import fresh_database
-from .support.shops import ADDRESS
 
 API = "/api/v1/i"
 CALLBACK = "/payments/callback/"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 TOTAL = "17.10"
-NOTED = "204 No Content: the payment is noted."
+RECORDED = "204 No Content: the payment is recorded."
 
 # By what a transaction begins that is going to change an order.
 OF_A_STEP = {
@@ -110,13 +110,12 @@ def checkout(app: Flask) -> Checkout:
         token = {"Authorization": f"Bearer {create_access_token(str(customer.id))}"}
     item = {"sku": "BOOK", "quantity": 1}
     assert client.post(f"{API}/cart/items/", json=item, headers=token).status_code == 201
-    body = {"action": "checkout", "billing_address": ADDRESS}
-    answer = client.post(f"{API}/orders/", json=body, headers=token)
+    answer = client.post(f"{API}/orders/", json=CHECKOUT, headers=token)
     assert answer.status_code == 303, answer.text
     return Checkout(client, token, answer.get_json()["order"], answer.headers["Location"])
 
 
-def test_payment_is_told_twice_and_noted_once(checkout: Checkout) -> None:
+def test_payment_reported_twice_is_recorded_once(checkout: Checkout) -> None:
     body = checkout.body()
     assert checkout.outcome() == ("awaiting_payment", [])
     answers = [checkout.tell(body).status_code, checkout.tell(body, age=290).status_code]
@@ -124,7 +123,7 @@ def test_payment_is_told_twice_and_noted_once(checkout: Checkout) -> None:
     assert checkout.outcome() == ("paid", [(TOTAL, False)])
 
 
-def test_callback_that_is_replayed_is_noted_once(checkout: Checkout) -> None:
+def test_replayed_callback_is_recorded_once(checkout: Checkout) -> None:
     body, secret = checkout.body(), checkout.client.application.config["PAYMENT_SECRET"]
     signature = sign(body, secret, time.time())
     assert [checkout.send(body, signature).status_code for _ in range(2)] == [204, 204]
@@ -132,7 +131,7 @@ def test_callback_that_is_replayed_is_noted_once(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("age", [301, -360], ids=["old", "from the future"])
-def test_callback_that_is_not_of_now_is_refused(checkout: Checkout, age: int) -> None:
+def test_expired_callback_is_refused(checkout: Checkout, age: int) -> None:
     before = checkout.seen()
     assert checkout.tell(age=age).status_code == 400
     assert checkout.seen() == before
@@ -200,7 +199,7 @@ def test_signed_callback_that_is_no_payment_is_refused(checkout: Checkout, body:
     assert checkout.seen() == before
 
 
-def test_payment_of_a_cancelled_order_is_to_be_refunded(
+def test_payment_of_a_cancelled_order_is_due_for_refund(
     checkout: Checkout, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = checkout.client.post(f"{checkout.order}cancel/", headers=checkout.token)
@@ -213,7 +212,7 @@ def test_payment_of_a_cancelled_order_is_to_be_refunded(
     ]
 
 
-def test_callback_that_meets_a_lock_is_sent_again(
+def test_callback_that_meets_a_lock_returns_503(
     app: Flask, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, order = checkout.seen(), sa.update(Order).where(Order.number != "")
@@ -256,7 +255,7 @@ def text_of(page: ElementTree.Element) -> str:
     return " ".join("".join(page.itertext()).split())
 
 
-def test_page_says_what_is_to_be_paid(checkout: Checkout) -> None:
+def test_page_shows_the_amount_due(checkout: Checkout) -> None:
     page = page_of(checkout.client.get(checkout.page, headers=HTML))
     assert page.attrib == {"lang": "en"}
     assert page.find("body/main/h1") is not None
@@ -267,12 +266,12 @@ def test_page_says_what_is_to_be_paid(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("way", "answers", "outcome"),
     [
-        ("once", [NOTED], ("paid", [(TOTAL, False)])),
-        ("twice", [NOTED, NOTED], ("paid", [(TOTAL, False)])),
-        ("late", [NOTED], ("cancelled", [(TOTAL, True)])),
-        ("cancelled", [NOTED], ("cancelled", [(TOTAL, True)])),
+        ("once", [RECORDED], ("paid", [(TOTAL, False)])),
+        ("twice", [RECORDED, RECORDED], ("paid", [(TOTAL, False)])),
+        ("late", [RECORDED], ("cancelled", [(TOTAL, True)])),
+        ("cancelled", [RECORDED], ("cancelled", [(TOTAL, True)])),
         ("amount", ["409 Conflict: the payment does not match"], ("awaiting_payment", [])),
-        ("forged", ["400 Bad Request: the signature is wrong"], ("awaiting_payment", [])),
+        ("forged", ["400 Bad Request: the signature is invalid"], ("awaiting_payment", [])),
     ],
 )
 def test_button_does_what_it_says(
@@ -283,10 +282,10 @@ def test_button_does_what_it_says(
     assert ("way", way) in buttons
     form = {"data": {"way": way}, "headers": HTML, "follow_redirects": True}
     text = text_of(page_of(checkout.client.post(checkout.page, **form)))
-    assert [told in text for told in answers] == [True] * len(answers)
-    assert text.count("The shop was told") == len(answers)
+    assert [response in text for response in answers] == [True] * len(answers)
+    assert text.count("The callback was sent") == len(answers)
     assert f"status is now {outcome[0].replace('_', ' ')}" in text
-    assert ("has to send the money back" in text) == any(refund for _, refund in outcome[1])
+    assert ("has to refund it" in text) == any(refund for _, refund in outcome[1])
     assert checkout.outcome() == outcome
 
 
@@ -298,7 +297,7 @@ def test_callback_of_a_button_is_a_transaction_of_its_own(app: Flask, checkout: 
     assert any(OF_A_STEP[engine.dialect.name] in statement for statement in sent), sent
 
 
-def test_order_that_is_paid_again_is_to_be_refunded_once(checkout: Checkout) -> None:
+def test_second_payment_of_an_order_is_due_for_refund(checkout: Checkout) -> None:
     for _ in range(2):
         assert checkout.client.post(checkout.page, data={"way": "once"}).status_code == 303
     assert checkout.outcome() == ("paid", [(TOTAL, False), (TOTAL, True)])
@@ -307,15 +306,15 @@ def test_order_that_is_paid_again_is_to_be_refunded_once(checkout: Checkout) -> 
     assert terms == ["Status", "Total", "For", "Paid", "To refund"]
 
 
-def test_page_refuses_what_it_does_not_know(checkout: Checkout) -> None:
+def test_page_refuses_unknown_orders_and_ways(checkout: Checkout) -> None:
     before = checkout.seen()
     assert checkout.client.post(checkout.page, data={"way": "else"}).status_code == 400
     assert checkout.client.post(checkout.page).status_code == 400
     for method in ("GET", "POST"):
         answer = checkout.client.open(f"/pay/{uuid4()}/", method=method, data={"way": "once"})
         assert answer.status_code == 404
-    forged = {"answer": ["<b>", "999", "204"]}
+    forged = {"status": ["<b>", "999", "204"]}
     page = page_of(checkout.client.get(checkout.page, query_string=forged, headers=HTML))
-    assert f"answered {NOTED}" in text_of(page)
-    assert text_of(page).count("The shop was told") == 1
+    assert f"returned {RECORDED}" in text_of(page)
+    assert text_of(page).count("The callback was sent") == 1
     assert checkout.seen() == before

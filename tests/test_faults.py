@@ -6,9 +6,10 @@ from werkzeug.test import TestResponse
 from flask_orders.signals import order_placed
 from flask_orders.testing import Ledger, fault
 
-from .support.shops import ADDRESS, Rows, Shop
+from .support.database import Rows
+from .support.requests import CHECKOUT
+from .support.shops import Shop
 
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 MOST_STATEMENTS = 40
 
 
@@ -33,7 +34,7 @@ def test_a_fault_at_every_statement_leaves_all_or_nothing(
     raise AssertionError("a request sends more statements than this test can count")
 
 
-def test_an_order_that_can_not_be_told_to_the_receivers_is_told_to_the_client(
+def test_an_order_whose_signal_fails_is_still_returned_to_the_client(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[object] = []

@@ -5,7 +5,6 @@ nothing is sold. ORDERS_TEST_LONG=1 makes it 1,000 orders; `pytest -rP` shows th
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +14,15 @@ import pytest
 from sqlalchemy import text
 
 from .support import servers
+from .support.effort import LONG
 from .support.galera import Cluster
-from .support.galera_clients import SAVE, Clients, order_id
+from .support.galera_clients import Clients
 from .support.raced import conflicts
+from .support.requests import SAVE
+from .support.responses import order_id
 from .support.shops import Shop, make_shop
 
-ORDERS = 1000 if os.environ.get("ORDERS_TEST_LONG") else 150
+ORDERS = 1000 if LONG else 150
 WORKERS = 4
 KILLED = 2
 
@@ -39,7 +41,7 @@ def nodes(running: Cluster) -> Iterator[list[Shop]]:
 
 
 @pytest.mark.parametrize("key", [None, "k-1"])
-def test_what_was_put_into_the_cart_on_another_node_is_ordered(
+def test_items_added_on_another_node_are_ordered(
     running: Cluster, nodes: list[Shop], key: str | None
 ) -> None:
     """The other node is a large import behind."""
@@ -109,7 +111,7 @@ def test_orders_on_every_node_while_one_is_killed(
 
     assert clients.failures == []
     running.catch_up(0)
-    clients.note_what_came_through()
+    clients.record_unanswered_changes()
     assert clients.ledger.problems() == []
     assert_every_order_is_known(clients)
     assert_keys_are_answered_again(clients)

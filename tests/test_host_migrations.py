@@ -1,4 +1,4 @@
-"""A shop's own migrations go on after flask_orders is installed, and gain our tables only."""
+"""A shop's own migrations continue after flask_orders is installed, and gain only its tables."""
 
 import ast
 import logging
@@ -101,7 +101,9 @@ def after(before: History, database: URL, name: str) -> Iterator[History]:
 
 
 @SHOPS
-def test_the_new_revision_touches_our_tables_only(before: History, after: History) -> None:
+def test_the_new_revision_touches_only_the_library_s_tables(
+    before: History, after: History
+) -> None:
     own, ours = tables_of(before, after)
     as_it_was = described(before.schema(), own)
 

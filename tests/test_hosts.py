@@ -1,4 +1,4 @@
-"""Shops that were there before: their own endpoints, their carts that convert, their races."""
+"""Existing shops: their own endpoints, their carts that convert, their races."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ from flask_orders.testing import run_concurrently
 from . import hosts
 from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver
 from .support import servers
-from .support.shops import body
-from .test_races import outcomes
+from .support.database import nothing_changed
+from .support.responses import body, outcomes
 
 ROUNDS = 3
 THREADS = 6
@@ -142,7 +142,7 @@ def test_checkout_leads_to_the_shop_s_own_payment(host: Driver) -> None:
 
 
 @only("uuid_keys")
-def test_the_price_is_today_s_and_not_the_cart_s_copy(host: Driver) -> None:
+def test_the_price_is_read_again_and_not_the_cart_s_copy(host: Driver) -> None:
     buyer, product = host.customer(), host.product("10.00")
     host.put(buyer, product)
     host.reprice(product, "12.00")
@@ -182,23 +182,16 @@ def test_its_voucher_is_used_up_and_taken_off_the_cart(host: Driver) -> None:
     assert cart["coupon" if isinstance(host, Classic) else "coupon_id"] is None
 
 
-@contextmanager
-def nothing_changes(host: Driver) -> Iterator[None]:
-    before = host.everything()
-    yield
-    assert host.everything() == before
-
-
 def test_an_empty_cart_is_refused(host: Driver) -> None:
     buyer = host.customer()
-    with nothing_changes(host):
+    with nothing_changed(host):
         assert body(host.order(buyer))["code"] == "empty_cart"
 
 
 def test_without_an_address_nothing_happens(host: Driver) -> None:
     buyer = host.customer()
     host.put(buyer, host.product())
-    with nothing_changes(host):
+    with nothing_changed(host):
         answer = host.order(buyer, billing_address=None)
         assert body(answer)["code"] == "billing_address_required"
 
@@ -207,17 +200,17 @@ def test_a_higher_price_is_refused_where_a_lower_one_was_expected(host: Driver) 
     buyer, product = host.customer(), host.product("10.00")
     host.put(buyer, product, 2)
     host.reprice(product, "10.50")
-    with nothing_changes(host):
+    with nothing_changed(host):
         answer = body(host.order(buyer, expected_total="20.00"))
         assert (answer["code"], answer["actual"]) == ("price_changed", "21.00")
 
 
-def test_what_is_not_to_be_had_is_refused(host: Driver) -> None:
+def test_an_unavailable_item_is_refused(host: Driver) -> None:
     buyer, first, second = host.customer(), host.product(), host.product()
     host.put(buyer, first)
     host.put(buyer, second, 2)
     host.withdraw(second)
-    with nothing_changes(host):
+    with nothing_changed(host):
         answer = body(host.order(buyer))
         assert answer["code"] == "item_unavailable"
         assert [line["product"]["id"] for line in answer["items"]] == [second]
@@ -229,13 +222,13 @@ def test_a_voucher_that_is_used_up_is_refused(host: Driver) -> None:
     host.voucher("ONE", limit=1)
     first, second = with_voucher(host, "ONE"), with_voucher(host, "ONE")
     assert host.order(first).status_code == 201
-    with nothing_changes(host):
+    with nothing_changed(host):
         answer = body(host.order(second))
         assert (answer["code"], answer["reason"]) == ("voucher_not_applicable", "used_up")
 
 
 @rounds
-def test_one_cart_submitted_six_times_at_once_is_one_order(host: Driver, round_: int) -> None:
+def test_one_cart_submitted_six_times_concurrently_is_one_order(host: Driver, round_: int) -> None:
     buyer = host.customer()
     host.put(buyer, host.product(), 2)
 
@@ -323,7 +316,7 @@ class TestRich:
     def test_a_cookie_without_the_csrf_token_is_not_enough(self, host: Driver) -> None:
         buyer = host.customer()
         host.put(buyer, host.product())
-        with nothing_changes(host):
+        with nothing_changed(host):
             forged = Buyer(buyer.key, headers={}, cookies=buyer.cookies)
             assert host.order(forged).status_code == 401
 
@@ -357,7 +350,7 @@ def test_create_app_runs_any_number_of_times(database: URL) -> None:
     host.close()
 
 
-def test_two_dbs_in_one_process_keep_apart(server_url: URL, database: URL) -> None:
+def test_two_dbs_in_one_process_are_separate(server_url: URL, database: URL) -> None:
     with servers.fresh_database(server_url) as url:
         hosts_ = [Factory(database), Factory(url)]
         for host in hosts_:

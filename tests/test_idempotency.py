@@ -1,4 +1,4 @@
-"""The Idempotency-Key: the same request again is the same answer, and one order."""
+"""The Idempotency-Key: a repeated request gets the same response, and one order."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -8,10 +8,10 @@ import pytest
 import time_machine
 from werkzeug.test import TestResponse
 
-from .support.shops import ADDRESS, Shop, body
+from .support.requests import ADDRESS, CHECKOUT, SAVE
+from .support.responses import body
+from .support.shops import Shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
 
@@ -27,7 +27,7 @@ def post(shop: Shop, customer: int, request: object = None, key: str = KEY) -> T
 
 
 @pytest.mark.parametrize("request_", [SAVE, CHECKOUT])
-def test_the_first_answer_is_given_again_byte_for_byte(
+def test_the_first_response_is_replayed_byte_for_byte(
     shop: Shop, customer: int, request_: object
 ) -> None:
     first = post(shop, customer, request_)
@@ -43,7 +43,7 @@ def test_the_first_answer_is_given_again_byte_for_byte(
     assert len(shop.rows("cart_items")) == 1
 
 
-def test_quoted_and_bare_it_is_the_same_key(shop: Shop, customer: int) -> None:
+def test_a_quoted_key_equals_the_bare_key(shop: Shop, customer: int) -> None:
     post(shop, customer)
     assert post(shop, customer, key=f'"{KEY}"').headers["Idempotent-Replayed"] == "true"
 
@@ -70,7 +70,7 @@ PRICED = {**SAVE, "expected_total": "10.00"}
         (SAVE, {**SAVE, "billing_address": dict(reversed(ADDRESS.items()))}),
     ],
 )
-def test_a_request_that_means_the_same_is_the_same(
+def test_equivalent_requests_have_the_same_fingerprint(
     shop: Shop, customer: int, first: object, again: object
 ) -> None:
     made = post(shop, customer, first)
@@ -93,7 +93,7 @@ def test_a_request_that_means_the_same_is_the_same(
         {**PRICED, "billing_address": {**ADDRESS, "state": ""}},
     ],
 )
-def test_a_request_that_means_something_else_is_another(
+def test_different_requests_have_different_fingerprints(
     shop: Shop, customer: int, other: object
 ) -> None:
     assert post(shop, customer, PRICED).status_code == 201
@@ -124,7 +124,7 @@ def test_another_request_with_the_same_key_is_refused(shop: Shop, customer: int)
     assert shop.everything() == before
 
 
-def test_a_key_is_its_customer_s_own(shop: Shop, customer: int) -> None:
+def test_keys_are_per_customer(shop: Shop, customer: int) -> None:
     other = shop.customer()
     shop.cart(other, {shop.product(): 1})
     first, second = post(shop, customer), post(shop, other)
@@ -132,13 +132,13 @@ def test_a_key_is_its_customer_s_own(shop: Shop, customer: int) -> None:
     assert "Idempotent-Replayed" not in second.headers
 
 
-def test_a_key_is_told_apart_by_its_letter_case(shop: Shop, customer: int) -> None:
+def test_keys_are_case_sensitive(shop: Shop, customer: int) -> None:
     post(shop, customer, key="abc")
     shop.fill(customer, {shop.product(): 1})
     assert "Idempotent-Replayed" not in post(shop, customer, key="ABC").headers
 
 
-def test_a_refusal_is_not_kept(shop: Shop) -> None:
+def test_a_refusal_is_not_stored(shop: Shop) -> None:
     customer, product = shop.customer(), shop.product(stock=0)
     shop.cart(customer, {product: 1})
     before = shop.everything()
@@ -158,7 +158,7 @@ def test_a_malformed_key_is_refused(shop: Shop, customer: int, key: str) -> None
     assert shop.everything() == before
 
 
-def test_a_key_is_forgotten_after_its_time(shop: Shop, customer: int) -> None:
+def test_a_key_expires(shop: Shop, customer: int) -> None:
     first = post(shop, customer)
     shop.fill(customer, {shop.product(): 1})
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=24, seconds=1), tick=True):

@@ -19,8 +19,9 @@ from sqlalchemy.engine import URL
 from flask_orders.signals import outbox_event
 
 from .support import servers
-from .support.shops import ADDRESS, Shop, make_shop
-from .test_lifecycle import age
+from .support.orders import age
+from .support.requests import ADDRESS
+from .support.shops import Shop, make_shop
 
 # Enough for MariaDB, which reads a table of a few rows from end to end whatever its indexes are.
 FILLING = 60
@@ -145,7 +146,7 @@ def run(shop: Shop, *command: str, exit_code: int = 0) -> None:
 
 
 @pytest.mark.parametrize("call", [order_with_everything, look, live, expire, relay, purge])
-def test_nothing_is_read_from_end_to_end(filled_shop: Shop, call: Callable[[Shop], None]) -> None:
+def test_no_table_is_scanned_sequentially(filled_shop: Shop, call: Callable[[Shop], None]) -> None:
     with queries(filled_shop) as sent:
         call(filled_shop)
     assert sent

@@ -1,10 +1,9 @@
-"""SIGKILL of the web worker under load, with clients that ask again by their key.
+"""SIGKILL of the web worker under load, with clients that repeat requests by their key.
 
 ORDERS_TEST_LONG kills a hundred times; otherwise it is ten.
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -25,11 +24,13 @@ from sqlalchemy.exc import OperationalError
 from flask_orders.db.classify import is_conflict
 from flask_orders.testing import Ledger
 
-from .support.shops import ADDRESS, ORDERS, Shop, make_shop
+from .support.effort import LONG
+from .support.requests import ORDERS, SAVE
+from .support.shops import Shop, make_shop
 
-KILLS = 100 if os.environ.get("ORDERS_TEST_LONG") else 10
+KILLS = 100 if LONG else 10
 CLIENTS = 4
-SAVE = json.dumps({"action": "save_order", "billing_address": ADDRESS})
+TEXT = json.dumps(SAVE)
 
 
 class Clients:
@@ -109,7 +110,7 @@ class Clients:
     def _ask(self, headers: dict[str, str]) -> tuple[int, Any]:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
         try:
-            connection.request("POST", ORDERS, SAVE, headers)
+            connection.request("POST", ORDERS, TEXT, headers)
             answer = connection.getresponse()
             answer.read()
             return answer.status, answer.headers
@@ -133,7 +134,7 @@ def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
         yield int(process.stdout.readline()), process.stdin, process.stdout
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(
+def test_a_killed_worker_neither_loses_nor_duplicates_orders(
     database: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = make_shop(database)

@@ -1,8 +1,7 @@
-"""What becomes of an order: it is paid later, cancelled, delivered, or expires."""
+"""The lifecycle of an order: it is paid, cancelled, delivered, or expires."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -10,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from blinker import NamedSignal
 from flask import Flask
 from sqlalchemy.engine import URL
 
@@ -21,26 +19,12 @@ from flask_orders.promotions import Promotions
 from flask_orders.settings import Settings
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body, make_shop
-
-CHECKOUT = {"action": "checkout", "billing_address": ADDRESS}
+from .support.orders import age, heard
+from .support.requests import CHECKOUT
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 SIGNALS = ("order_placed", "order_paid", "order_cancelled", "order_delivered", "payment_unexpected")
-
-
-@contextmanager
-def heard() -> Iterator[list[tuple[str, Any]]]:
-    """The signals that are sent meanwhile, with the order's status when they were."""
-    told: list[tuple[str, Any]] = []
-    with ExitStack() as stack:
-        for name in SIGNALS:
-            signal: NamedSignal = getattr(flask_orders.signals, name)
-
-            def receive(_app: object, order: Any, name: str = name, **_more: Any) -> None:
-                told.append((name, order.status))
-
-            stack.enter_context(signal.connected_to(receive))
-        yield told
 
 
 @contextmanager
@@ -102,7 +86,7 @@ def test_a_saved_order_is_paid_later(shop: Shop, customer: int, order: dict[str,
     assert (answer.status_code, body(answer)["code"]) == (409, "order_not_payable")
 
 
-def test_a_payment_may_be_told_any_number_of_times(shop: Shop, order: dict[str, Any]) -> None:
+def test_a_payment_may_be_recorded_any_number_of_times(shop: Shop, order: dict[str, Any]) -> None:
     with heard() as told:
         for _ in range(3):
             assert pay(shop, order) == "paid"
@@ -144,7 +128,7 @@ def test_an_amount_is_a_decimal(shop: Shop, order: dict[str, Any], amount: Any) 
 @pytest.mark.parametrize(
     "amount", ["0", "-19.00", "NaN", "sNaN", "Infinity", "-Infinity", "19.00001", "1E+14"]
 )
-def test_what_can_not_be_an_amount_is_refused(
+def test_an_invalid_amount_is_refused(
     shop: Shop, customer: int, order: dict[str, Any], amount: str
 ) -> None:
     """Whether the order awaits a payment or not."""
@@ -158,9 +142,7 @@ def test_what_can_not_be_an_amount_is_refused(
 
 
 @pytest.mark.parametrize("currency", ["", "US", "DOLLAR", "U$D", "usd "])
-def test_what_can_not_be_a_currency_is_refused(
-    shop: Shop, order: dict[str, Any], currency: str
-) -> None:
+def test_an_invalid_currency_is_refused(shop: Shop, order: dict[str, Any], currency: str) -> None:
     before = shop.everything()
     with pytest.raises(ValueError, match="ISO 4217"), shop.service() as orders:
         orders.record_payment(order["id"], "ref-1", Decimal("19.00"), currency=currency)
@@ -168,7 +150,7 @@ def test_what_can_not_be_a_currency_is_refused(
 
 
 @pytest.mark.parametrize("currency", ["USD", "usd", "Usd"])
-def test_a_currency_is_taken_in_any_letter_case(
+def test_a_currency_is_accepted_in_any_letter_case(
     shop: Shop, order: dict[str, Any], currency: str
 ) -> None:
     with shop.service() as orders:
@@ -193,7 +175,7 @@ def test_an_order_s_id_may_be_text(
 
 
 @pytest.mark.parametrize("text", ["", "7", "no id", "0" * 33, "\x00"])
-def test_a_text_that_is_no_id_is_no_order_s(shop: Shop, customer: int, text: str) -> None:
+def test_a_text_that_is_no_uuid_is_an_unknown_order(shop: Shop, customer: int, text: str) -> None:
     with shop.service() as orders:
         for call in (
             partial(orders.get, customer, text),
@@ -206,7 +188,7 @@ def test_a_text_that_is_no_id_is_no_order_s(shop: Shop, customer: int, text: str
 
 
 @pytest.mark.parametrize("step", ["record_payment", "cancel", "deliver"])
-def test_what_somebody_else_has_done_meanwhile_is_answered(
+def test_a_transition_made_meanwhile_is_returned(
     shop: Shop, order: dict[str, Any], step: str
 ) -> None:
     """In a transaction of the host's that began before, and on MariaDB sees what was then."""
@@ -235,7 +217,7 @@ def test_a_reference_belongs_to_one_order(shop: Shop, customer: int, order: dict
     assert pay(shop, other, "REF-1 ") == "paid"
 
 
-def test_money_for_a_cancelled_order_is_kept_and_told(
+def test_a_payment_of_a_cancelled_order_is_recorded_and_signalled(
     shop: Shop, customer: int, order: dict[str, Any]
 ) -> None:
     shop.send(customer, f"{order['url']}cancel/")
@@ -251,7 +233,7 @@ def test_money_for_a_cancelled_order_is_kept_and_told(
 @pytest.mark.parametrize(
     ("amount", "currency"), [("18.99", None), ("0.0001", "usd"), ("19.00", "eur"), ("1900", "JPY")]
 )
-def test_any_amount_for_an_order_that_awaits_none_is_recorded(
+def test_any_amount_for_an_order_not_awaiting_payment_is_recorded(
     shop: Shop, order: dict[str, Any], was: str, amount: str, currency: str | None
 ) -> None:
     """With its own currency, so that the shop knows what to refund."""
@@ -270,7 +252,7 @@ def test_any_amount_for_an_order_that_awaits_none_is_recorded(
     assert status(shop) == was
 
 
-def test_a_second_payment_is_kept_and_told(shop: Shop, order: dict[str, Any]) -> None:
+def test_a_second_payment_is_recorded_and_signalled(shop: Shop, order: dict[str, Any]) -> None:
     pay(shop, order)
     with heard() as told:
         assert pay(shop, order, "ref-2") == "paid"
@@ -278,7 +260,7 @@ def test_a_second_payment_is_kept_and_told(shop: Shop, order: dict[str, Any]) ->
     assert [row["expected"] for row in shop.rows("order_payments")] == [True, False]
 
 
-def test_cancelling_gives_stock_and_voucher_back_once(
+def test_cancelling_releases_stock_and_voucher_once(
     shop: Shop, customer: int, order: dict[str, Any]
 ) -> None:
     assert stock(shop) == 3
@@ -319,7 +301,7 @@ def test_a_paid_order_is_cancelled_by_the_shop_only(
     assert [row["note"] for row in shop.rows("order_events")] == ["ref-1", "broken"]
 
 
-def test_what_was_not_counted_when_it_was_sold_is_not_given_back(shop: Shop, customer: int) -> None:
+def test_units_that_were_not_deducted_are_not_restocked(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product(stock=None): 2})
     order = shop.order(customer)
     with shop.session() as session:
@@ -328,7 +310,7 @@ def test_what_was_not_counted_when_it_was_sold_is_not_given_back(shop: Shop, cus
     assert stock(shop) == 7
 
 
-def test_what_is_gone_by_then_is_not_given_back(
+def test_deleted_products_and_vouchers_are_not_released(
     shop: Shop, customer: int, order: dict[str, Any]
 ) -> None:
     with shop.session() as session:
@@ -379,7 +361,9 @@ def test_an_order_that_does_not_exist(shop: Shop, call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["", "cancel/", "checkout/"])
-def test_somebody_else_s_order_is_not_found(shop: Shop, order: dict[str, Any], call: str) -> None:
+def test_another_customer_s_order_is_not_found(
+    shop: Shop, order: dict[str, Any], call: str
+) -> None:
     before = shop.everything()
     send = shop.send if call else shop.get
     stranger = shop.customer()
@@ -390,7 +374,7 @@ def test_somebody_else_s_order_is_not_found(shop: Shop, order: dict[str, Any], c
     assert {**shop.everything(), "customers": before["customers"]} == before
 
 
-def test_an_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, customer: int) -> None:
+def test_a_zero_total_order_is_paid_at_checkout(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("5.00"): 1}, shop.voucher("ALL", "100%"))
     with heard() as told:
         answer = shop.post(customer, CHECKOUT)
@@ -404,7 +388,7 @@ def test_an_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, customer
     assert shop.rows("order_payments") == []
 
 
-def test_a_saved_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, customer: int) -> None:
+def test_a_saved_zero_total_order_is_paid_at_checkout(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("0.00"): 1})
     order = shop.order(customer)
     assert order["status"] == "awaiting_payment"
@@ -417,9 +401,7 @@ def test_a_saved_order_of_nothing_is_paid_when_it_is_checked_out(shop: Shop, cus
     assert steps(shop) == [("awaiting_payment", "paid", "customer")]
 
 
-def test_an_order_of_nothing_with_a_key_is_answered_again_as_it_was(
-    shop: Shop, customer: int
-) -> None:
+def test_a_zero_total_order_with_a_key_is_replayed(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("0.00"): 1})
     headers = {**shop.token(customer), "Idempotency-Key": "k"}
     first, again = (shop.post(customer, CHECKOUT, headers=headers) for _ in range(2))
@@ -438,16 +420,8 @@ def test_without_a_payment_endpoint_a_saved_order_can_not_be_checked_out(databas
     shop.close()
 
 
-def age(shop: Shop, hours: float, *order_ids: str) -> None:
-    order = shop.models.Order
-    with shop.session() as session:
-        created = datetime.now(UTC) - timedelta(hours=hours)
-        which = order.id.in_([UUID(one) for one in order_ids])
-        session.execute(sa.update(order).where(which).values(created=created))
-
-
 @pytest.mark.parametrize("batch", ["-1", "0", "10001"])
-def test_a_batch_of_no_order_or_of_too_many_is_refused(shop: Shop, batch: str) -> None:
+def test_a_batch_size_out_of_range_is_refused(shop: Shop, batch: str) -> None:
     result = shop.app.test_cli_runner().invoke(args=["orders", "expire", "--batch", batch])
     assert result.exit_code == 2
     assert "is not in the range 1<=x<=10000" in result.output
@@ -545,7 +519,7 @@ def own_shop(database: URL) -> Iterator[Shop]:
 
 
 @pytest.mark.parametrize("batch", ["1", "100"])
-def test_an_order_that_can_not_be_cancelled_does_not_stop_the_others(
+def test_an_order_that_can_not_be_cancelled_does_not_stop_expiring(
     own_shop: Shop, batch: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop, orders = own_shop, late_orders(own_shop, 5)
@@ -587,7 +561,7 @@ class Releasing(Promotions):
             raise LookupError("the coupon of c7@example.com is gone")
 
 
-def test_a_shop_s_release_that_raises_does_not_stop_the_others(own_shop: Shop) -> None:
+def test_a_shop_s_release_that_raises_does_not_stop_expiring(own_shop: Shop) -> None:
     shop, orders, refused = own_shop, late_orders(own_shop, 4), {"V0", "V3"}
     shop.app.extensions["orders"] = OrderService(
         shop.db.session,
@@ -606,7 +580,7 @@ def test_a_shop_s_release_that_raises_does_not_stop_the_others(own_shop: Shop) -
     assert statuses(shop, orders) == [waiting, cancelled, cancelled, waiting]
 
 
-def test_two_expire_at_once_though_one_order_can_not_be_cancelled(own_shop: Shop) -> None:
+def test_two_concurrent_expires_though_one_order_can_not_be_cancelled(own_shop: Shop) -> None:
     shop, orders = own_shop, late_orders(own_shop, 8)
     break_restocking(shop, orders[3])
     ledger = Ledger(shop.app)
@@ -626,7 +600,7 @@ def test_two_expire_at_once_though_one_order_can_not_be_cancelled(own_shop: Shop
     assert ledger.problems() == []
 
 
-def test_a_late_payment_of_an_expired_order_is_kept(shop: Shop, order: dict[str, Any]) -> None:
+def test_a_late_payment_of_an_expired_order_is_recorded(shop: Shop, order: dict[str, Any]) -> None:
     age(shop, 73, order["id"])
     with shop.service() as orders:
         assert orders.expire() == 1
@@ -636,7 +610,7 @@ def test_a_late_payment_of_an_expired_order_is_kept(shop: Shop, order: dict[str,
     assert told == [("payment_unexpected", "cancelled")]
 
 
-def test_a_failure_leaves_what_the_host_has_pending(shop: Shop, order: dict[str, Any]) -> None:
+def test_a_failure_leaves_the_shop_s_pending_changes(shop: Shop, order: dict[str, Any]) -> None:
     pay(shop, order)
     customer = shop.models.Customer
     assert customer is not None
@@ -652,7 +626,7 @@ def test_a_failure_leaves_what_the_host_has_pending(shop: Shop, order: dict[str,
     assert status(shop) == "paid"
 
 
-def test_signals_wait_for_the_host_s_commit(shop: Shop, customer: int) -> None:
+def test_signals_wait_for_the_shop_s_commit(shop: Shop, customer: int) -> None:
     """A savepoint that is rolled back takes its signals along, and so does the transaction."""
     shop.cart(customer, {shop.product("10.00"): 1})
     with shop.app.app_context(), heard() as told:

@@ -23,9 +23,11 @@ from flask_orders.status import STATUSES
 
 from .hosts.drivers import UuidKeys
 from .support import servers
-from .support.shops import ORDERS, Shop, body
-from .test_setup import make_app
-from .test_statements import counted
+from .support.apps import make_app
+from .support.database import counted
+from .support.requests import ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 1) -> list[Any]:
@@ -96,7 +98,7 @@ def customer(shop: Shop) -> int:
     return shop.customer()
 
 
-def test_the_newest_is_first_and_each_is_answered_as_by_itself(shop: Shop, customer: int) -> None:
+def test_the_newest_order_is_first_and_each_equals_its_own_page(shop: Shop, customer: int) -> None:
     product = shop.product()
     shop.cart(customer, {product: 1})
     orders = [shop.order(customer)]
@@ -153,9 +155,7 @@ def test_a_last_page_that_is_full_has_no_next(shop: Shop, customer: int) -> None
 
 
 @pytest.mark.parametrize("query", ["?limit=2", "?limit=2&status=awaiting_payment"])
-def test_what_is_ordered_meanwhile_is_on_none_of_the_pages(
-    shop: Shop, customer: int, query: str
-) -> None:
+def test_new_orders_do_not_shift_the_pages(shop: Shop, customer: int, query: str) -> None:
     product = shop.product(stock=None)
     shop.cart(customer, {product: 1})
     made = [shop.order(customer)["number"]]
@@ -223,7 +223,7 @@ def test_a_query_that_is_wrong(shop: Shop, customer: int, query: str, fields: li
     assert answer.mimetype == "application/problem+json"
 
 
-def test_only_the_customer_s_own(shop: Shop, customer: int) -> None:
+def test_the_list_has_only_the_customer_s_own_orders(shop: Shop, customer: int) -> None:
     other = shop.customer()
     made = has_ordered(shop, customer, "paid", "cancelled")
     theirs = has_ordered(shop, other, "paid", "paid", "paid")
@@ -240,7 +240,7 @@ def test_a_customer_who_is_gone(shop: Shop, customer: int) -> None:
 
 
 @pytest.mark.parametrize("call", ["", "preview/"])
-def test_a_customer_who_is_gone_where_the_host_looks_nobody_up(server_url: URL, call: str) -> None:
+def test_a_deleted_customer_in_a_shop_without_a_user_lookup(server_url: URL, call: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = UuidKeys(url)
         host.create_all()
@@ -263,7 +263,7 @@ def test_two_statements_whatever_the_length(shop: Shop, customer: int) -> None:
 
 
 def test_a_shop_without_a_customer_class(database: URL) -> None:
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -314,7 +314,7 @@ def test_a_page_ends_at_1000_items_and_has_one_order_at_least(shop: Shop, custom
     assert [sizes(one) for one in back] == [[500, 2, 1], [1, 500], [1200], [1, 999], [1]]
 
 
-def test_nothing_is_read_of_the_orders_beyond_the_1000_items(shop: Shop, customer: int) -> None:
+def test_orders_beyond_the_1000_items_are_not_read(shop: Shop, customer: int) -> None:
     has_sizes(shop, customer, *[300] * 5)
     read = 0
 
@@ -331,7 +331,7 @@ def test_nothing_is_read_of_the_orders_beyond_the_1000_items(shop: Shop, custome
 
 
 @pytest.mark.parametrize("link", ["next", "previous"])
-def test_no_order_is_skipped_while_those_that_were_seen_leave_the_list(
+def test_no_order_is_skipped_while_earlier_ones_leave_the_list(
     shop: Shop, customer: int, link: str
 ) -> None:
     """A client that cancels, or pays, whatever it finds awaiting payment finds all of it."""

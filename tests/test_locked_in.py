@@ -1,4 +1,4 @@
-"""An order reads the same for ever, whatever happens to what it was made of."""
+"""An order reads the same for ever, whatever happens to what it was made from."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .support.shops import Shop, body
+from .support.responses import body
+from .support.shops import Shop
 
 
 def test_edits_change_no_order(shop: Shop) -> None:
@@ -48,7 +49,7 @@ def test_deleting_leaves_the_order(
 
 
 @pytest.mark.parametrize("by", ["the ORM", "SQL"])
-def test_a_customer_who_leaves_leaves_the_order(shop: Shop, by: str) -> None:
+def test_a_deleted_customer_leaves_the_order(shop: Shop, by: str) -> None:
     make_order(shop)
     (before,) = shop.rows("orders")
     with shop.session() as session:

@@ -1,4 +1,4 @@
-"""What the log says of a customer: nothing, at any level, whatever goes wrong.
+"""The log never reveals a customer's data, at any level, whatever goes wrong.
 
 Values are planted in the requests and in the database's URL, and looked for in every record of
 every logger and on stderr. `hide_parameters` is on, as the README says. All loggers are at DEBUG
@@ -26,8 +26,10 @@ from flask_orders.idempotency import IdempotentRequest
 from flask_orders.signals import order_placed
 
 from .support import servers
-from .support.shops import ORDERS, Shop, body, make_shop
-from .test_transaction import connection_cut_at_commit
+from .support.database import connection_cut_at_commit
+from .support.requests import ORDERS
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 # Each planted value has this in it, in some letter case.
 MARK = "planted"
@@ -179,7 +181,7 @@ def altered(shop: Shop, *statements: str, undo: str) -> Iterator[None]:
             connection.execute(sa.text(undo))
 
 
-def test_what_is_planted_would_be_found(shop: Shop, customer: int, log: Log) -> None:
+def test_planted_values_would_be_found(shop: Shop, customer: int, log: Log) -> None:
     """The other tests look in the right places: with the parameters shown, it is all there."""
     with parameters_shown(shop):
         assert post(shop, customer).status_code == 201
@@ -269,7 +271,7 @@ def test_no_entry(shop: Shop, customer: int, log: Log) -> None:
     assert log.tells_nothing()
 
 
-def test_changes_that_nobody_has_committed(shop: Shop, customer: int, log: Log) -> None:
+def test_uncommitted_changes(shop: Shop, customer: int, log: Log) -> None:
     """The error says what is pending, and not what is in it."""
 
     def leave_a_row() -> None:
@@ -291,7 +293,7 @@ ONE_CITY = "CREATE UNIQUE INDEX one_city ON orders (billing_city)"
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_a_unique_index_of_the_host_s(shop: Shop, customer: int, log: Log, hidden: bool) -> None:
+def test_a_unique_index_of_the_shop(shop: Shop, customer: int, log: Log, hidden: bool) -> None:
     """PostgreSQL and MariaDB quote the city in their errors; the log names the index alone.
 
     Our own records tell nothing even where the parameters are not hidden.
@@ -379,7 +381,7 @@ def test_a_connection_that_is_cut(
     assert log.tells_nothing("" if hidden else "flask_orders")
 
 
-def test_a_database_that_is_away(shop: Shop, customer: int, log: Log) -> None:
+def test_an_unavailable_database(shop: Shop, customer: int, log: Log) -> None:
     """Its port is closed, or its file can't be opened (which is no error of ours: 500)."""
 
     def misdirect(dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
@@ -420,7 +422,7 @@ def test_an_error_that_is_a_bug(shop: Shop, customer: int, log: Log, bug: tuple[
     assert log.tells_nothing()
 
 
-def test_a_check_of_the_host_s_that_an_order_fails(shop: Shop, customer: int, log: Log) -> None:
+def test_a_check_constraint_of_the_shop(shop: Shop, customer: int, log: Log) -> None:
     """PostgreSQL adds the whole row to its error, as its DETAIL."""
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite adds no constraint to a table that is there")

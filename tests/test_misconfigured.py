@@ -1,24 +1,25 @@
-"""A misconfiguration that meets a request: `misconfigured`, with the fix in the log alone."""
+"""A request that meets a misconfiguration: `misconfigured`, with the fix only in the log."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.test import TestResponse
 
-from flask_orders import ConfigurationError, current_orders, declare_models, orders_bp
+from flask_orders import ConfigurationError, current_orders, declare_models
+from flask_orders.promotions import Promotions
 
-from .support.shops import ORDERS, Shop, body, make_shop
-from .test_refusals import SAVE, nothing_changed, refused
+from .support.apps import install
+from .support.database import nothing_changed
+from .support.requests import ORDERS, SAVE
+from .support.responses import body, refused
+from .support.shops import Shop, make_shop
 
 FIX = "Set the tax rate of every country in TAX_RATES."
 
@@ -26,18 +27,16 @@ FIX = "Set the tax rate of every country in TAX_RATES."
 class Broken:
     """A shop's pricing that is not set up."""
 
-    def price(self, lines: Any, customer_id: Any, voucher: Any, now: datetime) -> Any:
+    def price(self, *_args: Any) -> Any:
         raise ConfigurationError(FIX)
-
-    redeem = release = None
 
 
 @contextmanager
 def pricing(shop: Shop, broken: Any) -> Iterator[None]:
-    converter = shop.app.extensions["orders"].converter
-    kept, converter._pricing = converter._pricing, broken
-    yield
-    converter._pricing = kept
+    """Price with this object instead of the library's own promotions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Promotions, "price", lambda _self, *args: broken.price(*args))
+        yield
 
 
 def is_misconfigured(answer: TestResponse, caplog: pytest.LogCaptureFixture, fix: str) -> None:
@@ -59,7 +58,7 @@ def test_a_pricing_that_is_not_set_up(shop: Shop, caplog: pytest.LogCaptureFixtu
         is_misconfigured(shop.get(customer, f"{ORDERS}preview/"), caplog, FIX)
 
 
-def test_outside_of_requests_it_is_raised_as_it_is(shop: Shop) -> None:
+def test_outside_of_requests_the_configuration_error_is_raised(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     with (
@@ -91,11 +90,7 @@ def test_a_column_type_that_is_not_set_up(shop: Shop, caplog: pytest.LogCaptureF
 
 
 def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixture) -> None:
-    app, db = Flask("carts"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
-        JWT_SECRET_KEY="s" * 32,
-    )
+    db = SQLAlchemy()
 
     class Cart(db.Model):
         __tablename__ = "shop_carts"
@@ -103,10 +98,8 @@ def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixtu
         customer_id: Mapped[str] = mapped_column(sa.String(20))
         voucher = None
 
-    JWTManager(app)
-    db.init_app(app)
     models = declare_models(db, cart=Cart)
-    app.register_blueprint(orders_bp)
+    app = install(db, database)
     shop = Shop(app, db, models)
     with app.app_context():
         db.create_all()
@@ -121,7 +114,7 @@ def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixtu
     shop.close()
 
 
-def test_a_bug_in_the_shop_s_code_goes_on_to_the_shop_s_own_handler(database: URL) -> None:
+def test_a_bug_in_the_shop_s_code_reaches_the_shop_s_error_handler(database: URL) -> None:
     shop = make_shop(database)
     shop.app.register_error_handler(500, lambda _error: ({"ours": True}, 500))
     customer = shop.customer()

@@ -1,4 +1,4 @@
-"""What a shop may charge: prices as on a price tag, exact amounts, in a currency that stays."""
+"""Prices are whole minor units, and amounts exact, in the currency stored with the order."""
 
 import pickle
 import subprocess
@@ -12,7 +12,6 @@ import iso4217
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from sqlalchemy.orm import Mapped, column_property, configure_mappers, mapped_co
 from sqlalchemy.types import TypeDecorator
 
 from flask_orders import (
-    BillingAddress,
     ConfigurationError,
     OrdersError,
     current_orders,
@@ -33,9 +31,10 @@ from flask_orders import (
 from flask_orders.models.types import Money
 from flask_orders.pricing import CartItem, Currency, PricedCart, PricedItem
 
-from .support.shops import ORDERS, Shop, body
-
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
+from .support.apps import install, new_db
+from .support.requests import HOME, ORDERS
+from .support.responses import body
+from .support.shops import Shop
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_an_order_reads_the_same_whatever_becomes_of_its_currency(
 
 
 @pytest.mark.parametrize("code", ["XAU", "XXX", "usd", "HRK", None, ["USD"]])
-def test_a_currency_in_which_no_one_pays_is_refused_when_the_app_starts(code: Any) -> None:
+def test_a_currency_not_used_for_payment_is_refused_at_start(code: Any) -> None:
     app, db = Flask("shop"), SQLAlchemy()
     app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", ORDERS_CURRENCY=code)
     db.init_app(app)
@@ -138,7 +137,7 @@ def amounts_of(shop: Shop) -> list[sa.Column[Any]]:
     return [column for rows in tables for column in rows.c if isinstance(column.type, Money)]
 
 
-def test_every_amount_column_refuses_what_is_no_amount(shop: Shop) -> None:
+def test_every_amount_column_refuses_invalid_amounts(shop: Shop) -> None:
     """By its CHECK, whoever writes it: PostgreSQL's NUMERIC knows NaN, above every number."""
     customer = shop.customer()
     product = shop.product(shipping=Decimal(1))
@@ -221,22 +220,8 @@ def own_products(db: SQLAlchemy, **attributes: Any) -> type[Any]:
     return type("Product", (db.Model,), values)
 
 
-def own_shop(db: SQLAlchemy, url: URL | str = "sqlite://", **options: Any) -> Flask:
-    app = Flask("own")
-    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    app.config.update(SQLALCHEMY_DATABASE_URI=text, JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, **options)
-    return app
-
-
-def new_db() -> Any:
-    return SQLAlchemy(disable_autonaming=True)
-
-
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "-1", "0.0057", None])
-def test_what_a_shop_s_own_price_column_may_hold_is_not_sold(
+def test_invalid_prices_in_a_shop_s_own_column_are_not_sold(
     database: URL, price: str | None
 ) -> None:
     """A NUMERIC without a precision takes NaN and Infinity on PostgreSQL."""
@@ -246,7 +231,7 @@ def test_what_a_shop_s_own_price_column_may_hold_is_not_sold(
     numeric = sa.Numeric(18, 4) if database.get_backend_name() == "mysql" else sa.Numeric()
     product = own_products(db, price=mapped_column(numeric, nullable=True))
     models = declare_models(db, product=product)
-    app = own_shop(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         value = None if price is None else Decimal(price)
@@ -266,7 +251,7 @@ def test_a_large_price_in_a_shop_s_own_numeric_is_sold_on_sqlite(database: URL) 
     numeric = sa.Numeric(18, 4) if database.get_backend_name() == "mysql" else sa.Numeric()
     product = own_products(db, price=mapped_column(numeric))
     models = declare_models(db, product=product)
-    app = own_shop(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=product(id=1, price=Decimal("12345678.90")), quantity=1)
@@ -283,7 +268,7 @@ def test_a_property_that_returns_a_float_is_a_misconfiguration() -> None:
     db = new_db()
     product = own_products(db, price=property(lambda self: 9.99))
     models = declare_models(db, product=product)
-    app = own_shop(db)
+    app = install(db)
     with app.app_context():
         db.create_all()
         item = models.CartItem(product=product(id=1), quantity=1)
@@ -345,7 +330,7 @@ def test_an_own_pricing_that_returns_no_amount_is_a_misconfiguration(
     """It names the pricing or the amount; nothing is written, and the preview says the same."""
     db = new_db()
     models = declare_models(db)
-    app = own_shop(db, pricing=pricing)
+    app = install(db, pricing=pricing)
     with app.app_context():
         db.create_all()
         product = models.Product(sku="A", name="A", price=Decimal(10))
@@ -480,7 +465,7 @@ def test_check_names_a_price_of_integers(type_: Any, is_named: bool) -> None:
     db = new_db()
     product = own_products(db, price=mapped_column(type_))
     declare_models(db, product=product)
-    app = own_shop(db)
+    app = install(db)
     with app.app_context():
         found = app.test_cli_runner().invoke(args=["orders", "check"]).output
         db.engine.dispose()

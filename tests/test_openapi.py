@@ -1,4 +1,4 @@
-"""GET /openapi.json: that it is valid, says all that there is, and that answers are as it says."""
+"""`GET /openapi.json` is valid and complete, and the responses match it."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -10,27 +10,25 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import validate
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from flask_orders import OrdersError, orders_bp
+from flask_orders import OrdersError
 from flask_orders.errors import IdempotencyKeyInUse
 
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
-from .test_setup import make_app
+from .support.apps import install, make_app
+from .support.requests import ADDRESS, CHECKOUT, ORDERS, PREVIEW, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
 OPENAPI = f"{ORDERS}openapi.json"
-PREVIEW = f"{ORDERS}preview/"
 ORDER = f"{ORDERS}{{order_id}}/"
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-CHECKOUT = {**SAVE, "action": "checkout"}
 
 # In Python only, or of no path that is described.
 NO_ANSWERS = {"order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"}
@@ -132,7 +130,7 @@ def test_it_alone_needs_no_token(shop: Shop, contract: Contract) -> None:
             assert str(answer.status_code) in operation["responses"]
 
 
-def test_the_successes_are_as_it_says(shop: Shop, contract: Contract) -> None:
+def test_successes_match_the_document(shop: Shop, contract: Contract) -> None:
     customer, products = shop.customer(), [shop.product("9.99", shipping=1) for _ in range(2)]
     shop.offer("10%", products[0])
     shop.cart(customer, dict.fromkeys(products, 2), shop.voucher("V", "10%"))
@@ -167,7 +165,7 @@ def test_the_successes_are_as_it_says(shop: Shop, contract: Contract) -> None:
     contract.check(shop.app.test_client().get(OPENAPI), "get", OPENAPI)
 
 
-def test_what_can_not_be_had_is_as_it_says(shop: Shop, contract: Contract) -> None:
+def test_unavailable_items_match_the_document(shop: Shop, contract: Contract) -> None:
     customer, gone = shop.customer(), shop.product()
     old = shop.voucher("OLD", "10%", active=False)
     shop.cart(customer, {shop.product(): 1, shop.product(active=False): 1, gone: 1}, old)
@@ -180,7 +178,7 @@ def test_what_can_not_be_had_is_as_it_says(shop: Shop, contract: Contract) -> No
     assert len(body(seen)["unavailable"]) == 2
 
 
-def test_every_refusal_is_as_it_says(
+def test_every_refusal_matches_the_document(
     shop: Shop, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customer, product = shop.customer(), shop.product("10.00", stock=9)
@@ -228,7 +226,7 @@ def test_every_refusal_is_as_it_says(
 
 
 @pytest.mark.parametrize("name", list(DRIVERS))
-def test_it_holds_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+def test_it_holds_in_an_existing_shop(server_url: URL, name: str) -> None:
     """Whatever its keys are, and whoever makes its prices."""
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
@@ -288,7 +286,7 @@ del WITHOUT_CODE["postal_code"]
         ({**SAVE, "billing_address": {"city": "Anytown"}}, False),
     ],
 )
-def test_it_allows_the_requests_that_are_taken(
+def test_it_allows_the_accepted_requests(
     shop: Shop, contract: Contract, request_: dict[str, Any], is_allowed: bool
 ) -> None:
     customer = shop.customer()
@@ -363,7 +361,7 @@ CSRF = {"type": "apiKey", "in": "header", "name": "X-CSRF-TOKEN"}
         ),
     ],
 )
-def test_a_token_is_sent_as_the_host_has_it(
+def test_the_security_schemes_follow_the_jwt_configuration(
     config: dict[str, Any], schemes: Any, to_read: Any, to_write: Any
 ) -> None:
     app, _ = make_app("sqlite://", **config)
@@ -374,12 +372,8 @@ def test_a_token_is_sent_as_the_host_has_it(
     assert document["paths"][ORDERS]["post"]["security"] == to_write
 
 
-def test_the_paths_are_where_the_host_has_put_them() -> None:
-    app, db = Flask("elsewhere"), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp, url_prefix="/shop/orders")
+def test_the_paths_follow_the_registration() -> None:
+    app = install(SQLAlchemy(), url_prefix="/shop/orders")
     get: Callable[..., TestResponse] = app.test_client().get
     paths = body(get("/shop/orders/openapi.json"))["paths"]
     assert {"/shop/orders/", "/shop/orders/{order_id}/cancel/"} <= paths.keys()

@@ -1,4 +1,4 @@
-"""The outbox: what is written into it, and what relays make of it, whatever happens to them.
+"""The outbox: which events are stored, and that relays deliver them whatever happens.
 
 `flask --app "tests.test_outbox:relaying_app(...)" orders relay` is the process that is killed here.
 ORDERS_TEST_LONG kills thirty of them, and relays more events at once; otherwise it is two.
@@ -37,9 +37,10 @@ from flask_orders.signals import outbox_event
 from flask_orders.testing import InjectedFault, fault, run_concurrently
 
 from .support import servers
-from .support.shops import ADDRESS, Shop, make_shop
+from .support.effort import LONG
+from .support.requests import ADDRESS, CHECKOUT
+from .support.shops import Shop, make_shop
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 ROUNDS = 10 if LONG else 1
 KILLED_TOGETHER = 3 if LONG else 2
 ORDERS_AT_ONCE = 100 if LONG else 8
@@ -80,7 +81,7 @@ def test_it_is_off_by_default(database: URL) -> None:
     shop.close()
 
 
-def test_every_event_is_kept_as_a_cloud_event(shop: Shop) -> None:
+def test_every_event_is_stored_as_a_cloud_event(shop: Shop) -> None:
     delivered, cancelled = place(shop), place(shop)
     pay(shop, delivered, "ref-1")
     with shop.service() as orders:
@@ -116,10 +117,10 @@ def test_every_event_is_kept_as_a_cloud_event(shop: Shop) -> None:
     }
 
 
-def test_an_order_of_nothing_is_placed_and_paid(shop: Shop) -> None:
+def test_a_zero_total_order_is_placed_and_paid(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product("0.00"): 1})
-    shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+    shop.post(customer, CHECKOUT)
     told = [(kind_of(event), event["data"]["order"]["status"]) for event in outbox(shop)]
     assert told == [("order-placed", "awaiting_payment"), ("order-paid", "paid")]
 
@@ -139,7 +140,7 @@ def test_a_conversion_that_fails_leaves_no_event(shop: Shop) -> None:
     raise AssertionError("a request sends more statements than this test can count")
 
 
-def test_what_the_host_rolls_back_leaves_no_event(shop: Shop) -> None:
+def test_a_rollback_by_the_shop_leaves_no_event(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     with shop.app.app_context():
@@ -156,7 +157,7 @@ def test_what_the_host_rolls_back_leaves_no_event(shop: Shop) -> None:
     assert [kind_of(event) for event in outbox(shop)] == ["order-placed"]
 
 
-def test_a_relay_delivers_in_order_and_forgets(shop: Shop) -> None:
+def test_a_relay_delivers_in_order_and_deletes(shop: Shop) -> None:
     order_ids = live(shop, 3)
     with heard() as told:
         assert relay(shop) == "Events delivered: 9.\n"
@@ -166,7 +167,7 @@ def test_a_relay_delivers_in_order_and_forgets(shop: Shop) -> None:
     assert outbox(shop) == []
 
 
-def test_what_is_delivered_is_what_was_kept(shop: Shop) -> None:
+def test_the_delivered_event_is_the_stored_event(shop: Shop) -> None:
     live(shop, 1)
     kept, delivered = outbox(shop), []
 
@@ -187,7 +188,7 @@ def test_without_receivers_it_says_what_to_do(shop: Shop) -> None:
     assert len(outbox(shop)) == 3
 
 
-def test_where_no_events_are_kept_it_says_so_and_delivers_what_was(
+def test_without_an_outbox_it_says_so_and_delivers_stored_events(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(shop, 1)
@@ -201,7 +202,7 @@ def test_where_no_events_are_kept_it_says_so_and_delivers_what_was(
         assert relay(shop) == "Events delivered: 0.\n"
 
 
-def test_a_receiver_that_raises_is_given_the_event_again(
+def test_a_receiver_that_raises_gets_the_event_again(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing, other = live(shop, 1)[0], live(shop, 1)[0]
@@ -245,7 +246,7 @@ def test_no_pause_is_longer_than_an_hour(shop: Shop) -> None:
         assert shop.rows("order_outbox")[0]["attempts"] == 10_002
 
 
-def test_events_that_fail_do_not_hold_others_up(shop: Shop) -> None:
+def test_failing_events_do_not_delay_other_events(shop: Shop) -> None:
     """However many they are: what was tried least lately comes first."""
     failing = {str(key) for key in live(shop, 5)}
     last = live(shop, 1)
@@ -259,7 +260,7 @@ def test_events_that_fail_do_not_hold_others_up(shop: Shop) -> None:
     assert_complete(told, last)
 
 
-def test_an_event_that_can_not_be_read_does_not_hold_others_up(
+def test_an_unreadable_event_does_not_delay_other_events(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     place(shop)
@@ -293,7 +294,7 @@ def test_an_event_that_is_delivered_at_the_second_attempt_is_no_failure(shop: Sh
         assert relay(shop) == "Events delivered: 2.\n"
 
 
-def test_later_events_of_a_failing_order_are_not_looked_at_meanwhile(shop: Shop) -> None:
+def test_later_events_of_a_failing_order_are_not_read_meanwhile(shop: Shop) -> None:
     live(shop, 1)
     with frozen(), heard(fail):
         relay(shop, failing=1)
@@ -349,7 +350,7 @@ def test_an_event_waits_for_its_relay_unclaimed(shop: Shop) -> None:
     assert len(others) == 2
 
 
-def test_what_a_relay_has_claimed_is_for_others_after_a_minute(shop: Shop) -> None:
+def test_a_claim_expires_after_a_minute(shop: Shop) -> None:
     place(shop)
     with frozen() as clock, heard():
         with shop.app.app_context():
@@ -372,7 +373,7 @@ def test_later_events_of_an_order_wait_for_the_one_that_is_being_delivered(shop:
     assert_complete(told, orders)
 
 
-def test_a_relay_that_was_too_slow_forgets_nothing_but_its_event(shop: Shop) -> None:
+def test_a_relay_that_was_too_slow_deletes_only_its_event(shop: Shop) -> None:
     """On SQLite the next event may have the id of the one that somebody else has delivered."""
     slow, others = place(shop), list[tuple[str, str]]()
     made: list[UUID] = []
@@ -406,7 +407,7 @@ def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: S
         assert row["due"] == datetime.now(UTC) + timedelta(seconds=CLAIM)
 
 
-def test_several_relays_at_once(shop: Shop) -> None:
+def test_several_relays_concurrently(shop: Shop) -> None:
     """Four of them, while orders are placed and paid."""
     told: Heard = []
     orders: list[UUID] = []
@@ -432,7 +433,7 @@ def test_several_relays_at_once(shop: Shop) -> None:
     assert outbox(shop) == []
 
 
-def test_several_processes_at_once(shop: Shop, url: URL, tmp_path: Path) -> None:
+def test_several_processes_concurrently(shop: Shop, url: URL, tmp_path: Path) -> None:
     """And when there is nothing left to do, they end as soon as they are asked to."""
     orders = live(shop, ORDERS_AT_ONCE)
 
@@ -542,7 +543,7 @@ def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bo
     raise AssertionError("a relay sends more statements than this test can count")
 
 
-def test_a_relay_waits_for_a_database_that_is_away(shop: Shop) -> None:
+def test_a_relay_waits_for_an_unavailable_database(shop: Shop) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("a file is not away")
     orders = [place(shop), place(shop)]
@@ -748,7 +749,7 @@ class Notes:
 
 
 def relaying_app(url: str, path: str, pause: float) -> Flask:
-    """The app of a relay that is a process; called by the `flask` command."""
+    """Return the app of a relay in a process of its own (`flask orders relay`)."""
     shop = make_shop(make_url(url), create_tables=False, ORDERS_OUTBOX=True)
     outbox_event.connect(Notes(path, pause), weak=False)
     return shop.app

@@ -9,12 +9,16 @@ from sqlalchemy import literal, select, text
 
 from flask_orders.testing import run_concurrently
 
-from . import test_races
-from .support import servers
+from .support import scenarios, servers
 from .support.pgbouncer import POOL, pgbouncer
-from .support.shops import Shop, body, make_shop
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
-# What a host sets: a statement that psycopg has prepared is known to one connection of the server
+pytestmark = pytest.mark.server
+
+ROUNDS = 5
+
+# What a shop sets: a statement that psycopg has prepared is known to one connection of the server
 # only, and the next transaction may be on another.
 ENGINE_OPTIONS: dict[str, Any] = {"connect_args": {"prepare_threshold": None}}
 
@@ -37,8 +41,14 @@ def shop(bounced: Shop) -> Shop:
     return bounced
 
 
-test_one_cart_becomes_one_order = test_races.test_one_cart_becomes_one_order
-test_a_voucher_of_limit_two_is_used_twice = test_races.test_a_voucher_of_limit_two_is_used_twice
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
+    scenarios.one_cart_becomes_one_order(shop)
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
+    scenarios.a_voucher_of_limit_two_is_used_twice(shop)
 
 
 def test_more_customers_than_connections_get_their_orders(shop: Shop) -> None:
@@ -57,7 +67,7 @@ def test_more_customers_than_connections_get_their_orders(shop: Shop) -> None:
     assert len(shop.rows("orders")) == 8 * len(customers)
 
 
-def test_no_statement_is_left_prepared_on_a_connection_of_the_server(shop: Shop) -> None:
+def test_no_prepared_statement_is_left_on_a_server_connection(shop: Shop) -> None:
     """psycopg prepares what it has sent five times, under names that other clients use too."""
     with shop.engine.connect() as connection:
         for number in range(10):

@@ -30,7 +30,8 @@ from flask_orders.errors import (
 )
 from flask_orders.signals import order_cancelled, order_placed
 
-from .support.shops import ADDRESS, Shop, make_shop
+from .support.requests import ADDRESS
+from .support.shops import Shop, make_shop
 
 BILLING: BillingAddress = BillingAddressSchema().load(ADDRESS)
 FORM = {name: str(value) for name, value in ADDRESS.items()}

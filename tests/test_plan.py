@@ -38,9 +38,10 @@ from flask_orders.pricing import CartItem, PricedCart
 from flask_orders.stock import StockChange, StockColumn
 from flask_orders.writer import OrderWriter
 
+from .support.apps import install, new_db
+from .support.database import nothing_changed
+from .support.requests import HOME
 from .support.shops import Shop
-from .test_declare import HOME, make_app, new_db
-from .test_refusals import nothing_changed
 
 KEY = UUID(int=1)
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -235,7 +236,7 @@ def test_the_defaults_of_a_shop_s_own_columns_are_in_the_plan() -> None:
 def test_an_order_has_the_defaults_of_a_shop_s_own_columns(database: URL) -> None:
     db = new_db()
     models = gift_models(db)
-    app = make_app(db, database)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         product = models.Product(sku="A", name="A", price=Decimal(3))

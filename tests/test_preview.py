@@ -1,8 +1,6 @@
-"""What is read before and after ordering: the order as it would be, and whether one has changed."""
+"""The preview equals the order that would be made; an order's ETag tells whether it changed."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,21 +8,20 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager, create_access_token
+from flask_jwt_extended import create_access_token
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flask_orders import declare_models, orders_bp
+from flask_orders import declare_models
 
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.shops import ADDRESS, ORDERS, Shop, body
-from .test_setup import make_app
-from .test_statements import counted
-
-PREVIEW = f"{ORDERS}preview/"
+from .support.apps import install, make_app
+from .support.database import counted, nothing_changed
+from .support.requests import ORDERS, PREVIEW, SAVE
+from .support.responses import body
+from .support.shops import Shop
 
 # What an order has that a preview can't have, and the other way round.
 ORDER_ONLY = {"id", "number", "url", "status", "created", "updated", "billing_address"}
@@ -49,13 +46,6 @@ NOTHING = {
         "detail": "Your cart is empty. Add an item to it, then order again.",
     },
 }
-
-
-@contextmanager
-def nothing_changed(shop: Shop) -> Iterator[None]:
-    before = shop.everything()
-    yield
-    assert shop.everything() == before
 
 
 def preview(shop: Shop, customer: int, query: str = "") -> dict[str, Any]:
@@ -83,7 +73,7 @@ def customer(shop: Shop) -> int:
     return customer
 
 
-def test_it_is_the_order_that_is_then_made(shop: Shop, customer: int) -> None:
+def test_the_preview_equals_the_order_made_next(shop: Shop, customer: int) -> None:
     seen = preview(shop, customer)
     items = [row["id"] for row in shop.rows("cart_items")]
     order = shop.order(customer, expected_total=seen["total_amount"])
@@ -101,7 +91,7 @@ def test_it_is_the_order_that_is_then_made(shop: Shop, customer: int) -> None:
 
 
 @pytest.mark.parametrize("name", list(DRIVERS))
-def test_so_it_is_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+def test_the_preview_equals_the_order_in_an_existing_shop(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()
@@ -119,7 +109,7 @@ def test_so_it_is_in_a_shop_that_was_there_before(server_url: URL, name: str) ->
 
 
 def test_a_shop_without_a_customer_class(database: URL) -> None:
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
@@ -137,7 +127,7 @@ def test_no_cart_and_an_empty_one(shop: Shop) -> None:
     assert preview(shop, customer) == nothing
 
 
-def test_it_waits_for_nobody(shop: Shop, customer: int) -> None:
+def test_the_preview_waits_for_no_lock(shop: Shop, customer: int) -> None:
     """Somebody else holds every row that a conversion would lock."""
     with shop.session() as others, ThreadPoolExecutor(1) as pool:
         for name in ("carts", "cart_items", "products", "vouchers"):
@@ -167,7 +157,7 @@ def test_its_statements_only_read_and_are_as_many_for_any_length(shop: Shop) -> 
     assert len(counts) == 1
 
 
-def test_what_can_not_be_had_is_named_and_left_out(shop: Shop) -> None:
+def test_unavailable_items_are_named_and_left_out(shop: Shop) -> None:
     customer, gone = shop.customer(), shop.product()
     good, short = shop.product("10.00"), shop.product(stock=2, sku="SHORT", name="Short")
     inactive = shop.product(active=False)
@@ -247,7 +237,7 @@ def is_refused_alike(shop: Shop, customer: int, query: str = "", **fields: Any) 
     """The preview, whose refusal must be the one that the order itself meets."""
     seen = preview(shop, customer, query)
     with nothing_changed(shop):
-        answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS, **fields})
+        answer = shop.post(customer, {**SAVE, **fields})
     assert seen["refusal"] == {name: body(answer)[name] for name in ("code", "detail")}
     return seen
 
@@ -297,11 +287,7 @@ def test_whatever_would_refuse_the_order_is_named(shop: Shop, customer: int) -> 
 
 def test_what_is_available_is_never_negative(database: URL) -> None:
     """A shop's own table may let the stock go below zero."""
-    app, db = Flask("oversold"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=database.render_as_string(hide_password=False),
-        JWT_SECRET_KEY="s" * 32,
-    )
+    db = SQLAlchemy()
 
     class Product(db.Model):
         id: Mapped[int] = mapped_column(primary_key=True)
@@ -312,10 +298,8 @@ def test_what_is_available_is_never_negative(database: URL) -> None:
         stock: Mapped[int]
         active: Mapped[bool]
 
-    db.init_app(app)
-    JWTManager(app)
     models = declare_models(db, product=Product)
-    app.register_blueprint(orders_bp)
+    app = install(db, database)
     with app.app_context():
         db.create_all()
         product = Product(sku="S", name="N", price=Decimal(1), stock=-3, active=True)
@@ -325,7 +309,7 @@ def test_what_is_available_is_never_negative(database: URL) -> None:
         headers = {"Authorization": f"Bearer {create_access_token('ann')}"}
         engine = db.engine
     seen = body(app.test_client().get(PREVIEW, headers=headers))
-    request = {"action": "save_order", "billing_address": ADDRESS}
+    request = SAVE
     refused = app.test_client().post(ORDERS, headers=headers, json=request)
     engine.dispose()
     assert (refused.status_code, body(refused)["code"]) == (409, "item_unavailable")
@@ -335,7 +319,7 @@ def test_what_is_available_is_never_negative(database: URL) -> None:
     ]
 
 
-def test_nobody_s_preview(shop: Shop, customer: int) -> None:
+def test_a_preview_without_a_customer(shop: Shop, customer: int) -> None:
     with shop.app.app_context():
         expired = create_access_token(str(customer), expires_delta=timedelta(hours=-1))
     headers = {"Authorization": f"Bearer {expired}"}
@@ -346,7 +330,7 @@ def test_nobody_s_preview(shop: Shop, customer: int) -> None:
     assert shop.get(customer, PREVIEW).status_code == 401
 
 
-def test_the_path_without_its_slash_is_answered_too(shop: Shop, customer: int) -> None:
+def test_the_path_without_its_slash_works_too(shop: Shop, customer: int) -> None:
     assert shop.get(customer, PREVIEW.rstrip("/")).data == shop.get(customer, PREVIEW).data
 
 
@@ -369,7 +353,7 @@ def test_an_order_that_has_changed_has_another_etag(shop: Shop, customer: int) -
     assert again.status_code == 304
 
 
-def test_an_etag_opens_nobody_else_s_order(shop: Shop, customer: int) -> None:
+def test_an_etag_does_not_reveal_another_customer_s_order(shop: Shop, customer: int) -> None:
     order = shop.order(customer)
     tag = shop.get(customer, order["url"]).headers["ETag"]
     stranger = shop.customer()

@@ -1,4 +1,4 @@
-"""The arithmetic, alone: for all carts, offers and vouchers."""
+"""The arithmetic of prices, for all carts, offers and vouchers."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -49,7 +49,7 @@ def is_whole(amount: Decimal, currency: Currency) -> bool:
 
 
 @given(carts, st.lists(offers, max_size=4), st.none() | vouchers, currencies)
-def test_every_amount_follows_from_the_lines(
+def test_every_amount_follows_from_the_items(
     items: list[CartItem], on: list[Offer], voucher: Voucher | None, currency: Currency
 ) -> None:
     cart, refusal = price_cart(items, on, voucher, currency, NOW)
@@ -120,7 +120,7 @@ def test_the_lowest_price_wins(item: CartItem, on: list[Offer], currency: Curren
     st.lists(st.tuples(discounts, st.none() | st.frozensets(st.integers(0, 7))), max_size=6),
     currencies,
 )
-def test_each_line_has_the_first_of_the_best_of_its_own_offers(
+def test_each_item_gets_its_best_offer(
     each: list[Decimal], on: list[tuple[Any, frozenset[int] | None]], currency: Currency
 ) -> None:
     items = [
@@ -186,7 +186,7 @@ def test_windows_are_half_open_whatever_the_time_zone(start: datetime, hours: in
         ({"minimum_order_value": Decimal("10.00")}, None),
     ],
 )
-def test_what_a_voucher_is_refused_for(values: dict[str, Any], refusal: str | None) -> None:
+def test_the_reasons_for_refusing_a_voucher(values: dict[str, Any], refusal: str | None) -> None:
     voucher = Voucher(1, "CODE", "fixed", Decimal(1), **values)
     cart, why = price_cart([line(Decimal(10))], [], voucher, Currency.of("USD"), NOW)
     assert why == refusal
@@ -209,7 +209,7 @@ def test_the_offer_and_the_voucher_that_apply_are_named() -> None:
     assert (applied, refusal) == (voucher, None)
 
 
-def test_a_host_s_own_discount_is_at_most_the_subtotal() -> None:
+def test_a_shop_s_own_discount_is_at_most_the_subtotal() -> None:
     currency = Currency.of("USD")
     cart = PricedCart.of(
         [PricedItem.of(line(Decimal(3)), currency)],
@@ -234,12 +234,12 @@ def test_a_currency_has_the_minor_units_of_iso_4217(code: str, decimals: int) ->
 
 
 @pytest.mark.parametrize("code", ["XAU", "XDR", "XTS", "XXX", "HRK", "usd", "EURO", "", "ZZZ"])
-def test_what_no_one_pays_with_is_no_currency(code: str) -> None:
+def test_a_currency_not_used_for_payment_is_refused(code: str) -> None:
     with pytest.raises(ConfigurationError, match=r"ISO 4217.*such as 'USD'"):
         Currency.of(code)
 
 
-def test_an_order_s_currency_has_the_decimals_that_the_order_has_kept() -> None:
+def test_an_order_s_currency_has_the_decimals_stored_with_it() -> None:
     assert Currency.of("HRK", 2).text(Decimal(10)) == "10.00"
     assert Currency.of("USD", 3).text(Decimal(10)) == "10.000"
 
@@ -252,7 +252,7 @@ def test_a_price_is_a_whole_number_of_quanta(amount: Decimal, currency: Currency
 
 
 @pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-Infinity", "1E+14", "1E+999999"])
-def test_what_no_column_holds_is_no_price(amount: str) -> None:
+def test_a_price_no_column_can_hold_is_refused(amount: str) -> None:
     assert not Currency.of("USD").is_price(Decimal(amount))
 
 
@@ -264,7 +264,7 @@ def test_float_noise_is_no_part_of_a_price() -> None:
     assert not usd.is_price(Decimal("0.0057"), noise=FLOAT_NOISE)
 
 
-def test_a_price_that_is_a_float_is_refused_with_the_cure() -> None:
+def test_a_float_price_is_refused_with_the_fix() -> None:
     item = CartItem(1, 1, SimpleNamespace(price=0.1, shipping=None), 1)
     with pytest.raises(ConfigurationError, match=r"price is a float.*Numeric"):
         PricedItem.of(item, Currency.of("USD"))

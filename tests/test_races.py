@@ -1,66 +1,32 @@
-"""Customers who are faster than each other: real threads on real databases, many rounds."""
+"""Races of a few customers: real threads on real databases, in many rounds."""
 
 import logging
 import threading
-import time
-from collections import Counter
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body
+from .support import scenarios
+from .support.database import wait_for_lock_wait
+from .support.requests import SAVE
+from .support.responses import outcomes
+from .support.scenarios import THREADS
+from .support.shops import Shop
 
 ROUNDS = 5
-THREADS = 6
-
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-
-
-def outcomes(answers: list[TestResponse]) -> Counter[object]:
-    """The codes of the refusals, and the statuses of the rest: 401 is the JWT's own answer."""
-    statuses = {201, 303, 401}
-    return Counter(
-        answer.status_code if answer.status_code in statuses else body(answer)["code"]
-        for answer in answers
-    )
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
-    customer, product = shop.customer(), shop.product(stock=50)
-    shop.cart(customer, {product: 2})
-
-    ledger = Ledger(shop.app)
-    answers = run_concurrently(*[lambda: shop.post(customer, SAVE)] * THREADS)
-
-    assert ledger.problems() == []
-    (order,) = shop.rows("orders")
-    (item,) = shop.rows("order_items")
-    assert item["quantity"] == 2
-    assert shop.rows("products")[0]["stock"] == 48
-    assert set(outcomes(answers)) <= {201, "empty_cart"}
-    saved = [answer for answer in answers if answer.status_code == 201]
-    assert {answer.headers["Location"].split("/")[-2] for answer in saved} == {str(order["id"])}
+    scenarios.one_cart_becomes_one_order(shop)
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
-    voucher = shop.voucher("TWO", "1.00", usage="multiple", usage_limit=2)
-    customers = [shop.customer() for _ in range(THREADS)]
-    for customer in customers:
-        # A product for each, so that no lock but the voucher's keeps them apart.
-        shop.cart(customer, {shop.product(): 1}, voucher)
-
-    ledger = Ledger(shop.app)
-    answers = run_concurrently(*[lambda c=c: shop.post(c, SAVE) for c in customers])
-
-    assert ledger.problems() == []
-    assert outcomes(answers) == {201: 2, "voucher_not_applicable": THREADS - 2}
-    assert shop.rows("vouchers")[0]["times_used"] == 2
-    assert [order["voucher_id"] for order in shop.rows("orders")] == [voucher, voucher]
+    scenarios.a_voucher_of_limit_two_is_used_twice(shop)
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
@@ -83,7 +49,7 @@ def test_products_in_opposite_order_sell_out_without_a_deadlock(
     assert "conflict" not in caplog.text
 
 
-def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
+def test_a_conversion_that_is_a_deadlock_victim_is_retried(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The host's own code locks the products in the other order.
@@ -119,22 +85,8 @@ def test_a_conversion_that_is_a_deadlock_s_victim_is_run_again(
     assert [row["stock"] for row in shop.rows("products")][:3] == [99, 99, 100]
 
 
-def wait_for_lock_wait(shop: Shop) -> None:
-    """Return when some transaction of this database waits for a lock."""
-    waiting = {
-        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
-        "mysql": "SELECT count(*) FROM information_schema.innodb_lock_waits",
-    }[shop.engine.dialect.name]
-    for _ in range(50):
-        with shop.engine.connect() as connection:
-            if connection.execute(text(waiting)).scalar_one():
-                return
-        time.sleep(0.2)  # InnoDB shows the same answer to who asks within 0.1 s.
-    raise AssertionError("nobody waits for a lock")
-
-
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -> None:
+def test_many_customers_save_the_same_address_concurrently(shop: Shop, round_: int) -> None:
     product = shop.product(stock=None)
     customers = [shop.customer() for _ in range(THREADS)]
     for customer in customers:
@@ -146,7 +98,7 @@ def test_many_customers_save_the_same_address_at_once(shop: Shop, round_: int) -
     assert len(shop.rows("order_addresses")) == THREADS
 
 
-def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) -> None:
+def test_filling_a_cart_does_not_conflict_with_ordering_another(shop: Shop) -> None:
     """On MariaDB in REPEATABLE READ a conversion would lock the gaps that they write into."""
     product = shop.product(stock=None)
     customers = [shop.customer() for _ in range(THREADS)]
@@ -167,7 +119,7 @@ def test_who_fills_a_cart_is_not_the_victim_of_who_orders_another(shop: Shop) ->
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_a_line_that_is_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
+def test_an_item_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
     customer, first, second = shop.customer(), shop.product(), shop.product()
     cart = shop.cart(customer, {first: 1})
 

@@ -1,7 +1,5 @@
-"""Every refusal: its answer, and that nothing at all was changed."""
+"""Every refusal: its response, and that no row was changed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,31 +7,14 @@ from typing import Any
 import pytest
 from flask_jwt_extended import create_access_token
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
-from .support.shops import ADDRESS, Shop, body
+from .support.database import nothing_changed
+from .support.requests import ADDRESS, SAVE
+from .support.responses import refused
+from .support.shops import Shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
-
-
-@contextmanager
-def nothing_changed(shop: Shop) -> Iterator[None]:
-    before = shop.everything()
-    yield
-    assert shop.everything() == before
-
-
-def refused(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
-    assert (answer.status_code, body(answer)["code"]) == (status, code), answer.text
-    assert answer.mimetype == "application/problem+json"
-    problem = body(answer)
-    assert problem["type"] == f"urn:problem-type:flask-orders:{code}"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    return problem
 
 
 @pytest.fixture
@@ -57,12 +38,12 @@ def test_an_expired_token(shop: Shop, customer: int) -> None:
         assert answer.status_code == 401
 
 
-def test_a_customer_who_is_gone(shop: Shop) -> None:
+def test_a_deleted_customer(shop: Shop) -> None:
     with nothing_changed(shop):
         assert shop.post(4_000_000, SAVE).status_code == 401
 
 
-def test_the_order_of_a_customer_who_is_gone(shop: Shop, customer: int) -> None:
+def test_the_order_of_a_deleted_customer(shop: Shop, customer: int) -> None:
     url = shop.order(customer)["url"]
     assert shop.get(4_000_000, url).status_code == 401
 
@@ -73,7 +54,7 @@ def test_no_cart(shop: Shop) -> None:
         refused(shop.post(customer, SAVE), 400, "empty_cart")
 
 
-def test_no_line_in_the_cart(shop: Shop) -> None:
+def test_no_item_in_the_cart(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {})
     with nothing_changed(shop):
@@ -168,7 +149,7 @@ def test_an_inactive_product(shop: Shop) -> None:
         assert [line["reason"] for line in problem["items"]] == ["inactive"]
 
 
-def test_a_product_that_is_gone(shop: Shop) -> None:
+def test_a_deleted_product(shop: Shop) -> None:
     customer, product, other = shop.customer(), shop.product(), shop.product()
     shop.cart(customer, {product: 1, other: 1})
     with shop.session() as session:
@@ -209,7 +190,7 @@ def test_a_once_per_customer_voucher_used_twice(shop: Shop) -> None:
         assert problem["reason"] == "already_used"
 
 
-def test_too_many_lines(shop: Shop) -> None:
+def test_too_many_items(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1 for _ in range(4)})
     shop.app.config["ORDERS_MAX_ITEMS"] = 3
@@ -254,7 +235,7 @@ def test_no_payment_endpoint(
     assert "app.config['ORDERS_PAYMENT_ENDPOINT']" in caplog.text
 
 
-def test_what_a_request_has_left_pending_is_not_thrown_away(shop: Shop, customer: int) -> None:
+def test_changes_pending_before_the_view_are_not_discarded(shop: Shop, customer: int) -> None:
     """The order needs a transaction of its own; the host is told, and its row is still its own."""
     product = shop.models.Product
     kept: list[str | None] = []
@@ -276,7 +257,7 @@ def test_what_a_request_has_left_pending_is_not_thrown_away(shop: Shop, customer
     assert kept == ["Pending"]
 
 
-def test_another_customer_s_cart_stays_as_it_is(shop: Shop, customer: int) -> None:
+def test_another_customer_s_cart_is_unchanged(shop: Shop, customer: int) -> None:
     other = shop.customer()
     shop.cart(other, {shop.product(): 1})
     shop.order(customer)

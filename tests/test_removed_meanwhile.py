@@ -1,11 +1,10 @@
-"""What an order is made of is removed or switched off while the request stops at a statement.
+"""A product, voucher, customer or address is deleted or deactivated in the middle of a request.
 
 ORDERS_TEST_LONG stops it before each of them, on each database in each of its modes; otherwise it
 is before every third, on fewer. `pytest -rP` shows the numbers.
 """
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,18 +19,19 @@ from werkzeug.test import TestResponse
 from flask_orders import Models
 from flask_orders.testing import Ledger
 
+from .support.database import Rows
+from .support.effort import LONG
+from .support.pacing import Paced, change_meanwhile
 from .support.raced import VARIANTS, RacedShop, Tally
-from .support.shops import ADDRESS, Rows, Shop, until_done
-from .test_races import outcomes
-from .test_schedules import Paced, change_meanwhile
+from .support.requests import SAVE
+from .support.responses import outcomes
+from .support.shops import Shop, until_done
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 STRIDE = 1 if LONG else 3
 RACED = VARIANTS if LONG else ("sqlite-wal", "postgresql", "mariadb-repeatable-read")
 
 # With the address that was used last, and with the same as it was given then.
 SAVED = {"action": "save_order"}
-GIVEN = {"action": "save_order", "billing_address": ADDRESS}
 
 REFERENCES = {"product_id", "offer_id", "voucher_id", "billing_address_id", "customer_id"}
 
@@ -50,7 +50,7 @@ class Scene:
         customer, product, other = shop.customer(), shop.product("10.00"), shop.product("5.00")
         shop.cart(customer, {other: 1})
         shop.settle()
-        assert shop.post(customer, GIVEN).status_code == 201
+        assert shop.post(customer, SAVE).status_code == 201
         shop.offer("10%", product)
         voucher = shop.voucher("V", "1.00", usage="once_per_customer")
         shop.fill(customer, {product: 2, other: 1}, voucher)
@@ -103,7 +103,7 @@ CASES: list[tuple[Change, dict[str, Any], set[object]]] = [
     (voucher_deactivated, SAVED, {201, "voucher_not_applicable"}),
     (customer_deleted, SAVED, {201, 401}),
     (address_deleted, SAVED, {201, "billing_address_required"}),
-    (address_deleted, GIVEN, {201}),
+    (address_deleted, SAVE, {201}),
 ]
 
 
@@ -111,7 +111,7 @@ CASES: list[tuple[Change, dict[str, Any], set[object]]] = [
 @pytest.mark.parametrize(
     ("change", "request_", "expected"),
     CASES,
-    ids=[f"{case[0].__name__}{' and given again' * (case[1] is GIVEN)}" for case in CASES],
+    ids=[f"{case[0].__name__}{' and given again' * (case[1] is SAVE)}" for case in CASES],
 )
 def test_all_or_nothing_is_ordered(
     raced_shop: RacedShop,

@@ -3,97 +3,25 @@
 ORDERS_TEST_LONG explores every pair of statements; otherwise it is every fifth.
 """
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger
 
-from .support.shops import ADDRESS, Shop, make_shop
-from .test_races import outcomes
+from .support.effort import LONG
+from .support.pacing import TOO_LONG, Paced, change_meanwhile, paced
+from .support.requests import SAVE
+from .support.responses import outcomes
+from .support.shops import Shop, make_shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
 STATEMENTS = 19
-STRIDE = 1 if os.environ.get("ORDERS_TEST_LONG") else 5
+STRIDE = 1 if LONG else 5
 PAIRS = [(i, j) for i in range(1, STATEMENTS) for j in range(1, STATEMENTS)][::STRIDE]
-
-# Seconds: whoever has not gone on by then waits for a lock of the other's.
-BLOCKED = 0.05
-TOO_LONG = 30
-
-
-class Paced:
-    """A request in a thread, which stops before one of its statements until it is let go on."""
-
-    def __init__(self, call: Callable[[], Any], pause_at: int) -> None:
-        self._call = call
-        self._pause_at = pause_at
-        self._count = 0
-        self._go_on = threading.Event()
-        self.was_paused = False
-        self.stopped = threading.Event()
-        self.answer: Any = None
-        self.thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        self.answer = self._call()
-        self.stopped.set()
-
-    def step(self) -> None:
-        self._count += 1
-        if self._count == self._pause_at:
-            self.was_paused = True
-            self.stopped.set()
-            self._go_on.wait(TOO_LONG)
-
-    def start(self) -> None:
-        self.thread.start()
-        self.stopped.wait(BLOCKED)
-
-    def go_on(self) -> None:
-        self._go_on.set()
-        self.thread.join(BLOCKED)
-
-
-@contextmanager
-def paced(engine: sa.Engine, *requests: Paced) -> Iterator[None]:
-    """Have the engine ask the requests before each statement of theirs, COMMIT included."""
-
-    def on_statement(*_event: Any) -> None:
-        for request in requests:
-            if request.thread is threading.current_thread():
-                request.step()
-
-    event.listen(engine, "before_cursor_execute", on_statement)
-    event.listen(engine, "commit", on_statement)
-    try:
-        yield
-    finally:
-        event.remove(engine, "before_cursor_execute", on_statement)
-        event.remove(engine, "commit", on_statement)
-
-
-def change_meanwhile(engine: sa.Engine, request: Paced, change: Callable[[], object]) -> None:
-    """Stop the request, have the change made, unless a lock forbids it, and let both end."""
-    with paced(engine, request):
-        request.start()
-        request.stopped.wait(TOO_LONG)
-        changer = threading.Thread(target=change)
-        changer.start()
-        changer.join(BLOCKED)
-        request.go_on()
-        request.thread.join(TOO_LONG)
-        changer.join(TOO_LONG)
-    assert request.answer is not None
 
 
 def run(shop: Shop, customers: Sequence[int], at: tuple[int, int]) -> list[TestResponse]:
@@ -114,7 +42,7 @@ def run(shop: Shop, customers: Sequence[int], at: tuple[int, int]) -> list[TestR
     return [one.answer, other.answer]
 
 
-def test_one_cart(shop: Shop) -> None:
+def test_one_cart_is_one_order_in_every_schedule(shop: Shop) -> None:
     for at in PAIRS:
         shop.clear()
         customer, product = shop.customer(), shop.product(stock=5)
@@ -145,7 +73,7 @@ def test_the_last_unit_and_the_last_use_of_a_voucher(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("change", ["price", "offer", "voucher"])
-def test_what_is_charged_is_of_one_moment(shop: Shop, change: str) -> None:
+def test_charged_prices_are_a_consistent_snapshot(shop: Shop, change: str) -> None:
     """The price and the offer are changed in one transaction, which is seen whole or not at all."""
     for at in range(1, STATEMENTS):
         shop.clear()
@@ -160,7 +88,7 @@ def test_what_is_charged_is_of_one_moment(shop: Shop, change: str) -> None:
         assert order["total_amount"] == 8, (at, order)
 
 
-def test_a_line_that_is_added_by_code_that_takes_no_lock(database: URL) -> None:
+def test_an_item_added_by_code_without_a_lock(database: URL) -> None:
     """Not even the one that a foreign key takes: in this shop the cart items have none."""
     shop = make_shop(database)
     drop_cart_foreign_key(shop)

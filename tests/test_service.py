@@ -1,4 +1,4 @@
-"""`current_orders.convert` inside a transaction of the host's own."""
+"""`current_orders.convert` inside a transaction of the shop's own."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -9,7 +9,8 @@ from sqlalchemy import select, text, update
 
 from flask_orders import BillingAddressSchema, ConfigurationError, OrdersError, current_orders
 
-from .support.shops import ADDRESS, Shop
+from .support.requests import ADDRESS
+from .support.shops import Shop
 
 # One second, after which a statement that waits for a lock fails.
 LOCK_TIMEOUT = {
@@ -29,7 +30,7 @@ def customer(shop: Shop) -> Iterator[int]:
         yield customer
 
 
-def test_the_order_is_returned_and_committed_by_the_host(shop: Shop, customer: int) -> None:
+def test_the_order_is_returned_and_committed_by_the_caller(shop: Shop, customer: int) -> None:
     order = current_orders.convert(customer, billing_address=BILLING)
 
     assert (order.customer_id, order.status, order.items_count) == (customer, "awaiting_payment", 2)
@@ -44,7 +45,7 @@ def test_the_order_is_returned_and_committed_by_the_host(shop: Shop, customer: i
     assert shop.rows("cart_items") == []
 
 
-def test_what_the_host_has_pending_survives_a_refusal(shop: Shop, customer: int) -> None:
+def test_the_shop_s_pending_changes_survive_a_refusal(shop: Shop, customer: int) -> None:
     before = shop.everything()
     shop.db.session.add(
         shop.models.Offer(title="Mine", discount_type="fixed", discount_value=Decimal(1))
@@ -59,7 +60,7 @@ def test_what_the_host_has_pending_survives_a_refusal(shop: Shop, customer: int)
     assert after == before
 
 
-def test_the_host_sees_its_own_objects_as_they_are_now(shop: Shop, customer: int) -> None:
+def test_the_shop_s_objects_are_refreshed(shop: Shop, customer: int) -> None:
     session, models = shop.db.session, shop.models
     product = session.scalars(select(models.Product)).one()
     cart = session.scalars(select(models.Cart)).one()
@@ -70,7 +71,7 @@ def test_the_host_sees_its_own_objects_as_they_are_now(shop: Shop, customer: int
     assert (product.stock, cart.items, cart.voucher) == (1, [], None)
 
 
-def test_an_object_that_the_session_knows_already_is_read_anew(shop: Shop, customer: int) -> None:
+def test_objects_already_in_the_session_are_read_again(shop: Shop, customer: int) -> None:
     product = shop.db.session.scalars(select(shop.models.Product)).one()
     key = product.id
     if shop.engine.dialect.name == "sqlite":
@@ -82,12 +83,12 @@ def test_an_object_that_the_session_knows_already_is_read_anew(shop: Shop, custo
     assert current_orders.convert(customer, billing_address=BILLING).subtotal == 24
 
 
-def test_an_expected_total_is_heeded(shop: Shop, customer: int) -> None:
+def test_an_expected_total_is_checked(shop: Shop, customer: int) -> None:
     with pytest.raises(OrdersError, match=r"18\.00"):
         current_orders.convert(customer, billing_address=BILLING, expected_total=Decimal("17.99"))
 
 
-def test_without_the_blueprint_the_error_names_the_cure() -> None:
+def test_without_the_blueprint_the_error_names_the_fix() -> None:
     with (
         Flask("empty").app_context(),
         pytest.raises(ConfigurationError, match=r"register_blueprint\(orders_bp\) first"),
@@ -110,7 +111,7 @@ def test_a_preview_is_the_order_as_it_would_be_and_writes_nothing(
     shop.db.session.rollback()
 
 
-def test_a_preview_says_what_can_not_be_had(shop: Shop, customer: int) -> None:
+def test_a_preview_names_unavailable_items(shop: Shop, customer: int) -> None:
     gone = shop.product(active=False)
     shop.fill(customer, {gone: 1}, shop.voucher("OLD", "10%", active=False))
     preview = current_orders.preview(customer)
@@ -118,7 +119,7 @@ def test_a_preview_says_what_can_not_be_had(shop: Shop, customer: int) -> None:
     assert (preview.voucher_refusal, preview.total_amount) == ("inactive", 20)
 
 
-def test_a_preview_of_no_cart_has_no_lines(shop: Shop) -> None:
+def test_a_preview_without_a_cart_has_no_items(shop: Shop) -> None:
     customer = shop.customer()
     with shop.app.app_context():
         assert current_orders.preview(customer).items == ()

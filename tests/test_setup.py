@@ -1,4 +1,4 @@
-"""What it costs a host to install it, and what it is told when something is missing."""
+"""Installing the library, and the errors for what is missing."""
 
 import ast
 import re
@@ -19,7 +19,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import flask_orders
 from flask_orders import (
-    BillingAddress,
     ConfigurationError,
     current_orders,
     declare_models,
@@ -28,24 +27,16 @@ from flask_orders import (
 )
 from flask_orders.signals import order_placed
 
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.apps import install, make_app
+from .support.requests import HOME, ORDERS, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
-HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
 PACKAGE = Path(flask_orders.__file__).parent
 
 
-def make_app(url: URL | str, **config: object) -> tuple[Flask, SQLAlchemy]:
-    """The README's five lines."""
-    app, db = Flask("new"), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI=str(url), JWT_SECRET_KEY="s" * 32, **config)
-    JWTManager(app)
-    db.init_app(app)
-    app.register_blueprint(orders_bp)
-    return app, db
-
-
 def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -57,7 +48,7 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
         token = create_access_token("ann")
     answer = app.test_client().post(
         ORDERS,
-        json={"action": "save_order", "billing_address": ADDRESS},
+        json=SAVE,
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 201, answer.text
@@ -67,10 +58,10 @@ def test_one_line_gives_a_new_shop_everything(database: URL) -> None:
         db.engine.dispose()
 
 
-def test_a_subject_is_one_customer_to_the_letter(database: URL) -> None:
+def test_subjects_are_compared_exactly(database: URL) -> None:
     """MariaDB's usual collations take these for one."""
     subjects = ["ann", "Ann", "ann ", "\u00e4nn"]
-    app, db = make_app(database.render_as_string(hide_password=False))
+    app, db = make_app(database)
     with app.app_context():
         db.create_all()
         models = current_orders.models
@@ -96,21 +87,14 @@ def test_before_init_app_the_error_says_so() -> None:
     ("key", "value"),
     [("ORDERS_CURRENCY", "EURO"), ("ORDERS_RETRIES", 0), ("ORDERS_MAX_BODY", "16K")],
 )
-def test_a_wrong_setting_is_named_at_once(key: str, value: object) -> None:
+def test_a_wrong_setting_is_named_at_registration(key: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=key):
         make_app("sqlite://", **{key: value})
 
 
 def test_create_app_may_run_any_number_of_times() -> None:
     db = SQLAlchemy()
-    apps = []
-    for _ in range(3):
-        app = Flask("factory")
-        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
-        JWTManager(app)
-        db.init_app(app)
-        app.register_blueprint(orders_bp)
-        apps.append(app)
+    apps = [install(db) for _ in range(3)]
     found = []
     for app in apps:
         with app.app_context():
@@ -138,7 +122,7 @@ def test_a_prefix_is_put_before_every_table() -> None:
     assert all(name.startswith("fo_") for name in db.metadata.tables)
 
 
-def test_a_database_that_is_away_is_503() -> None:
+def test_an_unavailable_database_is_503() -> None:
     shop_url = "postgresql+psycopg://nobody@127.0.0.1:9/nothing"
     app, _ = make_app(shop_url)
     with app.app_context():
@@ -355,7 +339,7 @@ def _is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Exception)
 
 
-def test_every_attack_has_a_test_that_is_there() -> None:
+def test_every_attack_has_an_existing_test() -> None:
     root = PACKAGE.parent
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "ATTACKS.md").read_text())
     assert len(named) >= 40
@@ -363,7 +347,7 @@ def test_every_attack_has_a_test_that_is_there() -> None:
         assert f"def {name}(" in (root / "tests" / file).read_text(), f"{file}::{name}"
 
 
-def test_an_app_without_a_jwt_manager_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_app_without_a_jwt_manager_logs_the_fix(caplog: pytest.LogCaptureFixture) -> None:
     app, db = Flask("no-jwt"), SQLAlchemy()
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     db.init_app(app)
@@ -392,7 +376,7 @@ def test_under_another_name_and_inside_another_blueprint() -> None:
             cart.items = [models.CartItem(product=product, quantity=1)]
             db.session.add(cart)
             db.session.commit()
-            request = {"action": "save_order", "billing_address": ADDRESS}
+            request = SAVE
             made = client.post(prefix, json=request, headers=headers)
             assert made.status_code == 201, made.text
             order = body(client.get(made.headers["Location"], headers=headers))
@@ -451,7 +435,7 @@ def no_address(_customer_id: object) -> None:
     """Return that the customer has no saved address."""
 
 
-def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> None:
+def test_a_user_lookup_that_only_uses_the_claims(database: URL) -> None:
     """It saves a query; whether there is such a customer, an order finds out itself."""
     shop = make_shop(database)
     jwt: JWTManager = shop.app.extensions["flask-jwt-extended"]
@@ -466,20 +450,15 @@ def test_a_lookup_that_makes_the_customer_of_the_claims_alone(database: URL) -> 
 
 
 def test_a_token_from_before_the_customers_had_uuids() -> None:
-    app, db = Flask("uuids"), SQLAlchemy()
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32, JWT_VERIFY_SUB=False
-    )
+    db = SQLAlchemy()
 
     class Customer(db.Model):
         __tablename__ = "customers"
 
         id: Mapped[UUID] = mapped_column(primary_key=True)
 
-    JWTManager(app)
-    db.init_app(app)
     declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, config={"JWT_VERIFY_SUB": False})
     with app.app_context():
         db.create_all()
         headers = {"Authorization": f"Bearer {create_access_token(5)}"}

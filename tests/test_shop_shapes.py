@@ -1,4 +1,4 @@
-"""Shops of shapes that nobody here would choose: what is ordered, kept and restocked."""
+"""Shops with unusual models: what is ordered, kept and restocked."""
 
 import enum
 import uuid
@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_jwt_extended import JWTManager
-from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey, Numeric, String, event
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import (
@@ -24,11 +21,13 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.types import TypeDecorator
 
-from flask_orders import declare_models, orders_bp
+from flask_orders import declare_models
 from flask_orders.testing import Ledger
 
-from .support.shops import Shop, body
-from .test_statements import counted
+from .support.apps import install, new_db
+from .support.database import counted
+from .support.responses import body
+from .support.shops import Shop
 
 PRICE = Numeric(12, 2)
 
@@ -48,7 +47,7 @@ class Shape:
         cart: Mapping[str, Any] | None = None,
         item: Mapping[str, Any] | None = None,
     ) -> None:
-        self.db = db = SQLAlchemy(disable_autonaming=True)
+        self.db = db = new_db()
 
         class Customer(db.Model):
             __tablename__ = "customers"
@@ -96,14 +95,7 @@ class Shape:
         """The shop, with the library installed and one customer, 1."""
         classes = {"product": self.Product, "cart": self.Cart, "cart_item": self.CartItem, **given}
         models = declare_models(self.db, customer=self.Customer, **classes)
-        app = Flask("shape")
-        app.config.update(
-            SQLALCHEMY_DATABASE_URI=url.render_as_string(hide_password=False),
-            JWT_SECRET_KEY="only for the tests, and long enough for HS256",
-        )
-        self.db.init_app(app)
-        JWTManager(app)
-        app.register_blueprint(orders_bp)
+        app = install(self.db, url)
         with app.app_context():
             self.db.create_all()
         shop = Shop(app, self.db, models)
@@ -201,7 +193,7 @@ class TestReadsGoThroughTheMapper:
             assert [line["reason"] for line in refused["items"]] == ["gone"]
 
     @pytest.mark.parametrize("hidden", ["item", "product", "cart"])
-    def test_rows_that_the_session_s_criteria_hide_are_not_there(
+    def test_rows_hidden_by_the_session_s_criteria_are_ignored(
         self, database: URL, hidden: str
     ) -> None:
         """Soft delete and tenants, by `with_loader_criteria` in a `do_orm_execute` event."""
@@ -368,7 +360,7 @@ class TestTextKeysThatOnlyTheDatabaseHoldsEqual:
         key = String(20).with_variant(String(20, collation="NOCASE"), "sqlite")
         return Shape(key=key)
 
-    def test_they_are_one_product(self, insensitive: URL) -> None:
+    def test_keys_equal_in_the_database_are_one_product(self, insensitive: URL) -> None:
         shape = self.shape()
         with shape.open(insensitive) as shop:
             product = shape.Product(id="ABC-1", price=Decimal(10), stock=5)
@@ -395,7 +387,7 @@ class TestTextKeysThatOnlyTheDatabaseHoldsEqual:
             connection.execute(links.insert().values(offer_id=key, product_id="aBc-1"))
         return shop.models.Voucher(code="UNUSED", discount_type="fixed", discount_value=Decimal(1))
 
-    def test_a_key_that_was_spelled_anew_since_is_restocked(self, insensitive: URL) -> None:
+    def test_a_product_whose_key_was_respelled_is_restocked(self, insensitive: URL) -> None:
         shape = self.shape()
         with shape.open(insensitive) as shop:
             add_all(
@@ -481,7 +473,7 @@ class TestVersionedRows:
             arguments["version_id_generator"] = generator  # type: ignore[assignment] # a function
         return {"version": version, "__mapper_args__": arguments}
 
-    def test_an_order_and_its_cancellation_count_the_product_s_version_up(
+    def test_an_order_and_its_cancellation_increment_the_product_s_version(
         self, database: URL, name: str
     ) -> None:
         shape = Shape(product=self.versioned(name))
@@ -515,7 +507,7 @@ class TestVersionedRows:
                 assert after == [3, 3]
             assert stock(shop) == [9, 9]
 
-    def test_the_voucher_that_is_taken_off_counts_the_cart_s_version_up(
+    def test_removing_the_voucher_increments_the_cart_s_version(
         self, database: URL, name: str
     ) -> None:
         shape = Shape(
@@ -549,7 +541,7 @@ class TestRowsThatHangOnCartItems:
         assert answer.status_code == 201, answer.text
         assert shop.rows("basket_rows") == []
 
-    def test_options_and_their_files_go_by_the_orm_s_cascades(self, database: URL) -> None:
+    def test_options_and_their_files_are_deleted_by_orm_cascades(self, database: URL) -> None:
         """The database has no ON DELETE; files lie below options, the deepest rows go first."""
         shape = Shape(item={"options": relationship("Option", cascade="all, delete-orphan")})
         option = shape.model(
@@ -571,7 +563,9 @@ class TestRowsThatHangOnCartItems:
             self.order(shop, shape, *rows)
             assert (shop.rows("options"), shop.rows("files")) == ([], [])
 
-    def test_only_the_rows_of_these_items_and_of_that_class_go(self, database: URL) -> None:
+    def test_only_the_rows_of_these_items_and_of_that_class_are_deleted(
+        self, database: URL
+    ) -> None:
         shape = Shape(item={"options": relationship("Engraving", cascade="all, delete-orphan")})
         extra = shape.model(
             "Extra",
@@ -625,7 +619,7 @@ class TestRowsThatHangOnCartItems:
             self.order(shop, shape, old(id=1, item_id=1))
             assert [row["item_id"] for row in shop.rows("old_rows")] == [None]
 
-    def test_what_the_database_deletes_by_itself_is_left_to_it(self, database: URL) -> None:
+    def test_deletes_by_the_database_are_left_to_it(self, database: URL) -> None:
         shape = Shape()
         option = shape.model(
             "Option",
@@ -672,7 +666,7 @@ class TestRowsThatHangOnCartItems:
             assert shop.rows("item_tags") == []
             assert [row["id"] for row in shop.rows("tags")] == [5]
 
-    def test_what_an_item_owns_goes_after_it(self, database: URL) -> None:
+    def test_a_row_owned_by_an_item_is_deleted_after_it(self, database: URL) -> None:
         shape = Shape(
             item={
                 "design_id": mapped_column(ForeignKey("designs.id"), nullable=True),
@@ -699,7 +693,7 @@ class TestRowsThatHangOnCartItems:
             assert stock(shop) == [7]
             assert "remove 'delete' from its cascade" in problems(shop)
 
-    def test_what_can_be_neither_deleted_nor_detached_is_named_by_check(
+    def test_rows_that_can_be_neither_deleted_nor_detached_are_named_by_check(
         self, database: URL
     ) -> None:
         shape = Shape()

@@ -1,4 +1,4 @@
-"""SQLite's transaction mode: a savepoint is one, and readers who write later take turns."""
+"""SQLite's transaction mode: savepoints are real, and readers that write later take turns."""
 
 import sqlite3
 from decimal import Decimal
@@ -46,12 +46,12 @@ def test_a_released_savepoint_is_undone_by_an_outer_rollback(tmp_path: Path) -> 
     assert leak(*make_app(tmp_path / "db"), tmp_path / "db") == 0
 
 
-def test_the_same_without_us_is_not_undone(tmp_path: Path) -> None:
+def test_without_the_library_it_is_not_undone(tmp_path: Path) -> None:
     """Why the library changes the mode at all: if this fails, the driver has learned it."""
     assert leak(*make_app(tmp_path / "db", with_orders=False), tmp_path / "db") == 1
 
 
-def test_a_connection_from_before_the_registration_is_mended_too(tmp_path: Path) -> None:
+def test_a_connection_opened_before_the_registration_is_set_up_too(tmp_path: Path) -> None:
     app, db = make_app(tmp_path / "db", with_orders=False)
     with app.app_context():
         db.session.execute(text("SELECT 1"))
@@ -60,7 +60,7 @@ def test_a_connection_from_before_the_registration_is_mended_too(tmp_path: Path)
     assert leak(app, db, tmp_path / "db") == 0
 
 
-def test_a_host_that_follows_the_same_recipe_is_left_alone(tmp_path: Path) -> None:
+def test_a_shop_with_the_same_recipe_is_left_alone(tmp_path: Path) -> None:
     app, db = make_app(tmp_path / "db", with_orders=False)
     with app.app_context():
         engine = db.engine
@@ -85,7 +85,7 @@ def test_a_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> N
         db.engine.dispose()
 
 
-def test_the_host_s_own_transactions_wait_as_long_as_it_has_set(tmp_path: Path) -> None:
+def test_the_shop_s_own_transactions_keep_their_timeout(tmp_path: Path) -> None:
     app, db = Flask("patient"), SQLAlchemy()
     app.config.update(
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'db'}",
@@ -102,7 +102,7 @@ def test_the_host_s_own_transactions_wait_as_long_as_it_has_set(tmp_path: Path) 
     assert waits == [30_000, 5_000, 30_000]
 
 
-def test_the_host_s_other_databases_are_left_alone(tmp_path: Path) -> None:
+def test_the_shop_s_other_databases_are_left_alone(tmp_path: Path) -> None:
     """One of them may be read-only, and one be written by a program that wants it as it is."""
     for name in ("old", "maps"):
         sqlite3.connect(tmp_path / name).execute(
@@ -128,7 +128,7 @@ def test_the_host_s_other_databases_are_left_alone(tmp_path: Path) -> None:
             engine.dispose()
 
 
-def test_a_host_without_a_default_database() -> None:
+def test_a_shop_without_a_default_database() -> None:
     app, db = Flask("binds"), SQLAlchemy()
     app.config["SQLALCHEMY_BINDS"] = {"other": "sqlite://"}
     db.init_app(app)

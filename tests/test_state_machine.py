@@ -1,9 +1,8 @@
-"""A shop against a simple model of it: whatever is done in whatever order, both agree.
+"""A shop against a simple model of it: both agree after any sequence of actions.
 
 ORDERS_TEST_LONG makes it 200 examples of 50 steps; otherwise it is 15 of 25.
 """
 
-import os
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -22,9 +21,11 @@ from hypothesis.stateful import (
 
 from flask_orders.testing import Ledger
 
-from .support.shops import ADDRESS, Shop, body
+from .support.effort import LONG
+from .support.requests import SAVE
+from .support.responses import body
+from .support.shops import Shop
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 SETTINGS = settings(
     max_examples=200 if LONG else 15,
     stateful_step_count=50 if LONG else 25,
@@ -138,7 +139,7 @@ class ShopMachine(RuleBasedStateMachine):
 
     @rule(customer=customers, send_again=st.booleans())
     def order(self, customer: int, send_again: bool) -> None:
-        request = {"action": "save_order", "billing_address": ADDRESS}
+        request = SAVE
         self.keys += 1
         headers = {**self.shop.token(self.ids[customer]), "Idempotency-Key": f"{self.keys}"}
         answer = self.shop.post(self.ids[customer], request, headers=headers)
@@ -203,7 +204,7 @@ class ShopMachine(RuleBasedStateMachine):
         return session.scalars(query).one()
 
 
-def test_whatever_happens_the_shop_does_what_the_model_does(shop: Shop) -> None:
+def test_the_shop_behaves_like_the_model(shop: Shop) -> None:
     class Machine(ShopMachine):
         pass
 

@@ -1,37 +1,18 @@
 """What a request costs, counted at the cursor: a batch of rows is one statement."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.shops import ADDRESS, Shop
+from .support.database import counted
+from .support.requests import CHECKOUT
+from .support.shops import Shop
 
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 MOST = 14
-
-
-@contextmanager
-def counted(engine: sa.Engine) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile, but for those that bound transactions."""
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith(UNCOUNTED):
-            statements.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def sent_for(shop: Shop, lines: int) -> list[str]:
@@ -40,19 +21,19 @@ def sent_for(shop: Shop, lines: int) -> list[str]:
     voucher = shop.voucher(f"V{customer}", "10%", usage="once_per_customer")
     shop.cart(customer, {shop.product(): 1 for _ in range(lines)}, voucher)
     with counted(shop.engine) as statements:
-        answer = shop.post(customer, {"action": "checkout", "billing_address": ADDRESS})
+        answer = shop.post(customer, CHECKOUT)
     assert answer.status_code == 303
     return statements[1:]
 
 
-def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(shop: Shop) -> None:
+def test_the_number_of_statements_does_not_depend_on_the_number_of_items(shop: Shop) -> None:
     shop.offer("5%")
     sent = {lines: sent_for(shop, lines) for lines in (1, 5, 50, 200)}
     assert len({len(statements) for statements in sent.values()}) == 1, "\n".join(sent[5])
     assert len(sent[5]) <= MOST, "\n".join(sent[5])
 
 
-def test_a_refusal_sends_fewer(shop: Shop) -> None:
+def test_a_refusal_sends_fewer_statements(shop: Shop) -> None:
     customer, product = shop.customer(), shop.product(stock=1)
     shop.cart(customer, {product: 2})
     with counted(shop.engine) as statements:
@@ -60,7 +41,7 @@ def test_a_refusal_sends_fewer(shop: Shop) -> None:
     assert len(statements[1:]) < MOST / 2, "\n".join(statements)
 
 
-def test_what_a_decision_rests_on_is_read_under_lock_and_in_one_order(shop: Shop) -> None:
+def test_decisions_rest_on_locking_reads_in_a_fixed_order(shop: Shop) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite locks the whole database at BEGIN IMMEDIATE")
     statements = [" ".join(statement.split()) for statement in sent_for(shop, 3)]
@@ -73,7 +54,7 @@ def test_what_a_decision_rests_on_is_read_under_lock_and_in_one_order(shop: Shop
 
 
 @pytest.mark.parametrize("name", ["classic", "uuid_keys", "rich", "factory"])
-def test_neither_does_it_in_a_shop_that_was_there_before(server_url: URL, name: str) -> None:
+def test_nor_in_an_existing_shop(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()

@@ -1,10 +1,9 @@
-"""Paying, cancelling and expiring of one order at the same time: of two steps one wins.
+"""Concurrent transitions of one order: of two, one wins.
 
 ORDERS_TEST_LONG stops every transition before each of its statements; otherwise it is every third.
 """
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -17,11 +16,13 @@ import pytest
 from flask_orders import OrdersError, current_orders
 from flask_orders.testing import Ledger, run_concurrently
 
-from .support.shops import ADDRESS, Shop, body, until_done
-from .test_lifecycle import age, heard
-from .test_schedules import BLOCKED, TOO_LONG, Paced, paced
+from .support.effort import LONG
+from .support.orders import age, heard
+from .support.pacing import BLOCKED, TOO_LONG, Paced, paced
+from .support.requests import SAVE
+from .support.responses import body
+from .support.shops import Shop, until_done
 
-LONG = bool(os.environ.get("ORDERS_TEST_LONG"))
 ROUNDS = 30 if LONG else 3
 STATEMENTS = 12
 STRIDE = 1 if LONG else 3
@@ -112,7 +113,7 @@ def assert_one_has_won(
     assert signals == Counter(f"order_{event['to_status']}" for event in events)
 
 
-def test_two_steps_at_once(shop: Shop, pair: tuple[Transition, Transition]) -> None:
+def test_two_concurrent_transitions(shop: Shop, pair: tuple[Transition, Transition]) -> None:
     for _ in range(ROUNDS):
         customer, url = late_order(shop)
         ledger = Ledger(shop.app)
@@ -122,7 +123,7 @@ def test_two_steps_at_once(shop: Shop, pair: tuple[Transition, Transition]) -> N
         assert_one_has_won(shop, pair, told)
 
 
-def test_one_step_in_the_middle_of_the_other(
+def test_one_transition_in_the_middle_of_another(
     shop: Shop, pair: tuple[Transition, Transition]
 ) -> None:
     for at in range(1, STATEMENTS, STRIDE):
@@ -160,7 +161,7 @@ def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> No
             until_done(partial(shop.fill, customer, units, voucher))
             for product in products:
                 ledger.put(product, 1)
-            answer = shop.post(customer, {"action": "save_order", "billing_address": ADDRESS})
+            answer = shop.post(customer, SAVE)
             yield answer.status_code
             yield shop.send(customer, f"{answer.headers['Location']}cancel/").status_code
 
@@ -189,7 +190,7 @@ def expire_now(shop: Shop) -> None:
                 orders.lifecycle.expire(0, 2)
 
 
-def test_two_who_expire_share_the_work(shop: Shop) -> None:
+def test_two_expiring_processes_share_the_work(shop: Shop) -> None:
     for _ in range(20):
         customer = shop.customer()
         shop.cart(customer, {shop.product(): 1})

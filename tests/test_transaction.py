@@ -1,23 +1,21 @@
-"""Connections that are cut and locks that are held: what a client is told, and what is true."""
+"""Cut connections and held locks: the response and the database agree."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from flask_orders.idempotency import IdempotentRequest
 from flask_orders.signals import order_cancelled, order_paid, order_placed
 
-from .support.shops import ADDRESS, ORDERS, Shop, body, make_shop
+from .support.database import connection_cut_at_commit
+from .support.requests import ORDERS, SAVE
+from .support.responses import body
+from .support.shops import Shop, make_shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
 KEY = {"Idempotency-Key": "abc"}
 
 
@@ -28,31 +26,9 @@ def customer(shop: Shop) -> int:
     return customer
 
 
-@contextmanager
-def connection_cut_at_commit(shop: Shop, *, after: bool) -> Iterator[None]:
-    """Cut the first connection that commits, before or after the server has done so."""
-    cut = threading.Event()
-
-    def commit(connection: sa.Connection) -> None:
-        if cut.is_set():
-            return
-        cut.set()
-        driver: Any = connection.connection.dbapi_connection
-        if after:
-            driver.commit()
-        driver.close()
-
-    event.listen(shop.engine, "commit", commit)
-    try:
-        yield
-    finally:
-        event.remove(shop.engine, "commit", commit)
-    assert cut.is_set()
-
-
 @pytest.mark.parametrize("headers", [{}, KEY])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_connection_that_is_cut_at_commit(
+def test_a_connection_cut_at_commit(
     shop: Shop, customer: int, after: bool, headers: dict[str, str]
 ) -> None:
     if shop.engine.dialect.name == "sqlite":
@@ -99,7 +75,7 @@ def test_a_transition_whose_connection_is_cut_at_commit_is_announced_once(
     assert len(shop.rows("order_events")) == 1
 
 
-def test_a_lock_that_is_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
+def test_a_lock_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: int) -> None:
     before = shop.everything()
     settings = lock_settings(shop)
     with shop.session() as others:
@@ -153,7 +129,7 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
     assert again.status_code == 201
 
 
-def test_a_time_limit_of_the_host_s_that_ends_a_wait_for_a_lock(database: URL) -> None:
+def test_a_statement_timeout_of_the_shop_during_a_lock_wait(database: URL) -> None:
     limits = {
         "postgresql": {"options": "-c statement_timeout=200"},
         "mysql": {"init_command": "SET SESSION max_statement_time=0.2"},

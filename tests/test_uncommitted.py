@@ -1,4 +1,4 @@
-"""What a shop has written before an order, and nobody has committed, is never lost unsaid."""
+"""A shop's uncommitted writes before an order are never lost silently."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -106,7 +106,7 @@ def before(database: URL) -> Iterator[Before]:
     shop.close()
 
 
-def test_whatever_writes_in_words_of_the_shop_s_own(
+def test_every_write_in_the_shop_s_own_sql_is_noticed(
     before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     session, dialect = before.shop.db.session, before.shop.engine.dialect.name
@@ -125,7 +125,7 @@ def test_whatever_writes_in_words_of_the_shop_s_own(
     assert passed == []
 
 
-def test_whatever_writes_in_sqlalchemy_s_words(
+def test_every_write_by_sqlalchemy_is_noticed(
     before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     session, model = before.shop.db.session, before.shop.models.Customer
@@ -167,7 +167,7 @@ def test_whatever_writes_in_sqlalchemy_s_words(
     assert [way for way, act in ways.items() if not before.is_refused(act, caplog)] == []
 
 
-def test_what_the_driver_is_told_directly_on_sqlite(
+def test_a_write_sent_to_the_driver_directly_on_sqlite(
     before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     if before.shop.engine.dialect.name != "sqlite":
@@ -180,9 +180,7 @@ def test_what_the_driver_is_told_directly_on_sqlite(
     assert before.is_refused(write, caplog)
 
 
-def test_what_only_reads_is_no_reason_to_refuse(
-    before: Before, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reads_are_no_reason_to_refuse(before: Before, caplog: pytest.LogCaptureFixture) -> None:
     session, model = before.shop.db.session, before.shop.models.Customer
     assert model is not None
     for sql in READS[before.shop.engine.dialect.name]:
@@ -196,7 +194,7 @@ def test_what_only_reads_is_no_reason_to_refuse(
     assert not before.is_refused(lambda: session.scalar(sa.select(sa.func.lower("A"))), caplog)
 
 
-def test_what_is_committed_is_no_reason_to_refuse(
+def test_committed_writes_are_no_reason_to_refuse(
     before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     session, before.commits = before.shop.db.session, True

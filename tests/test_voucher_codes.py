@@ -1,4 +1,4 @@
-"""A voucher's code is stored and matched in one normal form, however it was typed."""
+"""A voucher's code is stored and matched in one normal form, in any spelling."""
 
 import pytest
 import sqlalchemy as sa
@@ -68,7 +68,7 @@ def test_a_code_may_be_as_long_as_its_column(shop: Shop) -> None:
 
 
 @given(st.text(max_size=12))
-def test_a_normal_form_is_its_own(text: str) -> None:
+def test_normalising_a_code_is_idempotent(text: str) -> None:
     code = voucher_code(text)
     assert voucher_code(code) == code
 

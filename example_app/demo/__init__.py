@@ -1,6 +1,6 @@
 """`flask --app example_app demo`: a customer orders, pays and cancels, over real HTTP.
 
-Called by the flask CLI. It ends with exit code 1 if anything is answered otherwise than expected.
+The exit code is 1 if any response differs from the expected one.
 """
 
 import logging
@@ -20,37 +20,37 @@ from ..catalogue import stock_the_shop
 from ..payments import log
 from .client import Customer
 from .life import audit, cancel, list_orders, pay_late, pay_later
-from .ordering import be_refused, checkout, save_order
+from .ordering import checkout, order_empty_cart, save_order
 
 
 @click.command("demo")
 @with_appcontext
 def demo_command() -> None:
-    """Order, pay, cancel and be refused, at a shop served for that only."""
+    """Order, pay, cancel and be refused, in a shop that is served for this demo only."""
     console = Console(highlight=False)
     upgrade()
     stock_the_shop()
     show_log(console)
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
     with served(app) as url:
-        console.print(f"The shop is open at {url}, for this demo only.")
+        console.print(f"The shop is running at {url}, for this demo only.")
         customer = Customer(url)
         email = customer.sign_in()
-        console.print(f"{email} has registered and signed in.")
+        console.print(f"{email} registered and signed in.")
         checkout(customer, console)
         saved = save_order(customer, console)
-        be_refused(customer, console)
+        order_empty_cart(customer, console)
         pay_later(customer, console, saved)
         cancel(customer, console)
         pay_late(customer, console)
         list_orders(customer, console)
         audit(console)
-    console.print("\nEverything was answered as expected.", style="bold green")
+    console.print("\nAll responses were as expected.", style="bold green")
 
 
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
-    """The app on a free port of this machine; gives its URL."""
+    """Serve the app on a free port of this machine; yield its URL."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever)
@@ -64,6 +64,6 @@ def served(app: Flask) -> Iterator[str]:
 
 
 def show_log(console: Console) -> None:
-    """Have the refunds that the shop logs appear among what is printed, and nowhere else."""
+    """Show the refunds that the shop logs in the demo's output, and nowhere else."""
     log.addHandler(RichHandler(console=console, show_time=False, show_path=False))
     log.propagate = False

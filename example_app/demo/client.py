@@ -1,7 +1,4 @@
-"""The demo's customer, and the payment provider: two clients of the shop, over HTTP.
-
-Called by the steps of the demo, in `ordering.py` and `life.py`.
-"""
+"""The demo's customer and its payment provider: two HTTP clients that check every status."""
 
 import secrets
 from collections.abc import Mapping
@@ -27,59 +24,59 @@ ADDRESS = {
 
 
 class Customer:
-    """A browser, so to speak: a new customer each time, whose first order it is."""
+    """A new customer, without orders, and the HTTP session of a browser."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = requests.Session()
 
     def sign_in(self) -> str:
-        """Register and sign in; the e-mail address."""
+        """Register and sign in; return the e-mail address."""
         email = f"ada.{secrets.token_hex(4)}@example.com"
-        who = {"email": email, "password": secrets.token_urlsafe()}
-        self.call(201, "POST", f"{API}/customers/", who)
-        token = self.call(200, "POST", f"{API}/sign-in/", who).json()["access_token"]
+        credentials = {"email": email, "password": secrets.token_urlsafe()}
+        self.call(201, "POST", f"{API}/customers/", credentials)
+        token = self.call(200, "POST", f"{API}/sign-in/", credentials).json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return email
 
     def fill_cart(self, items: Mapping[str, int], voucher: str | None = None) -> None:
-        """Put products, by their sku, and a voucher into the cart."""
+        """Add products, by sku, to the cart, and apply a voucher."""
         for sku, quantity in items.items():
             self.call(201, "POST", f"{API}/cart/items/", {"sku": sku, "quantity": quantity})
         if voucher is not None:
             self.call(200, "PUT", f"{API}/cart/voucher/", {"code": voucher})
 
     def get(self, path: str) -> Any:
-        """What is there."""
+        """GET a path and return its JSON."""
         return self.call(200, "GET", path).json()
 
     def call(self, status: int, method: str, path: str, body: Any = None) -> requests.Response:
-        """One request, which has to be answered with that status."""
-        answer = self._http.request(
+        """Send a request and require this status."""
+        response = self._http.request(
             method, self.url + path, json=body, allow_redirects=False, timeout=TIMEOUT
         )
-        return answered(answer, status)
+        return require_status(response, status)
 
 
 def send_callback(url: str, callback: Callback) -> requests.Response:
-    """Tell the shop at a URL of a payment, as the payment provider does: it has no token."""
-    answer = requests.post(
+    """Send a callback to the shop, without a token, as the payment provider does."""
+    response = requests.post(
         url + CALLBACK, data=callback.body, headers=callback.headers, timeout=TIMEOUT
     )
-    return answered(answer, 204)
+    return require_status(response, 204)
 
 
-def answered(answer: requests.Response, status: int) -> requests.Response:
-    """End the demo unless a request was answered as it has to be."""
-    if answer.status_code != status:
-        asked = f"{answer.request.method} {answer.request.path_url}"
+def require_status(response: requests.Response, status: int) -> requests.Response:
+    """Return the response, or end the demo if its status is not the expected one."""
+    if response.status_code != status:
+        request = f"{response.request.method} {response.request.path_url}"
         raise click.ClickException(
-            f"{asked} was answered {answer.status_code}, not {status}: {answer.text}"
+            f"{request} returned {response.status_code}, not {status}: {response.text}"
         )
-    return answer
+    return response
 
 
 def expect(found: Any, expected: Any, what: str) -> None:
-    """End the demo unless something is as it has to be."""
+    """End the demo if a value is not the expected one."""
     if found != expected:
         raise click.ClickException(f"The {what} is {found!r}, not {expected!r}.")

@@ -1,7 +1,4 @@
-"""The demo's second half: what becomes of the orders.
-
-Called by `demo_command`.
-"""
+"""The demo's second half: orders are paid, cancelled, expired, listed and audited."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,55 +7,55 @@ from uuid import UUID
 from flask import current_app
 from rich.console import Console
 
-from ..sandbox import Callback, make_old, signed
+from ..sandbox import Callback, backdate, signed
 from ..signatures import HEADER
 from .client import API, CALLBACK, ORDERS, Customer, expect, send_callback
-from .printing import print_answer, print_exchange, print_list, print_request
+from .printing import print_exchange, print_list, print_request, print_response
 
 
 def pay_later(customer: Customer, console: Console, path: str) -> None:
-    """Pay a saved order; the provider tells the shop twice, and it is paid once."""
+    """Pay a saved order: the callback is sent twice, the payment recorded once."""
     console.rule("[bold]Pay the saved order")
-    answer = customer.call(303, "POST", f"{path}checkout/")
-    print_exchange(console, "POST", f"{path}checkout/", None, answer)
+    response = customer.call(303, "POST", f"{path}checkout/")
+    print_exchange(console, "POST", f"{path}checkout/", None, response)
     callback = payment_of(customer.get(path))
     for _ in range(2):
-        tell_the_shop(customer.url, console, callback)
-    payments = show_payments(customer, console, path, answer.headers["Location"], "paid")
+        report_payment(customer.url, console, callback)
+    payments = show_payments(customer, console, path, response.headers["Location"], "paid")
     expect([payment["to_refund"] for payment in payments], [False], "list of refunds")
 
 
 def cancel(customer: Customer, console: Console) -> None:
-    """Check out, and think better of it: what was taken from the stock is there again."""
+    """Check out, then cancel: the units that were deducted are restocked."""
     console.rule("[bold]Cancel an order")
     before = stock(customer, console, "POT-IRON")
     path = check_out(customer, console, {"POT-IRON": 2})["order"]
     expect(stock(customer, console, "POT-IRON"), before - 2, "stock")
     print_request(console, "POST", f"{path}cancel/")
-    answer = customer.call(200, "POST", f"{path}cancel/")
-    print_answer(console, answer)
-    show_status(console, answer.json(), "cancelled")
+    response = customer.call(200, "POST", f"{path}cancel/")
+    print_response(console, response)
+    show_status(console, response.json(), "cancelled")
     expect(stock(customer, console, "POT-IRON"), before, "stock")
 
 
 def pay_late(customer: Customer, console: Console) -> None:
-    """Pay when the order has expired: the money is kept in mind, and is to be sent back."""
+    """Pay an order that has expired: the payment is recorded, and a refund is due."""
     console.rule("[bold]Pay too late")
     links = check_out(customer, console, {"BOOK": 1})
     path, payment = links["order"], links["payment"]
     order = customer.get(path)
-    make_old(UUID(order["id"]))
-    console.print("\nDays go by.")
+    backdate(UUID(order["id"]))
+    console.print("\nSeveral days later ...")
     run(console, "orders", "expire")
     show_status(console, customer.get(path), "cancelled")
-    tell_the_shop(customer.url, console, payment_of(order))
+    report_payment(customer.url, console, payment_of(order))
     payments = show_payments(customer, console, path, payment, "cancelled")
     expect([payment["to_refund"] for payment in payments], [True], "list of refunds")
 
 
 def list_orders(customer: Customer, console: Console) -> None:
-    """All of her orders, and those that are paid."""
-    console.rule("[bold]Her orders")
+    """List all of the customer's orders, then the paid ones."""
+    console.rule("[bold]The customer's orders")
     for path, count in ((ORDERS, 4), (f"{ORDERS}?status=paid", 1)):
         print_request(console, "GET", path)
         page = customer.get(path)
@@ -67,53 +64,53 @@ def list_orders(customer: Customer, console: Console) -> None:
 
 
 def audit(console: Console) -> None:
-    """Recompute every order of the shop; the command ends the demo if anything is off."""
+    """Recompute every order of the shop; the command ends the demo if it finds a problem."""
     console.rule("[bold]Audit")
     run(console, "orders", "audit")
 
 
 def check_out(customer: Customer, console: Console, items: Mapping[str, int]) -> dict[str, str]:
-    """Order by her saved address; the paths of the order and of its payment."""
+    """Order with the saved address; return the paths of the order and of its payment."""
     customer.fill_cart(items)
     body = {"action": "checkout"}
-    answer = customer.call(303, "POST", ORDERS, body)
-    print_exchange(console, "POST", ORDERS, body, answer)
-    links: dict[str, str] = answer.json()
+    response = customer.call(303, "POST", ORDERS, body)
+    print_exchange(console, "POST", ORDERS, body, response)
+    links: dict[str, str] = response.json()
     return links
 
 
 def payment_of(order: Mapping[str, Any]) -> Callback:
-    """What the payment provider is going to tell the shop once it has the money."""
+    """Return the callback that the payment provider sends once it has the money."""
     secret = current_app.config["PAYMENT_SECRET"]
     return signed(secret, order["id"], order["total_amount"], order["currency"])
 
 
-def tell_the_shop(url: str, console: Console, callback: Callback) -> None:
-    """The payment provider's part."""
+def report_payment(url: str, console: Console, callback: Callback) -> None:
+    """Send the callback, as the payment provider does."""
     print_request(console, "POST", CALLBACK, callback.body.decode())
     console.print(f"{HEADER}: {callback.headers[HEADER]}", no_wrap=True, overflow="ellipsis")
-    print_answer(console, send_callback(url, callback))
+    print_response(console, send_callback(url, callback))
 
 
 def show_payments(
     customer: Customer, console: Console, path: str, payment: str, status: str
 ) -> list[dict[str, Any]]:
-    """What the page of the payment says now; the payments that have arrived."""
-    answer = customer.call(200, "GET", payment)
-    print_exchange(console, "GET", payment, None, answer)
+    """Show the payment page and the order's status; return the recorded payments."""
+    response = customer.call(200, "GET", payment)
+    print_exchange(console, "GET", payment, None, response)
     show_status(console, customer.get(path), status)
-    payments: list[dict[str, Any]] = answer.json()["payments"]
+    payments: list[dict[str, Any]] = response.json()["payments"]
     return payments
 
 
 def show_status(console: Console, order: Mapping[str, Any], status: str) -> None:
-    """Which has to be that one."""
+    """Print the order's status, which has to be this one."""
     console.print(f"[bold]Order {order['number']}[/], {order['status']}")
     expect(order["status"], status, "status")
 
 
 def stock(customer: Customer, console: Console, sku: str) -> int:
-    """How many there are of a product."""
+    """Return a product's stock."""
     products = customer.get(f"{API}/products/")["products"]
     left = next(product["stock"] for product in products if product["sku"] == sku)
     console.print(f"\n[bold]{sku}:[/] {left} in stock")
@@ -121,6 +118,6 @@ def stock(customer: Customer, console: Console, sku: str) -> int:
 
 
 def run(console: Console, *command: str) -> None:
-    """Run one of the shop's commands, as cron would."""
+    """Run a command of the shop, as cron would."""
     console.print(f"\n[bold cyan]flask {' '.join(command)}")
     current_app.cli.main(command, prog_name="flask", standalone_mode=False)

@@ -1,7 +1,4 @@
-"""The demo's output: requests, answers, carts and orders, for a terminal of 80 columns.
-
-Called by the steps of the demo.
-"""
+"""Print requests, responses, carts and orders, for a terminal of 80 columns."""
 
 import json
 from collections.abc import Mapping
@@ -21,38 +18,38 @@ HEADINGS = ("List\nprice", "Unit\nprice", "Qty", "Saved", "Total", "Ship-\nping"
 AMOUNTS = {
     "subtotal": "Subtotal",
     "shipping": "Shipping",
-    "discount_amount": "Voucher's discount",
+    "discount_amount": "Voucher discount",
     "total_amount": "Total",
     "savings_on_items": "Saved by offers",
-    "amount_saved": "Saved in all",
+    "amount_saved": "Saved in total",
 }
 
 
 def print_exchange(
-    console: Console, method: str, path: str, body: Any, answer: requests.Response
+    console: Console, method: str, path: str, body: Any, response: requests.Response
 ) -> None:
-    """A request, and what it was answered."""
+    """Print a request and its response."""
     print_request(console, method, path, None if body is None else json.dumps(body))
-    print_answer(console, answer)
-    console.print_json(answer.text)
+    print_response(console, response)
+    console.print_json(response.text)
 
 
 def print_request(console: Console, method: str, path: str, body: str | None = None) -> None:
-    """A request; its body is JSON."""
+    """Print a request; its body is JSON."""
     console.print(f"\n[bold cyan]{method} {escape(path)}")
     if body is not None:
         console.print_json(body)
 
 
-def print_answer(console: Console, answer: requests.Response) -> None:
-    """What a request was answered, without the body."""
-    console.print(f"[bold yellow]{answer.status_code} {answer.reason}")
-    if "Location" in answer.headers:
-        console.print(f"Location: {escape(answer.headers['Location'])}")
+def print_response(console: Console, response: requests.Response) -> None:
+    """Print a response's status and Location."""
+    console.print(f"[bold yellow]{response.status_code} {response.reason}")
+    if "Location" in response.headers:
+        console.print(f"Location: {escape(response.headers['Location'])}")
 
 
 def print_cart(console: Console, cart: Mapping[str, Any]) -> None:
-    """What is in the cart."""
+    """Print the cart's items and voucher."""
     console.print("\n[bold]Cart" if cart["items"] else "\n[bold]Cart:[/] empty")
     for item in cart["items"]:
         console.print(f"  {item['quantity']} x {escape(item['product']['name'])}")
@@ -61,7 +58,7 @@ def print_cart(console: Console, cart: Mapping[str, Any]) -> None:
 
 
 def print_order(console: Console, order: Mapping[str, Any]) -> None:
-    """The order: its lines and offers, then every amount."""
+    """Print the order: its items with their offers, then every amount."""
     address = order["billing_address"]
     console.print(f"\n[bold]Order {order['number']}[/], {order['status']}")
     console.print(
@@ -70,17 +67,17 @@ def print_order(console: Console, order: Mapping[str, Any]) -> None:
             f"{address['state']}, {address['country']}"
         )
     )
-    console.print(_lines(order["items"]))
+    console.print(_items(order["items"]))
     print_amounts(console, order)
 
 
 def print_amounts(console: Console, order: Mapping[str, Any]) -> None:
-    """Every amount of an order, or of what would be one."""
+    """Print every amount of an order or of a preview."""
     console.print(Padding(_amounts(order), INDENT))
 
 
 def print_list(console: Console, orders: list[Mapping[str, Any]]) -> None:
-    """Orders, a line each."""
+    """Print a table of orders."""
     table = Table("Order", "Status", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("Total", justify="right")
     for order in orders:
@@ -90,7 +87,7 @@ def print_list(console: Console, orders: list[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def _lines(items: list[Mapping[str, Any]]) -> Table:
+def _items(items: list[Mapping[str, Any]]) -> Table:
     table = Table("Item", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
         table.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Runs the shop's migrations on the database of the Flask app; called by `flask db ...`."""
+"""Run the shop's migrations on the database of the Flask app (`flask db ...`)."""
 
 from alembic import context
 from flask import current_app
@@ -16,7 +16,7 @@ def migrate_offline():
 
 
 def migrate_online():
-    """Execute them."""
+    """Execute the migrations."""
     with db.engine.connect() as connection:
         context.configure(
             connection=connection, target_metadata=db.metadata, **migrate.configure_args

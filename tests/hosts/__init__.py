@@ -1,6 +1,6 @@
 """Whole small shops, each as its owner wrote it, with the lines that flask_orders added marked.
 
-Called by the tests. Each shop is executed anew for each that asks for it, so that every test has
+Each shop is executed anew for each test that loads it, so that every test has
 an app, a `db` and classes of its own, and the shop as it was before can run beside it.
 """
 

@@ -1,8 +1,4 @@
-"""What the tests do with a shop of `hosts/`: through its own endpoints and into its own tables.
-
-One driver for each shop, with the same methods; called by test_hosts.py and
-test_host_migrations.py.
-"""
+"""Drive each shop of `hosts/` by the same methods, through its own endpoints and tables."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -20,7 +16,8 @@ from werkzeug.test import TestResponse
 
 from flask_orders import current_orders
 
-from ..support.shops import ADDRESS, ORDERS, Rows
+from ..support.database import Rows
+from ..support.requests import ADDRESS, ORDERS
 from . import load
 
 PASSWORD = "correct horse battery staple"
@@ -37,7 +34,7 @@ class Buyer:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a shop calls what the tests look at."""
+    """The names of a shop's own tables and columns that the tests read."""
 
     products: str
     carts: str
@@ -48,7 +45,7 @@ class Tables:
 
 
 class Driver(ABC):
-    """A shop with its database; every request and every reading is by a connection of its own."""
+    """A shop with its database; every request and every read uses its own connection."""
 
     NAME: ClassVar[str]
     TABLES: ClassVar[Tables]
@@ -69,15 +66,15 @@ class Driver(ABC):
 
     @abstractmethod
     def product(self, price: str = "10.00", stock: int = 10) -> Any:
-        """Store a product that can be had; its key."""
+        """Store an available product; return its key."""
 
     @abstractmethod
     def reprice(self, product: Any, price: str) -> None:
-        """Change what a product costs."""
+        """Change a product's price."""
 
     @abstractmethod
     def withdraw(self, product: Any) -> None:
-        """Make it impossible to have this much of the product."""
+        """Make this quantity of the product unavailable."""
 
     @abstractmethod
     def put(self, buyer: Buyer, product: Any, quantity: int = 1) -> None:
@@ -101,7 +98,7 @@ class Driver(ABC):
             self.module.db.create_all()
 
     def call(self, method: str, path: str, buyer: Buyer | None = None, body: Any = None) -> Any:
-        """Call one of the shop's own endpoints; its JSON."""
+        """Call one of the shop's own endpoints; return its JSON."""
         answer = self.request(method, path, buyer, body)
         assert answer.status_code < 300, answer.text
         return answer.json if answer.is_json else None
@@ -116,7 +113,7 @@ class Driver(ABC):
         return client.open(path, method=method, json=body, headers=headers)
 
     def order(self, buyer: Buyer, action: str = "save_order", **fields: Any) -> TestResponse:
-        """Submit the cart, with the address of the page unless another or none is given."""
+        """Submit the cart, by default with `ADDRESS`."""
         fields = {"action": action, "billing_address": ADDRESS, **fields}
         return self.request("POST", ORDERS, buyer, fields)
 
@@ -125,7 +122,7 @@ class Driver(ABC):
             return connection.execute(statement)
 
     def insert(self, table: str, **values: Any) -> Any:
-        """Store a row; its primary key."""
+        """Store a row; return its primary key."""
         key = self.change(self.tables[table].insert().values(values)).inserted_primary_key
         return None if key is None else key[0]
 
@@ -135,7 +132,7 @@ class Driver(ABC):
         self.change(rows.update().where(primary_key == key).values(values))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """What the database holds, read by a connection that has seen nothing else."""
+        """Return a table's rows, read on a fresh connection."""
         rows = self.tables[table]
         with self.engine.connect() as connection:
             found = connection.execute(sa.select(rows).order_by(*rows.primary_key.columns))
@@ -145,7 +142,7 @@ class Driver(ABC):
         return {name: self.rows(name) for name in self.tables}
 
     def stock(self) -> list[int]:
-        """What is left of each product, in the order of their keys."""
+        """Return the stock of each product, in key order."""
         assert self.TABLES.stock is not None
         return [row[self.TABLES.stock] for row in self.rows(self.TABLES.products)]
 
@@ -162,7 +159,7 @@ class Driver(ABC):
 
 
 class VoucherDriver(Driver):
-    """A shop that has vouchers, in tables of its own or in ours."""
+    """A shop that has vouchers, in its own tables or the library's."""
 
     @abstractmethod
     def voucher(self, code: str, limit: int) -> None:
@@ -170,11 +167,11 @@ class VoucherDriver(Driver):
 
     @abstractmethod
     def apply(self, buyer: Buyer, code: str) -> None:
-        """Put the voucher into the cart."""
+        """Apply the voucher to the cart."""
 
     @abstractmethod
     def uses_left(self) -> list[int]:
-        """How often each voucher can be used still."""
+        """Return how often each voucher can still be used."""
 
 
 class Classic(VoucherDriver):
@@ -264,7 +261,7 @@ class Rich(VoucherDriver):
         return Buyer(key, {"X-CSRF-TOKEN": cookies["csrf_access_token"]}, cookies)
 
     def product(self, price: str = "10.00", stock: int = 10) -> int:
-        """A variant that costs a quarter more than its product."""
+        """Store a variant that costs a quarter more than its product."""
         sku, adjustment = f"SKU-{self.number()}", Decimal("0.25")
         base_price = Decimal(price) - adjustment
         product = self.insert("products", title=sku, base_price=base_price, published=True)

@@ -1,1 +1,1 @@
-"""Helpers of the tests: shops, servers, workers."""
+"""Helpers shared by the tests: shops, servers, requests and assertions."""

@@ -1,4 +1,4 @@
-"""The shop as a process manager imports it; run by test_crowded_clicks.py.
+"""The shop as a process manager imports it.
 
 `gunicorn tests.support.crowded:app`, with the database's URL in ORDERS_TEST_CROWDED.
 """

@@ -1,6 +1,6 @@
-"""Three MariaDB Galera nodes on this machine, and what a test does to them: kill, pause, restart.
+"""Run three MariaDB Galera nodes on this machine, to be killed, paused and restarted.
 
-Called by test_galera.py. The cluster is started and stopped by `.ci/galera`.
+`.ci/galera` starts and stops the cluster.
 """
 
 import os
@@ -24,7 +24,7 @@ PROVIDER = os.environ.get("ORDERS_TEST_GALERA", "/usr/lib/galera/libgalera_smm.s
 
 
 class Cluster:
-    """The nodes are counted from 0; each may be away."""
+    """A cluster whose nodes are numbered from 0; each may be unavailable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Cluster:
 
     @contextmanager
     def paused(self, *nodes: int) -> Iterator[None]:
-        """The nodes stand still; afterwards they find each other again."""
+        """Stop the nodes; afterwards continue them and wait until all are ready."""
         for node in nodes:
             self.send(node, signal.SIGSTOP)
         try:
@@ -51,17 +51,17 @@ class Cluster:
             wait_until(lambda: all(map(self.is_ready, range(len(self.urls)))))
 
     def repair(self) -> None:
-        """Start what has been killed."""
+        """Start the nodes that were killed."""
         for node in range(len(self.urls)):
             if not self._answers(node):
                 _script("start", self._folder, str(node + 1))
 
     def is_ready(self, node: int) -> bool:
-        """Whether the node takes statements: it is one of a majority."""
+        """Return whether the node belongs to a majority and accepts statements."""
         return tuple(self._ask(node, "SHOW STATUS LIKE 'wsrep_ready'")) == ("wsrep_ready", "ON")
 
     def catch_up(self, node: int) -> None:
-        """Return when the node has applied what the cluster has committed."""
+        """Wait until the node has applied everything that the cluster has committed."""
         self._ask(node, "SET STATEMENT wsrep_sync_wait=1 FOR SELECT 1")
 
     def _answers(self, node: int) -> bool:
@@ -82,7 +82,7 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """A running cluster.
+    """Start a cluster.
 
     Raises:
         Missing: Galera is not installed.

@@ -1,7 +1,7 @@
-"""Customers of a cluster: they order, take out what can't be had, and fill their carts again.
+"""Customers of a cluster: they order, remove unavailable items, and fill their carts again.
 
-Called by test_galera.py, from several threads. Each request goes to any of the nodes, and is sent
-again, with its Idempotency-Key, until there is an answer.
+Each request goes to a random node and is repeated, with its Idempotency-Key, until it gets a
+response. Several threads may run the customers concurrently.
 """
 
 import random
@@ -17,21 +17,21 @@ from werkzeug.test import TestResponse
 
 from flask_orders.testing import Ledger
 
-from .shops import ADDRESS, Shop, body
+from .requests import SAVE
+from .responses import body, order_id
+from .shops import Shop
 
-SAVE = {"action": "save_order", "billing_address": ADDRESS}
-
-# Of a host's own transaction: certainly undone. What else is lost on the way may have been done.
+# Errors after which the shop's own transaction is certainly undone; after others it may be done.
 UNDONE = frozenset({1213, 1205, 1062, 2003})
 
 
 class Clients:
-    """Customers who order, and fill their carts again, on any node that answers."""
+    """Customers that order and fill their carts again, on any node that responds."""
 
     def __init__(self, nodes: list[Shop], orders: int, seed: int) -> None:
         self.nodes = nodes
         self._wanted = orders
-        self.told: dict[str, str] = {}  # key -> the order that its sender was told of
+        self.told: dict[str, str] = {}  # key -> the order that its client was told about
         self.seen = Counter[str]()
         self.failures: list[BaseException] = []
         self.half = threading.Event()
@@ -53,7 +53,7 @@ class Clients:
         self._visits = self._make_visits()
 
     def _make_visits(self) -> Iterator[int]:
-        """Who comes next: some click three times, and each click may find another node."""
+        """Choose the next customer: some click three times, each time on any node."""
         while len(set(self.told.values())) < self._wanted:
             yield from [self._random.choice(self.customers)] * self._random.choice((1, 1, 3))
 
@@ -73,7 +73,7 @@ class Clients:
             return None if self.failures else next(self._visits, None)
 
     def order(self, customer: int) -> None:
-        """Ask until there is an answer, always with the same key."""
+        """Order with one key until there is a response."""
         key = str(uuid4())
         answer = self._ask(customer, key)
         while answer.status_code == 409:
@@ -94,10 +94,10 @@ class Clients:
                 return answer
             self._count("503")
             time.sleep(0.1)
-        raise AssertionError("the shop stays away")
+        raise AssertionError("the shop stays unavailable")
 
     def _give_in(self, customer: int, code: str) -> None:
-        """Take out of the cart what can't be had, on a node that lives through the test."""
+        """Remove what is unavailable from the cart, on a node that is never killed."""
         if code == "item_unavailable":
             self._again(lambda: self._take_out(customer))
         elif code == "voucher_not_applicable":
@@ -124,7 +124,7 @@ class Clients:
             )
 
     def fill(self, customer: int) -> None:
-        """Put things into the cart, as a host does: without a lock, on any node."""
+        """Fill the cart as a shop does: without a lock, on any node."""
         self._again(lambda: self._fill(self._any_node(), customer))
 
     def _fill(self, shop: Shop, customer: int) -> None:
@@ -147,17 +147,17 @@ class Clients:
             self.ledger.put(product, quantity)
 
     def _again(self, call: Callable[[], None]) -> None:
-        """The host's own transactions conflict as well."""
+        """Retry a transaction of the shop's own, which may conflict too."""
         for _ in range(200):
             try:
                 return call()
             except sa.exc.DBAPIError:
-                self._count("retries of the host's own")
+                self._count("retries of the shop's own")
                 time.sleep(0.05)
-        raise AssertionError("the shop stays away")
+        raise AssertionError("the shop stays unavailable")
 
-    def note_what_came_through(self) -> None:
-        """Of what was sent to the killed node without an answer."""
+    def record_unanswered_changes(self) -> None:
+        """Record the changes sent to the killed node without a response that were committed."""
         products = {row["product_id"] for row in self.nodes[0].rows("cart_items")}
         products |= {row["product_id"] for row in self.nodes[0].rows("order_items")}
         for mark, units in self._unsure:
@@ -170,10 +170,6 @@ class Clients:
     def _count(self, what: str) -> None:
         with self._lock:
             self.seen[what] += 1
-
-
-def order_id(answer: TestResponse) -> str:
-    return answer.headers["Location"].split("/")[-2]
 
 
 def code(error: sa.exc.DBAPIError) -> object:

@@ -1,7 +1,6 @@
-"""A PgBouncer in transaction mode, in front of the PostgreSQL that the tests run on.
+"""Run a PgBouncer in transaction mode in front of the tests' PostgreSQL.
 
-Called by test_pgbouncer.py. Each transaction of a client may be on another connection of
-the server.
+Each transaction of a client may use another connection to the server.
 """
 
 import os
@@ -18,7 +17,7 @@ from sqlalchemy.engine import URL
 from .galera import wait_until
 from .servers import Missing
 
-# Connections to the server, fewer than there are clients.
+# Connections to the server: fewer than clients.
 POOL = 3
 
 CONFIGURATION = """\
@@ -37,7 +36,7 @@ max_client_conn = 100
 
 @contextmanager
 def pgbouncer(server_url: URL) -> Iterator[URL]:
-    """The server's URL, through PgBouncer.
+    """Yield the server's URL through PgBouncer.
 
     Raises:
         Missing: it is not installed.
@@ -65,7 +64,7 @@ def pgbouncer(server_url: URL) -> Iterator[URL]:
 
 
 def _target(url: URL) -> str:
-    """Where PgBouncer finds the server, in its own words."""
+    """Return the server's address in PgBouncer's syntax."""
     found = {
         "host": _host(url),
         "port": str(url.port or url.query.get("port") or 5432),
@@ -81,7 +80,7 @@ def _host(url: URL) -> str:
 
 
 def _user(url: URL) -> list[str]:
-    """It refuses to run as root; a server's socket is its owner's to open."""
+    """Return the option for a user: PgBouncer refuses root, and a socket belongs to its owner."""
     if os.geteuid() != 0:
         return []
     folder = Path(_host(url))

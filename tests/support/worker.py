@@ -1,4 +1,4 @@
-"""A web server whose worker is killed at every line of its standard input; run by test_kills.py.
+"""A web server whose worker is killed at every line of its standard input.
 
 `python -m tests.support.worker DATABASE_URL`: prints its port, and after each kill a line. The
 socket outlives the workers, as it does under any process manager: clients whose worker is killed

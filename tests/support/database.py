@@ -1,0 +1,84 @@
+"""Observe and disturb a database: unchanged rows, counted statements, locks, cut connections."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+# What bounds transactions costs no work of its own.
+UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class HasDatabase(Protocol):
+    """A shop of the tests, or the driver of a host shop."""
+
+    @property
+    def engine(self) -> sa.Engine: ...
+
+    def everything(self) -> Rows: ...
+
+
+@contextmanager
+def nothing_changed(shop: HasDatabase) -> Iterator[None]:
+    """Assert that every row of every table is the same afterwards."""
+    before = shop.everything()
+    yield
+    assert shop.everything() == before
+
+
+@contextmanager
+def counted(engine: sa.Engine) -> Iterator[list[str]]:
+    """Collect the statements that are sent meanwhile, except those that bound transactions."""
+    statements: list[str] = []
+
+    def collect(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith(UNCOUNTED):
+            statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", collect)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", collect)
+
+
+@contextmanager
+def connection_cut_at_commit(shop: HasDatabase, *, after: bool) -> Iterator[None]:
+    """Cut the first connection that commits, before or after the server has done so."""
+    cut = threading.Event()
+
+    def commit(connection: sa.Connection) -> None:
+        if cut.is_set():
+            return
+        cut.set()
+        driver: Any = connection.connection.dbapi_connection
+        if after:
+            driver.commit()
+        driver.close()
+
+    event.listen(shop.engine, "commit", commit)
+    try:
+        yield
+    finally:
+        event.remove(shop.engine, "commit", commit)
+    assert cut.is_set()
+
+
+def wait_for_lock_wait(shop: HasDatabase) -> None:
+    """Return when a transaction of this database waits for a lock."""
+    waiting = {
+        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+        "mysql": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+    }[shop.engine.dialect.name]
+    for _ in range(50):
+        with shop.engine.connect() as connection:
+            if connection.execute(sa.text(waiting)).scalar_one():
+                return
+        time.sleep(0.2)  # InnoDB repeats its last answer to a query within 0.1 s.
+    raise AssertionError("no transaction waits for a lock")
