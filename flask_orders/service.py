@@ -147,16 +147,7 @@ class OrderService:
         order_request = OrderRequest(
             new_key(), customer_id, billing_address, expected_total, checkout, datetime.now(UTC)
         )
-        keyed = None
-        if idempotency_key is not None:
-            fields = {
-                "checkout": checkout,
-                "billing_address": billing_address,
-                "expected_total": expected_total,
-            }
-            keyed = IdempotentRequest.of(
-                idempotency_key, customer_id, ("place",), fields, checkout=checkout
-            )
+        keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
         return self.placing.place(order_request, keyed)
 
     def convert(
@@ -399,6 +390,17 @@ class OrderService:
 
     def _outbox(self) -> Outbox | None:
         return Outbox(self.session, self.models) if self.settings.outbox else None
+
+
+def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
+    fields = {
+        "checkout": order_request.checkout,
+        "billing_address": order_request.billing_address,
+        "expected_total": order_request.expected_total,
+    }
+    return IdempotentRequest.of(
+        key, order_request.customer_id, ("place",), fields, checkout=order_request.checkout
+    )
 
 
 def _current_service() -> OrderService:

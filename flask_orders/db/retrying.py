@@ -79,7 +79,8 @@ class Attempt:
         if error is None:
             self._refuse_uncommitted_changes()
             if not self._has_begun:
-                self._session.rollback()
+                # The read transaction ends in any case.
+                roll_back(self._session)
             self.succeeded = True
             return False
         roll_back(self._session)
@@ -101,8 +102,8 @@ class Attempt:
         up. An error in it, or at COMMIT, reaches `with attempt:`, which rolls back.
 
         Raises:
-            RuntimeError: it is not inside `with attempt:`, the attempt has had its transaction, or
-                something was written before it.
+            RuntimeError: the call is not inside `with attempt:`, is the attempt's second, or
+                follows changes that it would lose.
         """
         if not self._is_entered:
             raise RuntimeError(WRITE_WITH_ATTEMPT)
@@ -208,7 +209,7 @@ def retrying(
 
 
 def roll_back(session: scoped_session[HostSession]) -> None:
-    """Roll back; a connection that can't is thrown away, and what it had begun goes with it.
+    """Roll back. A connection that can't is closed, which undoes what it had begun.
 
     Galera may answer ROLLBACK with the conflict that is the reason for it (1213), or, without a
     quorum, with 1047.
@@ -220,7 +221,7 @@ def roll_back(session: scoped_session[HostSession]) -> None:
 
 
 def watch_changes(session: scoped_session[HostSession], engines: Iterable[Engine]) -> None:
-    """Have the session know what it has changed, and an error what it was about."""
+    """Have the session record its uncommitted changes, and errors their table (idempotent)."""
     engines = list(engines)
     watch_session(session, engines)
     remember_tables(engines)
