@@ -2,6 +2,7 @@
 
 import ast
 import re
+import socket
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_an_unavailable_database_is_503() -> None:
     )
     assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_database_that_does_not_answer_is_503() -> None:
+    """As behind a firewall that drops what it does not let through."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        options = {"connect_args": {"connect_timeout": 2}}
+        app, _ = make_app(url, SQLALCHEMY_ENGINE_OPTIONS=options, ORDERS_RETRIES=1)
+        with app.app_context():
+            token = create_access_token("ann")
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = app.test_client().post(ORDERS, json={"action": "save_order"}, headers=headers)
+    assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
 
 
 def test_a_signal_is_sent_once_after_the_commit_and_a_failing_receiver_harms_nobody(

@@ -67,8 +67,9 @@ class PostgreSQL(DatabaseDialect):
         if state is not None:
             return state
         # No server has sent a code, since none was reached or the connection was cut: psycopg says
-        # so by the class alone. Its other errors without a code are mistakes in its use.
-        return _NOT_CONNECTED if type(original).__name__ == "OperationalError" else ""
+        # so by the class alone, or its base (ConnectionTimeout). Others without a code are misuse.
+        bases = (base.__name__ for base in type(original).__mro__)
+        return _NOT_CONNECTED if "OperationalError" in bases else ""
 
     def read_violation(self, kind: str, original: Any, written: str | None) -> Violation:
         found = original.diag
