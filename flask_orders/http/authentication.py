@@ -53,7 +53,7 @@ def customer_id() -> Any:
     """Return the key of the customer whom the token names, by the app's user lookup if any.
 
     Raises:
-        UnknownCustomer: the token names nobody.
+        UnknownCustomer: the token does not name a customer.
     """
     models = current_orders.models
     dialect = current_orders.session.get_bind(models.Order).dialect
@@ -75,9 +75,9 @@ def known_customer_id() -> Any:
 
 
 def answer_unknown_customer(_error: UnknownCustomer) -> ResponseReturnValue:
-    """Return the shop's own 401, as Flask-JWT-Extended does where its user lookup finds nobody."""
-    nobody = UserLookupError("There is no such customer.", get_jwt_header(), get_jwt())
-    return current_app.handle_user_exception(nobody)
+    """Return the shop's own 401, as Flask-JWT-Extended does after a failed user lookup."""
+    failed_lookup = UserLookupError("There is no such customer.", get_jwt_header(), get_jwt())
+    return current_app.handle_user_exception(failed_lookup)
 
 
 def _token_places(body: bytes | OrdersError) -> list[str]:

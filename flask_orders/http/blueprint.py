@@ -164,7 +164,7 @@ def answer_problem(error: OrdersError) -> Response:
 
 
 @orders_bp.errorhandler(UnknownCustomer)
-def answer_nobody(error: UnknownCustomer) -> ResponseReturnValue:
+def answer_unknown(error: UnknownCustomer) -> ResponseReturnValue:
     """Return the shop's own 401."""
     return answer_unknown_customer(error)
 
