@@ -152,7 +152,8 @@ def _canonical(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
-    raise TypeError(f"a {type(value).__name__} has no place in a fingerprint")
+    # A value of the shop's own, such as a date.
+    return str(value)
 
 
 def _sha256(text: str) -> str:

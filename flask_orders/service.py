@@ -4,7 +4,7 @@
 it neither commits nor rolls the session back, and a refusal leaves what the caller has pending.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -115,6 +115,7 @@ class OrderService:
         expected_total: Decimal | None = None,
         checkout: bool = True,
         idempotency_key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> PlacedOrder:
         """Turn the customer's cart into an order, in a whole transaction, and commit it.
 
@@ -130,6 +131,7 @@ class OrderService:
             idempotency_key: the client's name for this request, 1 to 255 visible ASCII characters,
                 such as a UUID in a hidden field of the form. The same call with the same key has
                 the result of the first, for ORDERS_IDEMPOTENCY_HOURS.
+            extra: values for columns of the shop's own order class, by name.
 
         Returns:
             The order's key, whether there is something to pay, and whether it is a replay.
@@ -145,7 +147,13 @@ class OrderService:
             TryAgain: conflicts went on through ORDERS_RETRIES attempts.
         """
         order_request = OrderRequest(
-            new_key(), customer_id, billing_address, expected_total, checkout, datetime.now(UTC)
+            new_key(),
+            customer_id,
+            billing_address,
+            expected_total,
+            checkout,
+            datetime.now(UTC),
+            extra or {},
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
         return self.placing.place(order_request, keyed)
@@ -156,6 +164,7 @@ class OrderService:
         *,
         billing_address: BillingAddress | None = None,
         expected_total: Decimal | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> OrderMixin:
         """Turn the customer's cart into an order, in a savepoint of the caller's transaction.
 
@@ -168,6 +177,7 @@ class OrderService:
             customer_id: the customer's primary key.
             billing_address: left out, it is the customer's saved address.
             expected_total: the highest acceptable total, in the shop's currency.
+            extra: values for columns of the shop's own order class, by name.
 
         Returns:
             The order, status `awaiting_payment`.
@@ -177,7 +187,9 @@ class OrderService:
             VoucherNotApplicable: nothing was ordered; each says why.
         """
         self._begin()
-        order_request = OrderRequest(new_key(), customer_id, billing_address, expected_total)
+        order_request = OrderRequest(
+            new_key(), customer_id, billing_address, expected_total, extra=extra or {}
+        )
         state = self.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
         placed = self.converter.convert(order_request, state.last_sequence, state)
         # The statements above bypass what the session has loaded.
@@ -394,6 +406,7 @@ class OrderService:
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
     fields = {
+        **order_request.extra,
         "checkout": order_request.checkout,
         "billing_address": order_request.billing_address,
         "expected_total": order_request.expected_total,

@@ -30,6 +30,7 @@ from flask_orders.address_book import AddressBook, AddressRow
 from flask_orders.audit import recomputed
 from flask_orders.carts import CartSnapshot
 from flask_orders.currency import Currency
+from flask_orders.errors import IdempotencyKeyReused
 from flask_orders.models import OrderItemMixin, OrderMixin
 from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
@@ -251,6 +252,35 @@ def test_an_order_has_the_defaults_of_a_shop_s_own_columns(database: URL) -> Non
         assert found == ("web", ["new"], None, "monday", "shop")
         assert order.label == order.number
         assert [item.returned for item in order.items] == [0]
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_values_of_the_shop_s_own_columns_are_stored_and_belong_to_the_request(
+    database: URL,
+) -> None:
+    """Another value under the same key is another request."""
+    db = new_db()
+    models = gift_models(db)
+    app = install(db, database)
+    with app.app_context():
+        db.create_all()
+        product = models.Product(sku="A", name="A", price=Decimal(3))
+        row = models.CartItem(product=product, quantity=2)
+        db.session.add(models.Cart(customer_id="ann", items=[row]))
+        db.session.commit()
+
+        def place(**extra: str) -> Any:
+            keyed: dict[str, Any] = {"billing_address": HOME, "idempotency_key": "k"}
+            return current_orders.place("ann", **keyed, extra=extra)
+
+        placed = place(gift_note="For Ann", status="paid")
+        assert place(gift_note="For Ann", status="paid").replayed
+        with pytest.raises(IdempotencyKeyReused):
+            place(gift_note="For Ben", status="paid")
+
+        order: Any = current_orders.get("ann", placed.order_id)
+        assert (order.gift_note, order.status) == ("For Ann", "awaiting_payment")
         db.session.remove()
         db.engine.dispose()
 

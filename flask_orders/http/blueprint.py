@@ -52,13 +52,15 @@ for command in COMMANDS:
 def create_order() -> Response:
     """Turn the customer's cart into an order, then confirm it or redirect to its payment."""
     body = load(CREATE_ORDER, json_object(g.orders_body))
+    extra = dict(body)
     order_request = OrderRequest(
         id=new_key(),
         customer_id=customer_id(),
-        billing_address=body["billing_address"],
-        expected_total=body["expected_total"],
-        checkout=body["action"] == "checkout",
+        checkout=extra.pop("action") == "checkout",
+        billing_address=extra.pop("billing_address"),
+        expected_total=extra.pop("expected_total"),
         arrived=arrived(),
+        extra=extra,
     )
     if order_request.checkout:
         # Before anything is written: there may be nowhere to pay.
