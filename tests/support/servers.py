@@ -8,7 +8,7 @@ ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,8 +16,6 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-
-NAMES = ("sqlite", "postgresql", "mariadb")
 
 MARIADB = "mysql+pymysql://root@127.0.0.1:3306/"
 
@@ -53,14 +51,8 @@ def server(name: str) -> Iterator[URL]:
     Raises:
         Missing: no server is running and none can be started.
     """
-    if name == "sqlite":
-        with tempfile.TemporaryDirectory() as folder:
-            yield URL.create("sqlite", database=folder)
-    elif name == "postgresql":
-        with _postgresql() as url:
-            yield url
-    else:
-        yield _mariadb()
+    with SERVERS[name]() as url:
+        yield url
 
 
 @contextmanager
@@ -84,6 +76,12 @@ def fresh_database(server_url: URL) -> Iterator[URL]:
 
 
 @contextmanager
+def _sqlite() -> Iterator[URL]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield URL.create("sqlite", database=folder)
+
+
+@contextmanager
 def _postgresql() -> Iterator[URL]:
     named = os.environ.get("ORDERS_TEST_POSTGRESQL")
     if named:
@@ -104,15 +102,25 @@ def _postgresql() -> Iterator[URL]:
             started.cleanup()
 
 
-def _mariadb() -> URL:
+@contextmanager
+def _mariadb() -> Iterator[URL]:
     url = make_url(os.environ.get("ORDERS_TEST_MARIADB", MARIADB))
     url = url.set(drivername="mysql+pymysql")
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     try:
-        with engine.connect():
-            return url
+        engine.connect().close()
     except sa.exc.OperationalError:
         raise Missing(
             "no MariaDB: install mariadb-server and run `.ci/mariadb up DIRECTORY`, "
             "or set ORDERS_TEST_MARIADB=mysql://user:password@host:3306/"
         ) from None
+    yield url
+
+
+# Each database that the tests run on, by its name in their parameters.
+SERVERS: dict[str, Callable[[], AbstractContextManager[URL]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "mariadb": _mariadb,
+}
+NAMES = tuple(SERVERS)
