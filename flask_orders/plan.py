@@ -23,7 +23,7 @@ from .stock import StockChange
 from .versions import RowVersion
 
 # Columns that are set when the row is written: a new address gets its key then, and a double click
-# is told from a later request by the moment of the INSERT.
+# is distinguished from a later request by the moment of the INSERT.
 SET_BY_WRITER = frozenset({"billing_address_id", "written"})
 
 

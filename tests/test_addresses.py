@@ -342,7 +342,7 @@ def test_all_invalid_fields_are_named_together() -> None:
 
 
 def test_an_order_can_use_an_entry_written_by_the_shop(shop: Shop, customer: int) -> None:
-    """Whatever its own forms let in: the customer could not mend it."""
+    """Whatever its own forms let in: the customer could not correct it."""
     entry = {**ADDRESS, "street_address": " ", "postal_code": "", "country": "XK"}
     shop.add(shop.models.Address(customer_id=customer, **entry))
     shop.order(customer, billing_address=None)

@@ -366,7 +366,7 @@ def audit(shop: Shop) -> tuple[int, list[str], str]:
 
 
 def peak_of_an_audit(shop: Shop) -> int:
-    """The most memory that it holds at once, in bytes."""
+    """The largest amount of memory that it holds, in bytes."""
     tracemalloc.start()
     try:
         code, problems, _ = audit(shop)

@@ -56,7 +56,7 @@ def test_a_complete_setup_has_no_problems(database: URL) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "cure"),
+    ("config", "fix"),
     [
         ({"ORDERS_PAYMENT_ENDPOINT": None}, "set ORDERS_PAYMENT_ENDPOINT"),
         ({"ORDERS_PAYMENT_ENDPOINT": "nowhere"}, "`flask routes` lists yours"),
@@ -70,13 +70,13 @@ def test_a_complete_setup_has_no_problems(database: URL) -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_its_fix(
-    tmp_path: Path, config: dict[str, Any], cure: str
+    tmp_path: Path, config: dict[str, Any], fix: str
 ) -> None:
     app, db = make_app(f"sqlite:///{tmp_path}/shop.sqlite3", **config)
     create_tables(app, db)
     code, output = check(app)
     assert (code, output.count("\n")) == (1, 1), output
-    assert cure in output
+    assert fix in output
 
 
 def test_tables_that_are_missing(database: URL) -> None:

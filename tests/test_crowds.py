@@ -54,7 +54,7 @@ def test_one_cart_is_submitted_by_a_crowd(
         told_of_another_s += len(told) - 1
         late = set() if key is one_key else {"empty_cart"}
         assert outcomes(answers).keys() <= {success} | late
-    # Whoever was already under way.
+    # The requests that were already under way.
     assert told_of_another_s > 0
     tally.report()
 
@@ -72,7 +72,7 @@ def submit_one_cart(
 
 
 def ask(shop: RacedShop, tally: Tally, customer: int) -> TestResponse:
-    """Order, and again when told to: only a cluster, whose nodes want one row at once, says so."""
+    """Order, and again on 503: only a cluster returns it, for one row on two nodes."""
     for _ in range(10):
         answer = shop.post(customer, SAVE)
         if answer.status_code != 503 or shop.variant != "galera":

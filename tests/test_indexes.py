@@ -229,7 +229,7 @@ def scanned_by_mariadb(plan: Any) -> Iterator[str]:
 
 
 def test_every_foreign_key_has_an_index(filled_shop: Shop) -> None:
-    """So whoever deletes a product or a customer does not read all orders."""
+    """Deleting a product or a customer does not read all orders."""
     for table in filled_shop.db.metadata.sorted_tables:
         indexes = [list(index.columns) for index in table.indexes]
         indexes += [

@@ -34,7 +34,7 @@ TEXT = json.dumps(SAVE)
 
 
 class Clients:
-    """Customers who order again and again, until they are told to stop."""
+    """Customers who order again and again, until they are stopped."""
 
     def __init__(self, shop: Shop, port: int) -> None:
         self._shop = shop

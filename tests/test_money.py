@@ -138,7 +138,7 @@ def amounts_of(shop: Shop) -> list[sa.Column[Any]]:
 
 
 def test_every_amount_column_refuses_invalid_amounts(shop: Shop) -> None:
-    """By its CHECK, whoever writes it: PostgreSQL's NUMERIC knows NaN, above every number."""
+    """By its CHECK, for every writer: PostgreSQL's NUMERIC has NaN, above every number."""
     customer = shop.customer()
     product = shop.product(shipping=Decimal(1))
     shop.offer("1.00", product)

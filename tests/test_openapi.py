@@ -227,7 +227,7 @@ def test_every_refusal_matches_the_document(
 
 @pytest.mark.parametrize("name", list(DRIVERS))
 def test_it_holds_in_an_existing_shop(server_url: URL, name: str) -> None:
-    """Whatever its keys are, and whoever makes its prices."""
+    """Whatever its keys are, and with prices of its own or without."""
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()

@@ -1,7 +1,7 @@
 """The outbox: which events are stored, and that relays deliver them whatever happens.
 
 `flask --app "tests.test_outbox:relaying_app(...)" orders relay` is the process that is killed here.
-ORDERS_TEST_LONG kills thirty of them, and relays more events at once; otherwise it is two.
+ORDERS_TEST_LONG kills thirty of them, and relays more events concurrently; otherwise it is two.
 """
 
 import itertools

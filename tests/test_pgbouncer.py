@@ -83,7 +83,7 @@ def test_the_bound_on_lock_waits_ends_with_its_transaction(shop: Shop) -> None:
     refused = shop.post(customer)
     assert body(refused)["code"] == "empty_cart"
 
-    # Transactions that are open at once: every connection of the server.
+    # Transactions that are open simultaneously: every connection of the server.
     with ExitStack() as stack:
         connections = [stack.enter_context(shop.engine.connect()) for _ in range(POOL)]
         bounds = [one.exec_driver_sql("SHOW lock_timeout").scalar_one() for one in connections]

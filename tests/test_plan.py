@@ -234,17 +234,24 @@ def test_the_defaults_of_a_shop_s_own_columns_are_in_the_plan() -> None:
     assert [row["returned"] for row in plan.items] == [0]
 
 
-def test_an_order_has_the_defaults_of_a_shop_s_own_columns(database: URL) -> None:
+@contextmanager
+def gift_shop(url: URL) -> Iterator[SQLAlchemy]:
+    """The `db` of a shop with these models, in its app context; Ann has a cart."""
     db = new_db()
     models = gift_models(db)
-    app = install(db, database)
-    with app.app_context():
+    with install(db, url).app_context():
         db.create_all()
         product = models.Product(sku="A", name="A", price=Decimal(3))
         row = models.CartItem(product=product, quantity=2)
         db.session.add(models.Cart(customer_id="ann", items=[row]))
         db.session.commit()
+        yield db
+        db.session.remove()
+        db.engine.dispose()
 
+
+def test_an_order_has_the_defaults_of_a_shop_s_own_columns(database: URL) -> None:
+    with gift_shop(database) as db:
         order: Any = current_orders.convert("ann", billing_address=HOME)
         db.session.commit()
 
@@ -252,23 +259,13 @@ def test_an_order_has_the_defaults_of_a_shop_s_own_columns(database: URL) -> Non
         assert found == ("web", ["new"], None, "monday", "shop")
         assert order.label == order.number
         assert [item.returned for item in order.items] == [0]
-        db.session.remove()
-        db.engine.dispose()
 
 
 def test_values_of_the_shop_s_own_columns_are_stored_and_belong_to_the_request(
     database: URL,
 ) -> None:
     """Another value under the same key is another request."""
-    db = new_db()
-    models = gift_models(db)
-    app = install(db, database)
-    with app.app_context():
-        db.create_all()
-        product = models.Product(sku="A", name="A", price=Decimal(3))
-        row = models.CartItem(product=product, quantity=2)
-        db.session.add(models.Cart(customer_id="ann", items=[row]))
-        db.session.commit()
+    with gift_shop(database):
 
         def place(**extra: str) -> Any:
             keyed: dict[str, Any] = {"billing_address": HOME, "idempotency_key": "k"}
@@ -281,8 +278,6 @@ def test_values_of_the_shop_s_own_columns_are_stored_and_belong_to_the_request(
 
         order: Any = current_orders.get("ann", placed.order_id)
         assert (order.gift_note, order.status) == ("For Ann", "awaiting_payment")
-        db.session.remove()
-        db.engine.dispose()
 
 
 @contextmanager

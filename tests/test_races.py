@@ -54,7 +54,7 @@ def test_a_conversion_that_is_a_deadlock_victim_is_retried(
 ) -> None:
     """The host's own code locks the products in the other order.
 
-    InnoDB undoes whoever has less to undo, so the host changes some more rows.
+    InnoDB rolls back the transaction with less to undo, so the shop changes some more rows.
     """
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time, and so no deadlock")

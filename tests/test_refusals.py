@@ -236,7 +236,7 @@ def test_no_payment_endpoint(
 
 
 def test_changes_pending_before_the_view_are_not_discarded(shop: Shop, customer: int) -> None:
-    """The order needs a transaction of its own; the host is told, and its row is still its own."""
+    """The order needs a transaction of its own; the error says so, and the shop's row is kept."""
     product = shop.models.Product
     kept: list[str | None] = []
 

@@ -2,7 +2,7 @@
 
 A class is made of its mixin. Columns that depend on the shop are added afterwards, in the same way
 to a default class and to the shop's subclass of a mixin. Every constraint of the library is marked
-as its own, so that a lost race is told from a constraint of the shop's.
+as its own, so that a lost race is distinguished from a constraint of the shop's.
 """
 
 from typing import Any, cast

@@ -1,6 +1,6 @@
 """A shop of the classic make: integer keys, the tables as Flask-SQLAlchemy names them.
 
-It takes orders by telephone so far: whoever serves the customer reads the cart and the coupon off
+It takes orders by telephone so far: the shop assistant reads the cart and the coupon off
 the screen.
 """
 

@@ -33,7 +33,7 @@ def start(listening: socket.socket, app: Flask) -> int:
 
 
 def main(url: str) -> None:
-    # Made before it is forked, so that the next worker is there at once; it has no connection yet.
+    # Made before it is forked, so that the next worker is ready immediately; it has no connection.
     app = make_shop(make_url(url), create_tables=False).app
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
