@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from weakref import WeakSet
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from .support import raced, servers
@@ -94,3 +96,22 @@ def database(server_url: URL) -> Iterator[URL]:
     """An empty database, for a test that makes its own shop."""
     with servers.fresh_database(server_url) as url:
         yield url
+
+
+# The engines that have connected to a database and still exist.
+CONNECTED: WeakSet[sa.Engine] = WeakSet()
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def remember_engine(connection: sa.Connection) -> None:
+    """Record the engine of every connection."""
+    CONNECTED.add(connection.engine)
+
+
+@pytest.fixture(autouse=True)
+def disposed_engines() -> Iterator[None]:
+    """Dispose of the engines that the test has made: Python 3.13 reports what is left open."""
+    before = set(CONNECTED)
+    yield
+    for engine in set(CONNECTED) - before:
+        engine.dispose()
