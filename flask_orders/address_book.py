@@ -18,7 +18,7 @@ from .addresses import BillingAddress
 from .errors import BillingAddressRequired
 from .models import Models
 
-# A host's own way to a customer's saved address; None if the customer has none.
+# The shop's own source of a customer's saved address; it returns None if there is none.
 from .models.contract import table
 
 # Returns the saved address of the customer with a key; None if the customer has none.

@@ -347,7 +347,7 @@ def delete(sold: Sold, order_id: UUID) -> None:
 
 
 def until_done(work: Callable[[], None]) -> None:
-    """As a host has to on InnoDB, where its statements may be a deadlock's victims."""
+    """As a shop has to on InnoDB, where its statements may be a deadlock's victims."""
     for _ in range(20):
         try:
             return work()

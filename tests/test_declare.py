@@ -234,7 +234,7 @@ def test_cart_items_without_their_cart() -> None:
 
 
 def test_the_library_s_classes_never_take_the_shop_s_names() -> None:
-    """relationship("Address") must go on finding the host's."""
+    """relationship("Address") must go on finding the shop's."""
     db = new_db()
 
     class Address(db.Model):

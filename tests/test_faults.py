@@ -37,10 +37,10 @@ def test_a_fault_at_every_statement_leaves_all_or_nothing(
 def test_an_order_whose_signal_fails_is_still_returned_to_the_client(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[object] = []
+    received: list[object] = []
 
     def receive(_app: object, order: object) -> None:
-        told.append(order)
+        received.append(order)
 
     with order_placed.connected_to(receive):
         customer = filled_shop(shop)
@@ -51,7 +51,7 @@ def test_an_order_whose_signal_fails_is_still_returned_to_the_client(
         with fault(shop.engine, sent.index("COMMIT") + 2):
             answer = post(shop, customer, None)
 
-    assert len(told) == 1
+    assert len(received) == 1
     assert answer.status_code == 303
     assert len(shop.rows("orders")) == 1
     assert "could not be read for its receivers" in caplog.text

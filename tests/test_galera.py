@@ -123,9 +123,9 @@ def test_orders_on_every_node_while_one_is_killed(
 
 
 def assert_every_order_is_known(clients: Clients) -> None:
-    """What a client was told of is there; by its key each client was told in the end."""
+    """Every acknowledged order exists; by its key each client has its order in the end."""
     orders = clients.nodes[0].rows("orders")
-    assert {str(order["id"]) for order in orders} == set(clients.told.values())
+    assert {str(order["id"]) for order in orders} == set(clients.received.values())
     for customer in clients.customers:
         numbers = sorted(row["sequence"] for row in orders if row["customer_id"] == customer)
         assert numbers == list(range(1, len(numbers) + 1))
@@ -133,7 +133,7 @@ def assert_every_order_is_known(clients: Clients) -> None:
 
 def assert_keys_are_answered_again(clients: Clients) -> None:
     owners = {str(order["id"]): order["customer_id"] for order in clients.nodes[0].rows("orders")}
-    for key, order in list(clients.told.items())[-50:]:
+    for key, order in list(clients.received.items())[-50:]:
         answer = clients.nodes[1].post(owners[order], SAVE, key=key)
         assert answer.headers["Idempotent-Replayed"] == "true"
         assert order_id(answer) == order

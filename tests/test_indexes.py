@@ -50,7 +50,7 @@ def fill(shop: Shop) -> None:
         shop.cart(customer, {product: 1}, voucher)
         shop.order(customer)
         shop.fill(customer, {product: 1})
-    # How large the tables are, the database has to be told.
+    # The database must be asked to analyse how large the tables are.
     with shop.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if connection.dialect.name == "mysql":
             tables = ", ".join(shop.db.metadata.tables)

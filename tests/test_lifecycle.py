@@ -74,9 +74,9 @@ def test_a_saved_order_is_paid_later(shop: Shop, customer: int, order: dict[str,
     assert answer.headers["Location"] == f"/pay/{order['id']}/"
     assert body(answer) == {"order": order["url"], "payment": f"/pay/{order['id']}/"}
 
-    with heard() as told:
+    with heard() as received:
         assert pay(shop, order) == "paid"
-    assert told == [("order_paid", "paid")]
+    assert received == [("order_paid", "paid")]
     assert steps(shop) == [("awaiting_payment", "paid", "payment")]
     (payment,) = shop.rows("order_payments")
     assert (payment["reference"], payment["amount"], payment["currency"], payment["expected"]) == (
@@ -87,10 +87,10 @@ def test_a_saved_order_is_paid_later(shop: Shop, customer: int, order: dict[str,
 
 
 def test_a_payment_may_be_recorded_any_number_of_times(shop: Shop, order: dict[str, Any]) -> None:
-    with heard() as told:
+    with heard() as received:
         for _ in range(3):
             assert pay(shop, order) == "paid"
-    assert told == [("order_paid", "paid")]
+    assert received == [("order_paid", "paid")]
     assert len(shop.rows("order_payments")) == len(steps(shop)) == 1
 
 
@@ -191,7 +191,7 @@ def test_a_text_that_is_no_uuid_is_an_unknown_order(shop: Shop, customer: int, t
 def test_a_transition_made_meanwhile_is_returned(
     shop: Shop, order: dict[str, Any], step: str
 ) -> None:
-    """In a transaction of the host's that began before, and on MariaDB sees what was then."""
+    """In a transaction of the shop's that began before, and on MariaDB sees what was then."""
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("on SQLite, who has read before may not write after somebody else")
     arguments = ("ref-1", Decimal("19.00")) if step == "record_payment" else ()
@@ -221,10 +221,10 @@ def test_a_payment_of_a_cancelled_order_is_recorded_and_signalled(
     shop: Shop, customer: int, order: dict[str, Any]
 ) -> None:
     shop.send(customer, f"{order['url']}cancel/")
-    with heard() as told:
+    with heard() as received:
         for _ in range(2):
             assert pay(shop, order) == "cancelled"
-    assert told == [("payment_unexpected", "cancelled")]
+    assert received == [("payment_unexpected", "cancelled")]
     (payment,) = shop.rows("order_payments")
     assert (payment["amount"], payment["expected"]) == (19, False)
 
@@ -239,10 +239,10 @@ def test_any_amount_for_an_order_not_awaiting_payment_is_recorded(
     """With its own currency, so that the shop knows what to refund."""
     with shop.session() as session:
         session.execute(sa.update(shop.models.Order).values(status=was))
-    with heard() as told, shop.service() as orders:
+    with heard() as received, shop.service() as orders:
         for _ in range(2):
             orders.record_payment(order["id"], "late", Decimal(amount), currency=currency)
-    assert told == [("payment_unexpected", was)]
+    assert received == [("payment_unexpected", was)]
     (payment,) = shop.rows("order_payments")
     assert (payment["amount"], payment["currency"], payment["expected"]) == (
         Decimal(amount),
@@ -254,9 +254,9 @@ def test_any_amount_for_an_order_not_awaiting_payment_is_recorded(
 
 def test_a_second_payment_is_recorded_and_signalled(shop: Shop, order: dict[str, Any]) -> None:
     pay(shop, order)
-    with heard() as told:
+    with heard() as received:
         assert pay(shop, order, "ref-2") == "paid"
-    assert told == [("payment_unexpected", "paid")]
+    assert received == [("payment_unexpected", "paid")]
     assert [row["expected"] for row in shop.rows("order_payments")] == [True, False]
 
 
@@ -265,13 +265,13 @@ def test_cancelling_releases_stock_and_voucher_once(
 ) -> None:
     assert stock(shop) == 3
     ledger = Ledger(shop.app)
-    with heard() as told:
+    with heard() as received:
         first, again = (shop.send(customer, f"{order['url']}cancel/") for _ in range(2))
     assert first.status_code == again.status_code == 200
     assert body(first)["status"] == "cancelled"
     assert body(first) == body(again) == body(shop.get(customer, order["url"]))
     assert {**order, "status": "cancelled"} == {**body(first), "updated": order["updated"]}
-    assert told == [("order_cancelled", "cancelled")]
+    assert received == [("order_cancelled", "cancelled")]
     assert stock(shop) == 5
     assert shop.rows("vouchers")[0]["times_used"] == 0
     assert shop.rows("voucher_redemptions") == []
@@ -325,10 +325,10 @@ def test_a_paid_order_is_delivered(shop: Shop, order: dict[str, Any]) -> None:
     with refused("order_not_deliverable"), shop.service() as orders:
         orders.deliver(order_id)
     pay(shop, order)
-    with heard() as told, shop.service() as orders:
+    with heard() as received, shop.service() as orders:
         assert orders.deliver(order_id, note="by bike").status == "delivered"
         assert orders.deliver(order_id).status == "delivered"
-    assert told == [("order_delivered", "delivered")]
+    assert received == [("order_delivered", "delivered")]
     assert steps(shop)[1:] == [("paid", "delivered", "shop")]
     with refused("order_not_cancellable"), shop.service() as orders:
         orders.cancel(order_id, by_shop=True)
@@ -376,14 +376,14 @@ def test_another_customer_s_order_is_not_found(
 
 def test_a_zero_total_order_is_paid_at_checkout(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("5.00"): 1}, shop.voucher("ALL", "100%"))
-    with heard() as told:
+    with heard() as received:
         answer = shop.post(customer, CHECKOUT)
     (order,) = shop.rows("orders")
     assert answer.status_code == 303
     assert answer.headers["Location"] == f"/api/v1/i/orders/{order['id']}/"
     assert body(answer) == {"order": answer.headers["Location"], "payment": None}
     assert order["status"] == "paid"
-    assert told == [("order_placed", "paid"), ("order_paid", "paid")]
+    assert received == [("order_placed", "paid"), ("order_paid", "paid")]
     assert steps(shop) == [("awaiting_payment", "paid", "customer")]
     assert shop.rows("order_payments") == []
 
@@ -441,12 +441,12 @@ def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
     pay(shop, paid, amount="9.00")
     ledger = Ledger(shop.app)
 
-    with heard() as told:
+    with heard() as received:
         result = shop.app.test_cli_runner().invoke(args=["orders", "expire", "--batch", "2"])
 
     assert result.exit_code == 0, result.output
     assert "Orders cancelled: 3." in result.output
-    assert told == [("order_cancelled", "cancelled")] * 3
+    assert received == [("order_cancelled", "cancelled")] * 3
     kept = {row["id"]: row["status"] for row in shop.rows("orders")}
     assert [kept[UUID(order["id"])] for order in orders] == [
         *(["cancelled"] * 3),
@@ -605,9 +605,9 @@ def test_a_late_payment_of_an_expired_order_is_recorded(shop: Shop, order: dict[
     with shop.service() as orders:
         assert orders.expire() == 1
         assert orders.expire() == 0
-    with heard() as told:
+    with heard() as received:
         assert pay(shop, order) == "cancelled"
-    assert told == [("payment_unexpected", "cancelled")]
+    assert received == [("payment_unexpected", "cancelled")]
 
 
 def test_a_failure_leaves_the_shop_s_pending_changes(shop: Shop, order: dict[str, Any]) -> None:
@@ -629,7 +629,7 @@ def test_a_failure_leaves_the_shop_s_pending_changes(shop: Shop, order: dict[str
 def test_signals_wait_for_the_shop_s_commit(shop: Shop, customer: int) -> None:
     """A savepoint that is rolled back takes its signals along, and so does the transaction."""
     shop.cart(customer, {shop.product("10.00"): 1})
-    with shop.app.app_context(), heard() as told:
+    with shop.app.app_context(), heard() as received:
         session, orders = shop.db.session, flask_orders.current_orders
         address = flask_orders.BillingAddress("123 Main St", "12345", "Anytown", "", "CA")
         orders.convert(customer, billing_address=address)
@@ -640,9 +640,9 @@ def test_signals_wait_for_the_shop_s_commit(shop: Shop, customer: int) -> None:
             savepoint.rollback()
         with session.begin_nested():
             orders.cancel(made.id)
-        assert told == []
+        assert received == []
         session.commit()
-    assert told == [("order_placed", "cancelled"), ("order_cancelled", "cancelled")]
+    assert received == [("order_placed", "cancelled"), ("order_cancelled", "cancelled")]
     assert status(shop) == "cancelled"
 
 
@@ -651,14 +651,14 @@ HOME = flask_orders.BillingAddress("123 Main St", "12345", "Anytown", "", "CA")
 
 def test_signals_of_a_transaction_that_is_a_with_block(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("10.00"): 1})
-    with shop.app.app_context(), heard() as told:
+    with shop.app.app_context(), heard() as received:
         session, orders = shop.db.session, flask_orders.current_orders
         with session.begin():
             order_id = orders.convert(customer, billing_address=HOME).id
             orders.record_payment(order_id, "ref-1", Decimal(10))
         with session.begin():
             orders.deliver(order_id)
-    assert told == [
+    assert received == [
         ("order_placed", "paid"),
         ("order_paid", "paid"),
         ("order_delivered", "delivered"),
@@ -666,7 +666,7 @@ def test_signals_of_a_transaction_that_is_a_with_block(shop: Shop, customer: int
 
 
 def test_the_receivers_have_a_session_of_their_own(shop: Shop, customer: int) -> None:
-    """What one of them writes or leaves open is not in the host's, and nothing there expires."""
+    """What one of them writes or leaves open is not in the shop's, and nothing there expires."""
     shop.cart(customer, {shop.product("10.00"): 1})
     customers = shop.models.Customer
     assert customers is not None
@@ -693,14 +693,14 @@ def test_the_receivers_have_a_session_of_their_own(shop: Shop, customer: int) ->
 
 def test_a_connection_that_breaks_under_a_receiver(shop: Shop, customer: int) -> None:
     shop.cart(customer, {shop.product("10.00"): 1})
-    told = []
+    received = []
 
     def receive(_app: Flask, order: Any) -> None:
-        told.append(order.id)
-        if len(told) == 1:
+        received.append(order.id)
+        if len(received) == 1:
             driver: Any = shop.db.session.connection().connection.dbapi_connection
             driver.close()
 
     with flask_orders.signals.order_placed.connected_to(receive):
         assert shop.post(customer).status_code == 201
-    assert told == [row["id"] for row in shop.rows("orders")]
+    assert received == [row["id"] for row in shop.rows("orders")]

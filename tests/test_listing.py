@@ -31,7 +31,7 @@ from .support.shops import Shop
 
 
 def stored(models: Models, customer: Any, statuses: Sequence[str], items: int = 1) -> list[Any]:
-    """Rows of orders with these statuses, the oldest first, as a host's import might make them."""
+    """Rows of orders with these statuses, the oldest first, as a shop's import might make them."""
     now = datetime.now(UTC)
     return [
         models.Order(
@@ -258,7 +258,7 @@ def test_two_statements_whatever_the_length(shop: Shop, customer: int) -> None:
     for query in ("?limit=1", "?limit=5", "?limit=100", "?status=paid&limit=100&offset=3"):
         with counted(shop.engine) as statements:
             assert page(shop, customer, query)["results"]
-        # Before them, the host looks the user up.
+        # Before them, the shop looks the user up.
         assert len(statements) == 3, statements
 
 

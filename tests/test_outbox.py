@@ -121,8 +121,8 @@ def test_a_zero_total_order_is_placed_and_paid(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product("0.00"): 1})
     shop.post(customer, CHECKOUT)
-    told = [(kind_of(event), event["data"]["order"]["status"]) for event in outbox(shop)]
-    assert told == [("order-placed", "awaiting_payment"), ("order-paid", "paid")]
+    deliveries = [(kind_of(event), event["data"]["order"]["status"]) for event in outbox(shop)]
+    assert deliveries == [("order-placed", "awaiting_payment"), ("order-paid", "paid")]
 
 
 def test_a_conversion_that_fails_leaves_no_event(shop: Shop) -> None:
@@ -159,11 +159,11 @@ def test_a_rollback_by_the_shop_leaves_no_event(shop: Shop) -> None:
 
 def test_a_relay_delivers_in_order_and_deletes(shop: Shop) -> None:
     order_ids = live(shop, 3)
-    with heard() as told:
+    with heard() as deliveries:
         assert relay(shop) == "Events delivered: 9.\n"
         assert relay(shop) == "Events delivered: 0.\n"
-    assert_complete(told, order_ids)
-    assert len(told) == 9
+    assert_complete(deliveries, order_ids)
+    assert len(deliveries) == 9
     assert outbox(shop) == []
 
 
@@ -213,10 +213,10 @@ def test_a_receiver_that_raises_gets_the_event_again(
             tries.append(datetime.now(UTC))
             raise RuntimeError(" ".join(PERSONAL))
 
-    with caplog.at_level(logging.DEBUG), frozen() as clock, heard(refuse) as told:
+    with caplog.at_level(logging.DEBUG), frozen() as clock, heard(refuse) as deliveries:
         assert relay(shop, failing=1) == "Events delivered: 3.\n"
         # The later events of that order have waited.
-        assert told == [(str(other), kind) for kind in KINDS]
+        assert deliveries == [(str(other), kind) for kind in KINDS]
         for pause in (2, 4, 8, 16):
             clock.shift(pause - 1)
             assert relay(shop) == "Events delivered: 0.\n"
@@ -227,7 +227,7 @@ def test_a_receiver_that_raises_gets_the_event_again(
 
     pauses = [(later - one).total_seconds() for one, later in itertools.pairwise(tries)]
     assert pauses == [2, 4, 8, 16]
-    assert told[3:] == [(str(failing), kind) for kind in KINDS]
+    assert deliveries[3:] == [(str(failing), kind) for kind in KINDS]
     assert outbox(shop) == []
     assert caplog.text.count("was not delivered") == 5
     assert "attempt 5: RuntimeError" in caplog.text
@@ -255,9 +255,9 @@ def test_failing_events_do_not_delay_other_events(shop: Shop) -> None:
         if event["subject"] in failing:
             raise RuntimeError
 
-    with heard(refuse) as told:
+    with heard(refuse) as deliveries:
         assert relay(shop, failing=5) == "Events delivered: 3.\n"
-    assert_complete(told, last)
+    assert_complete(deliveries, last)
 
 
 def test_an_unreadable_event_does_not_delay_other_events(
@@ -267,9 +267,9 @@ def test_an_unreadable_event_does_not_delay_other_events(
     update_outbox(shop, body="{")
     (unreadable,) = shop.rows("order_outbox")
     other = place(shop)
-    with heard() as told:
+    with heard() as deliveries:
         result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
-    assert told == [(str(other), "order-placed")]
+    assert deliveries == [(str(other), "order-placed")]
     assert result.exit_code == 1
     assert result.output == (
         f"- The event {unreadable['event_id']} was not delivered: JSONDecodeError. "
@@ -340,13 +340,13 @@ def test_an_event_waits_for_its_relay_unclaimed(shop: Shop) -> None:
 
         def be_slow(_event: Event) -> None:
             clock.shift(CLAIM * 2 / 3)
-            if len(told) == 1:
-                relay_from(shop, lambda event: others.append(told_of(event)))
+            if len(deliveries) == 1:
+                relay_from(shop, lambda event: others.append(delivery_of(event)))
 
-        with heard(be_slow) as told:
+        with heard(be_slow) as deliveries:
             relay(shop)
 
-    assert Counter(told + others) == Counter((str(key), "order-placed") for key in order_ids)
+    assert Counter(deliveries + others) == Counter((str(key), "order-placed") for key in order_ids)
     assert len(others) == 2
 
 
@@ -365,12 +365,12 @@ def test_later_events_of_an_order_wait_for_the_one_that_is_being_delivered(shop:
     orders, others = live(shop, 1), list[tuple[str, str]]()
 
     def relay_meanwhile(_event: Event) -> None:
-        relay_from(shop, lambda event: others.append(told_of(event)))
+        relay_from(shop, lambda event: others.append(delivery_of(event)))
 
-    with heard(relay_meanwhile) as told:
+    with heard(relay_meanwhile) as deliveries:
         relay(shop)
     assert others == []
-    assert_complete(told, orders)
+    assert_complete(deliveries, orders)
 
 
 def test_a_relay_that_was_too_slow_deletes_only_its_event(shop: Shop) -> None:
@@ -381,13 +381,13 @@ def test_a_relay_that_was_too_slow_deletes_only_its_event(shop: Shop) -> None:
     def be_slow(_event: Event) -> None:
         if not made:
             update_outbox(shop, due=datetime.now(UTC))
-            relay_from(shop, lambda event: others.append(told_of(event)))
+            relay_from(shop, lambda event: others.append(delivery_of(event)))
             made.append(place(shop))
 
-    with heard(be_slow) as told:
+    with heard(be_slow) as deliveries:
         relay(shop)
     assert others == [(str(slow), "order-placed")]
-    assert told == [(str(slow), "order-placed"), (str(made[0]), "order-placed")]
+    assert deliveries == [(str(slow), "order-placed"), (str(made[0]), "order-placed")]
 
 
 def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: Shop) -> None:
@@ -409,7 +409,7 @@ def test_a_relay_that_was_too_slow_and_fails_leaves_the_claim_of_another(shop: S
 
 def test_several_relays_concurrently(shop: Shop) -> None:
     """Four of them, while orders are placed and paid."""
-    told: Heard = []
+    deliveries: Heard = []
     orders: list[UUID] = []
     working = threading.Event()
     working.set()
@@ -423,13 +423,13 @@ def test_several_relays_concurrently(shop: Shop) -> None:
 
     def relay_meanwhile() -> None:
         while working.is_set():
-            relay_from(shop, lambda event: told.append(told_of(event)))
+            relay_from(shop, lambda event: deliveries.append(delivery_of(event)))
             time.sleep(0.001)
-        relay_from(shop, lambda event: told.append(told_of(event)))
+        relay_from(shop, lambda event: deliveries.append(delivery_of(event)))
 
     run_concurrently(be_customers, *[relay_meanwhile] * 4)
-    assert_complete(told, orders)
-    assert len(told) == 3 * ORDERS_AT_ONCE
+    assert_complete(deliveries, orders)
+    assert len(deliveries) == 3 * ORDERS_AT_ONCE
     assert outbox(shop) == []
 
 
@@ -449,10 +449,10 @@ def test_several_processes_concurrently(shop: Shop, url: URL, tmp_path: Path) ->
             process.send_signal(signal.SIGINT)
         outputs = [process.communicate(timeout=10)[0] for process in relays]
     assert [process.returncode for process in relays] == [0, 0, 0]
-    told = received(tmp_path)
-    assert_complete(told, orders)
-    assert len(told) == 3 * len(orders)
-    assert sum(int(output.split()[-1].rstrip(".")) for output in outputs) == len(told)
+    deliveries = received(tmp_path)
+    assert_complete(deliveries, orders)
+    assert len(deliveries) == 3 * len(orders)
+    assert sum(int(output.split()[-1].rstrip(".")) for output in outputs) == len(deliveries)
 
 
 def test_a_killed_relay_loses_nothing(
@@ -491,14 +491,16 @@ def test_a_killed_relay_loses_nothing(
     with relaying(url, tmp_path, "--once") as last:
         assert last.wait(60) == 0
 
-    told = received(tmp_path)
-    assert_complete(told, orders)
-    doubled, kills = len(told) - len(set(told)), ROUNDS * KILLED_TOGETHER + 1
+    deliveries = received(tmp_path)
+    assert_complete(deliveries, orders)
+    doubled, kills = len(deliveries) - len(set(deliveries)), ROUNDS * KILLED_TOGETHER + 1
     assert doubled <= kills
     assert outbox(shop) == []
     with capsys.disabled():
         name = shop.engine.dialect.name
-        print(f"\n{name}: {kills} kills, {len(told)} deliveries, {doubled} doubled, {left} left")
+        print(
+            f"\n{name}: {kills} kills, {len(deliveries)} deliveries, {doubled} doubled, {left} left"
+        )
 
 
 def test_a_relay_that_is_asked_to_stop_finishes_its_event(
@@ -526,7 +528,7 @@ def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bo
         shop.clear()
         order = place(shop)
         pay(shop, order, "ref-1")
-        with heard() as told:
+        with heard() as deliveries:
             with fault(shop.engine, at, cut=cut) as sent:
                 result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
             if cut:
@@ -535,8 +537,8 @@ def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bo
                 assert isinstance(result.exception, InjectedFault), at
             update_outbox(shop, due=datetime.now(UTC))
             relay(shop)
-        assert_complete(told, [order], KINDS[:2])
-        assert len(told) <= 3, at
+        assert_complete(deliveries, [order], KINDS[:2])
+        assert len(deliveries) <= 3, at
         assert outbox(shop) == []
         if len(sent) < at:
             return
@@ -551,20 +553,20 @@ def test_a_relay_waits_for_an_unavailable_database(shop: Shop) -> None:
     at_last = threading.Timer(20, stop)
 
     def lose_the_database_first(_event: Event) -> None:
-        if not told:
+        if not deliveries:
             stack.enter_context(unreachable_once(shop.engine))
         else:
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
             stop()
 
-    with ExitStack() as stack, heard(lose_the_database_first) as told:
+    with ExitStack() as stack, heard(lose_the_database_first) as deliveries:
         at_last.start()
         stack.callback(at_last.cancel)
         result = shop.app.test_cli_runner().invoke(args=["orders", "relay"])
 
     assert result.exit_code == 0, result.output
     assert result.output.count("The database is unavailable.") == 1
-    assert_complete(told, orders, kinds=("order-placed",))
+    assert_complete(deliveries, orders, kinds=("order-placed",))
     # Nobody could note that the first one was delivered.
     assert [UUID(event["subject"]) for event in outbox(shop)] == orders[:1]
 
@@ -611,22 +613,22 @@ def kind_of_row(row: dict[str, Any]) -> str:
     return kind_of(json.loads(row["body"]))
 
 
-def told_of(event: Event) -> tuple[str, str]:
+def delivery_of(event: Event) -> tuple[str, str]:
     return event["subject"], kind_of(event)
 
 
 @contextmanager
 def heard(do: Callable[[Event], None] | None = None) -> Iterator[Heard]:
     """What is delivered meanwhile, to a receiver that does something first."""
-    told: Heard = []
+    deliveries: Heard = []
 
     def receive(_app: Flask, event: Event) -> None:
         if do is not None:
             do(event)
-        told.append(told_of(event))
+        deliveries.append(delivery_of(event))
 
     with outbox_event.connected_to(receive):
-        yield told
+        yield deliveries
 
 
 def fail(_event: Event) -> None:
@@ -663,7 +665,7 @@ def claim(shop: Shop) -> bool:
 
 
 def write(shop: Shop, event: Event, *, commit: bool) -> None:
-    """Write a row through the host's session, as a receiver may."""
+    """Write a row through the shop's session, as a receiver may."""
     assert shop.models.Customer is not None
     shop.db.session.add(shop.models.Customer(email=event["id"]))
     shop.db.session.flush()
@@ -703,10 +705,10 @@ def unreachable_once(engine: sa.Engine) -> Iterator[None]:
         sa.event.remove(engine, "do_connect", misdirect)
 
 
-def assert_complete(told: Heard, orders: list[UUID], kinds: tuple[str, ...] = KINDS) -> None:
-    """Nothing is missing, and what each order was first told of is in order."""
+def assert_complete(deliveries: Heard, orders: list[UUID], kinds: tuple[str, ...] = KINDS) -> None:
+    """Nothing is missing, and what each order was first deliveries of is in order."""
     first: dict[str, list[str]] = {str(key): [] for key in orders}
-    for order_id, kind in told:
+    for order_id, kind in deliveries:
         if kind not in first[order_id]:
             first[order_id].append(kind)
     assert {order_id: tuple(found) for order_id, found in first.items()} == dict.fromkeys(
@@ -743,7 +745,7 @@ class Notes:
         self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def __call__(self, _app: Flask, event: Event) -> None:
-        order_id, kind = told_of(event)
+        order_id, kind = delivery_of(event)
         os.write(self.file, f"{os.getpid()} {order_id} {kind}\n".encode())
         time.sleep(self.pause)
 

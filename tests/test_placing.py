@@ -47,17 +47,17 @@ def customer(shop: Shop) -> Iterator[int]:
 
 
 def test_an_order_is_placed_and_committed(shop: Shop, customer: int) -> None:
-    told = []
+    received = []
 
     def receive(_app: object, order: Any) -> None:
-        told.append(order.id)
+        received.append(order.id)
 
     with order_placed.connected_to(receive):
         placed = current_orders.place(customer, billing_address=BILLING)
 
     (order,) = shop.rows("orders")
     assert (placed.order_id, placed.payable, placed.replayed) == (order["id"], True, False)
-    assert (order["status"], told) == ("awaiting_payment", [order["id"]])
+    assert (order["status"], received) == ("awaiting_payment", [order["id"]])
     assert shop.rows("cart_items") == []
     assert shop.rows("products")[0]["stock"] == 1
 
@@ -235,10 +235,10 @@ def test_a_cancellation_whose_answer_was_lost_is_announced_by_the_next_attempt(
     shop: Shop, customer: int
 ) -> None:
     order_id = current_orders.place(customer, billing_address=BILLING).order_id
-    told: list[UUID] = []
+    received: list[UUID] = []
 
     def receive(_app: object, order: Any) -> None:
-        told.append(order.id)
+        received.append(order.id)
 
     event_id = UUID(int=7 << 76 | 2 << 62 | 1)
     current_orders.cancel(order_id, event_id=event_id)
@@ -246,7 +246,7 @@ def test_a_cancellation_whose_answer_was_lost_is_announced_by_the_next_attempt(
     with order_cancelled.connected_to(receive):
         current_orders.cancel(order_id)
         shop.db.session.commit()
-        assert told == []
+        assert received == []
         current_orders.cancel(order_id, event_id=event_id)
         shop.db.session.commit()
-    assert told == [order_id]
+    assert received == [order_id]

@@ -177,8 +177,8 @@ def test_unavailable_items_are_named_and_left_out(shop: Shop) -> None:
         "available": 2,
         "reason": "out_of_stock",
     }
-    told = [(line["id"], line["reason"]) for line in seen["unavailable"]]
-    assert told == [*zip(keys[1:], ("out_of_stock", "inactive", "gone"), strict=True)]
+    received = [(line["id"], line["reason"]) for line in seen["unavailable"]]
+    assert received == [*zip(keys[1:], ("out_of_stock", "inactive", "gone"), strict=True)]
     assert seen["unavailable"][2]["product"] is None
     # The same as the refusal says.
     assert body(shop.post(customer))["items"] == seen["unavailable"]

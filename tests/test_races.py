@@ -52,7 +52,7 @@ def test_products_in_opposite_order_sell_out_without_a_deadlock(
 def test_a_conversion_that_is_a_deadlock_victim_is_retried(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The host's own code locks the products in the other order.
+    """The shop's own code locks the products in the other order.
 
     InnoDB rolls back the transaction with less to undo, so the shop changes some more rows.
     """

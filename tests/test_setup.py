@@ -371,7 +371,7 @@ def test_an_app_without_a_jwt_manager_logs_the_fix(caplog: pytest.LogCaptureFixt
 
 
 def test_under_another_name_and_inside_another_blueprint() -> None:
-    """A host may keep `orders` for its own blueprint, or put ours into that of its API."""
+    """A shop may keep `orders` for its own blueprint, or put the library's into that of its API."""
     app, db = Flask("names"), SQLAlchemy()
     app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", JWT_SECRET_KEY="s" * 32)
     JWTManager(app)

@@ -16,7 +16,7 @@ MOST = 14
 
 
 def sent_for(shop: Shop, lines: int) -> list[str]:
-    """What a POST with a new address and a voucher sends, the host's user lookup left out."""
+    """What a POST with a new address and a voucher sends, the shop's user lookup left out."""
     customer = shop.customer()
     voucher = shop.voucher(f"V{customer}", "10%", usage="once_per_customer")
     shop.cart(customer, {shop.product(): 1 for _ in range(lines)}, voucher)

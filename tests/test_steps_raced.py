@@ -90,7 +90,7 @@ def late_order(shop: Shop) -> tuple[int, str]:
 
 
 def assert_one_has_won(
-    shop: Shop, pair: tuple[Transition, Transition], told: list[tuple[str, Any]]
+    shop: Shop, pair: tuple[Transition, Transition], received: list[tuple[str, Any]]
 ) -> None:
     (order,), events = shop.rows("orders"), shop.rows("order_events")
     # The steps are one chain, which ends where the order is.
@@ -108,7 +108,7 @@ def assert_one_has_won(
     payments = Counter(row["expected"] for row in shop.rows("order_payments"))
     assert payments[True] == sum(event["to_status"] == "paid" for event in events)
     assert payments.total() == len(references)
-    signals = Counter(name for name, _ in told)
+    signals = Counter(name for name, _ in received)
     assert signals.pop("payment_unexpected", 0) == payments[False]
     assert signals == Counter(f"order_{event['to_status']}" for event in events)
 
@@ -117,10 +117,10 @@ def test_two_concurrent_transitions(shop: Shop, pair: tuple[Transition, Transiti
     for _ in range(ROUNDS):
         customer, url = late_order(shop)
         ledger = Ledger(shop.app)
-        with heard() as told:
+        with heard() as received:
             run_concurrently(*[partial(transition, shop, customer, url) for transition in pair])
         assert ledger.problems() == []
-        assert_one_has_won(shop, pair, told)
+        assert_one_has_won(shop, pair, received)
 
 
 def test_one_transition_in_the_middle_of_another(
@@ -133,7 +133,7 @@ def test_one_transition_in_the_middle_of_another(
             Paced(partial(transition, shop, customer, url), at * (i == 0))
             for i, transition in enumerate(pair)
         )
-        with heard() as told, paced(shop.engine, one, other):
+        with heard() as received, paced(shop.engine, one, other):
             one.start()
             other.start()
             other.thread.join(BLOCKED)
@@ -142,7 +142,7 @@ def test_one_transition_in_the_middle_of_another(
             other.thread.join(TOO_LONG)
         assert None not in (one.answer, other.answer), at
         assert ledger.problems() == [], at
-        assert_one_has_won(shop, pair, told)
+        assert_one_has_won(shop, pair, received)
 
 
 def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> None:

@@ -33,11 +33,11 @@ def test_a_connection_cut_at_commit(
 ) -> None:
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("a file can't be cut off")
-    told = []
+    received = []
     headers = {**shop.token(customer), **headers}
 
     def receive(_app: object, order: Any) -> None:
-        told.append(order.id)
+        received.append(order.id)
 
     with connection_cut_at_commit(shop, after=after), order_placed.connected_to(receive):
         answer = shop.post(customer, SAVE, headers=headers)
@@ -46,7 +46,7 @@ def test_a_connection_cut_at_commit(
     assert answer.status_code == 201, answer.text
     assert answer.headers["Location"] == f"{ORDERS}{order['id']}/"
     assert "Idempotent-Replayed" not in answer.headers
-    assert told == [order["id"]]
+    assert received == [order["id"]]
     assert shop.rows("products")[0]["stock"] == 3
 
 
@@ -64,14 +64,14 @@ def test_a_transition_whose_connection_is_cut_at_commit_is_announced_once(
     customer = shop.customer()
     shop.cart(customer, {shop.product(price): 1})
     url = shop.order(customer)["url"]
-    told = []
+    received = []
 
     def receive(_app: object, order: Any) -> None:
-        told.append(order.id)
+        received.append(order.id)
 
     with connection_cut_at_commit(shop, after=after), signal.connected_to(receive):
         assert shop.send(customer, f"{url}{call}/").status_code in (200, 303)
-    assert told == [shop.rows("orders")[0]["id"]]
+    assert received == [shop.rows("orders")[0]["id"]]
     assert len(shop.rows("order_events")) == 1
 
 
@@ -92,7 +92,7 @@ def test_a_lock_held_for_long_is_503_and_changes_nothing(shop: Shop, customer: i
 
 
 def lock_settings(shop: Shop) -> object:
-    """What the host's own transactions wait, on each connection of its pool."""
+    """What the shop's own transactions wait, on each connection of its pool."""
     query = {
         "sqlite": "PRAGMA busy_timeout",
         "postgresql": "SHOW lock_timeout",

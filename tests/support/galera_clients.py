@@ -31,7 +31,7 @@ class Clients:
     def __init__(self, nodes: list[Shop], orders: int, seed: int) -> None:
         self.nodes = nodes
         self._wanted = orders
-        self.told: dict[str, str] = {}  # key -> the order that its client was told about
+        self.received: dict[str, str] = {}  # key -> the order of the response
         self.seen = Counter[str]()
         self.failures: list[BaseException] = []
         self.half = threading.Event()
@@ -54,7 +54,7 @@ class Clients:
 
     def _make_visits(self) -> Iterator[int]:
         """Choose the next customer: some click three times, each time on any node."""
-        while len(set(self.told.values())) < self._wanted:
+        while len(set(self.received.values())) < self._wanted:
             yield from [self._random.choice(self.customers)] * self._random.choice((1, 1, 3))
 
     def work(self) -> None:
@@ -68,7 +68,7 @@ class Clients:
 
     def _next(self) -> int | None:
         with self._lock:
-            if len(set(self.told.values())) >= self._wanted // 2:
+            if len(set(self.received.values())) >= self._wanted // 2:
                 self.half.set()
             return None if self.failures else next(self._visits, None)
 
@@ -84,7 +84,7 @@ class Clients:
             return
         assert answer.status_code == 201, answer.text
         with self._lock:
-            self.told[key] = order_id(answer)
+            self.received[key] = order_id(answer)
 
     def _ask(self, customer: int, key: str) -> TestResponse:
         for _ in range(200):
