@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, RelationshipDirection, lazyloa
 
 from .db.bulk import in_values
 from .models import Models
-from .models.contract import are_equal_in_python, attribute
+from .models.contract import are_equal_in_python, attribute, spelled_as
 from .versions import RowVersion
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
@@ -56,23 +56,13 @@ class CartQueries:
     def _items(self) -> Select[Any]:
         columns, item = self._models.columns, self._models.CartItem
         key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
+        quantity = attribute(item, columns.item_quantity)
         return (
-            select(key, product, attribute(item, columns.item_quantity), self._product_of(product))
+            select(key, product, quantity, spelled_as(self._product_key, product))
             .where(attribute(item, columns.item_cart) == bindparam("cart"))
             .order_by(key)
             .limit(bindparam("most", type_=Integer))
         )
-
-    def _product_of(self, reference: InstrumentedAttribute[Any]) -> Any:
-        """Return the expression for the key of an item's product, spelled as in the product's row.
-
-        "ABC-1" and "abc-1" are one product where the database's collation says so. Not by a join,
-        which on MariaDB would lock the products in the order of the items.
-        """
-        key = self._product_key
-        if are_equal_in_python(key, reference):
-            return reference
-        return select(key).where(key == reference).scalar_subquery()
 
     def _late(self) -> Select[Any] | None:
         columns, item = self._models.columns, self._models.CartItem

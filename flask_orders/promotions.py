@@ -14,7 +14,6 @@ from typing import Any
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Integer,
     Select,
@@ -37,7 +36,7 @@ from .currency import Currency
 from .db.bulk import has_arrays, in_values
 from .errors import Conflict, VoucherNotApplicable, VoucherReason
 from .models import Models, voucher_code
-from .models.contract import are_equal_in_python, row_count, table
+from .models.contract import row_count, spelled_as, table
 from .models.promotions import PromotionModels
 from .offers import Offer, Voucher, price_cart
 from .pricing import AppliedVoucher, CartItem, OrderReference, PricedCart
@@ -168,19 +167,12 @@ class _Queries:
         is_of_these = in_values(links.c.product_id, "products", arrays=self._arrays)
         columns = [offers[name] for name in OFFER]
         # Each SELECT uses an index; with an OR instead, both tables would be read in full.
-        product = self._linked_product(links.c.product_id)
+        (foreign_key,) = links.c.product_id.foreign_keys
+        product = spelled_as(foreign_key.column, links.c.product_id)
         of_products = select(*columns, product).where(is_linked, is_of_these, *is_wanted)
         of_all = select(*columns, null()).where(~exists().where(is_linked), *is_wanted)
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
-
-    def _linked_product(self, link: Column[Any]) -> Any:
-        """Return the expression for the key of an offer's product, spelled as in its own row."""
-        (foreign_key,) = link.foreign_keys
-        key = foreign_key.column
-        if are_equal_in_python(link, key):
-            return link
-        return select(key).where(key == link).scalar_subquery()
 
     def _with_voucher(self, is_it: ColumnElement[bool]) -> Select[Any]:
         vouchers, redemptions = (

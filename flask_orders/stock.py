@@ -57,10 +57,10 @@ class StockColumn:
         """
         if self._models.columns.product_stock is None:
             return
+        version = self._version
         for part in _parts(units):
             locked = self._lock(part)
             found = self._found_units(part, [row[0] for row in locked])
-            version = self._version
             versions = {} if version is None else {row[0]: version.next(row[1]) for row in locked}
             changes = {key: StockChange(count, versions.get(key)) for key, count in found.items()}
             self._change(changes, deduct=False)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, CursorResult, Integer, Result, Table, Uuid, inspect
+from sqlalchemy import Column, CursorResult, Integer, Result, Table, Uuid, inspect, select
 from sqlalchemy.orm import (
     ColumnProperty,
     InstrumentedAttribute,
@@ -54,6 +54,17 @@ def are_equal_in_python(*keys: Column[Any] | InstrumentedAttribute[Any]) -> bool
     A database may take texts for equal that differ in letter case or trailing blanks.
     """
     return any(all(isinstance(key.type, kind) for key in keys) for kind in (Integer, Uuid))
+
+
+def spelled_as(key: Any, reference: Any) -> Any:
+    """Return the expression for the key that a reference points to, spelled as in the key's row.
+
+    "ABC-1" and "abc-1" are one key where the database's collation says so. Not by a join, which on
+    MariaDB would lock the rows in the order of the references.
+    """
+    if are_equal_in_python(key, reference):
+        return reference
+    return select(key).where(key == reference).scalar_subquery()
 
 
 def primary_key(cls: type[Any]) -> Column[Any]:

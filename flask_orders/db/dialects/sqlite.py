@@ -1,7 +1,7 @@
 """SQLite, by Python's own driver, in a transaction mode in which a savepoint can be undone.
 
 In the driver's legacy mode it begins a transaction at the first INSERT, and a SAVEPOINT before that
-is committed as soon as it is released: an outer rollback does not undo it. So the driver is told to
+is committed as soon as it is released: an outer rollback does not undo it. So the driver is set to
 leave transactions alone, and SQLAlchemy's "begin" emits a real BEGIN. This is the recipe of
 SQLAlchemy's documentation ("Serializable isolation / Savepoints"); it works on every Python.
 """
