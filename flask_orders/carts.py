@@ -149,7 +149,38 @@ class Carts:
         keys = list(dict.fromkeys(key for key in found_keys.values() if key is not None))
         found = self._session.execute(queries.products, {"keys": keys})
         products = {row[0]: row[1] for row in found}
-        return [_cart_item(row, found_keys[row.key], products) for row in rows]
+        return [self._cart_item(row, found_keys[row.key], products) for row in rows]
+
+    def _cart_item(self, row: CartItemRow, key: Any, products: Mapping[Any, Any]) -> CartItem:
+        product = products.get(key)
+        if product is None:
+            return CartItem(row.key, row.product_id, None, row.quantity)
+        return CartItem(
+            key=row.key,
+            product_id=key,
+            product=product,
+            quantity=row.quantity,
+            sku=_text(product.sku),
+            name=_text(product.name),
+            list_price=self._amount(product, "price"),
+            shipping=ZERO if product.shipping is None else self._amount(product, "shipping"),
+        )
+
+    def _amount(self, product: Any, name: str) -> Decimal | None:
+        """Return an amount of a product; None if it has none, or none that the shop needs.
+
+        Raises:
+            ConfigurationError: the amount is not exact.
+        """
+        amount = getattr(product, name)
+        if isinstance(amount, Decimal | int):
+            return Decimal(amount)
+        if amount is None or not self._priced_by_product:
+            return None
+        raise ConfigurationError(
+            f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an "
+            "exact amount: make its column a Numeric, or have the property return a Decimal."
+        )
 
     def _found_late(self, rows: Sequence[CartItemRow], queries: CartQueries) -> dict[Any, Any]:
         """Return, by item, the products that were added after the items' statement began."""
@@ -183,10 +214,11 @@ class Carts:
         return None
 
     def _has_price(self, item: CartItem) -> bool:
-        """Return whether an item has a price and shipping; NULL shipping is free."""
-        if item.product.price is None:
-            return False
-        return self.is_price(item.list_price) and self.is_price(item.shipping)
+        """Return whether an item's prices and shipping can be charged."""
+        prices = [item.list_price, item.shipping]
+        if item.sale_price is not None:
+            prices.append(item.sale_price)
+        return all(self.is_price(amount) for amount in prices)
 
 
 def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
@@ -197,9 +229,8 @@ def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
     return units
 
 
-def _cart_item(row: CartItemRow, key: Any, products: Mapping[Any, Any]) -> CartItem:
-    product = products.get(key)
-    return CartItem(row.key, row.product_id if product is None else key, product, row.quantity)
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _is_count(quantity: Any) -> bool:

@@ -39,39 +39,39 @@ AMOUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """A cart item as the locking read found it.
+    """A cart item and its product, as the locking reads found them.
 
     Attributes:
-        key: the cart item's primary key.
+        key: the cart item's primary key; a tuple if it has several columns.
         product_id: the product's primary key.
         product: the shop's product object, refreshed; None if the product is gone.
         quantity: the number of units, 1 or more.
+        row: the shop's own cart item: an object of its class, or the row of a bare table.
+        sku: the product's sku as text; None if it has none.
+        name: the product's name as text; None if it has none.
+        list_price: the price of one unit before any discount; None if the product has none that
+            can be charged. Only a pricing of the shop's own is given such an item.
+        sale_price: the price of one unit in a sale; None if there is none.
+        shipping: the shipping cost of the whole item; None as for `list_price`, 0 is free.
     """
 
     key: Any
     product_id: Any
     product: Any
     quantity: int
+    row: Any = None
+    sku: str | None = None
+    name: str | None = None
+    list_price: Decimal | None = None
+    sale_price: Decimal | None = None
+    shipping: Decimal | None = ZERO
 
     @property
-    def list_price(self) -> Decimal:
-        """The price of one unit before any offer."""
-        return _amount(self.product, "price")
-
-    @property
-    def sku(self) -> str | None:
-        """The product's sku as text; None if it has none."""
-        return _text(self.product.sku)
-
-    @property
-    def name(self) -> str | None:
-        """The product's name as text; None if it has none."""
-        return _text(self.product.name)
-
-    @property
-    def shipping(self) -> Decimal:
-        """The shipping cost of the whole item."""
-        return ZERO if self.product.shipping is None else _amount(self.product, "shipping")
+    def unit_price(self) -> Decimal | None:
+        """The lower of list price and sale price; None without a list price."""
+        if self.list_price is None or self.sale_price is None:
+            return self.list_price
+        return min(self.list_price, self.sale_price)
 
     def unavailable(self, reason: UnavailableReason, available: int = 0) -> dict[str, Any]:
         """Return the item as `ItemUnavailable` lists it.
@@ -90,20 +90,6 @@ class CartItem:
             "available": available,
             "reason": reason,
         }
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _amount(product: Any, name: str) -> Decimal:
-    amount = getattr(product, name)
-    if isinstance(amount, Decimal | int):
-        return Decimal(amount)
-    raise ConfigurationError(
-        f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an exact "
-        "amount: make its column a Numeric, or have the property return a Decimal."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +150,16 @@ class PricedItem:
             offer: the offer that gives the unit price.
 
         Raises:
-            ConfigurationError: an amount is NaN, infinite, or not a Decimal.
+            ConfigurationError: an amount is NaN, infinite, not a Decimal, or neither given nor the
+                product's.
         """
-        listed = item.list_price if list_price is None else list_price
+        listed = _given(item, "list_price") if list_price is None else list_price
         unit = listed if unit_price is None else unit_price
         return cls(
             cart_item=item,
             list_price=currency.round(listed),
             unit_price=max(ZERO, currency.round(unit)),
-            shipping=currency.round(item.shipping if shipping is None else shipping),
+            shipping=currency.round(_given(item, "shipping") if shipping is None else shipping),
             offer=offer,
         )
 
@@ -187,6 +174,16 @@ class PricedItem:
     @property
     def discount_amount(self) -> Decimal:
         return (self.list_price - self.unit_price) * self.quantity
+
+
+def _given(item: CartItem, name: str) -> Decimal:
+    amount: Decimal | None = getattr(item, name)
+    if amount is None:
+        raise ConfigurationError(
+            f"The product {item.product_id!r} has no {name} that can be charged: give it by "
+            f"PricedItem.of(item, currency, {name}=...)."
+        )
+    return amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import pickle
 import subprocess
 import sys
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -355,7 +354,7 @@ def test_whatever_is_sold_has_a_unit_price_that_can_be_paid(
 ) -> None:
     currency = Currency.of(code)
     if currency.is_price(price):
-        line = CartItem(1, 1, SimpleNamespace(price=price, shipping=None), quantity)
+        line = CartItem(1, 1, object(), quantity, list_price=price)
         priced = PricedItem.of(line, currency)
         assert priced.unit_price == price
         assert priced.total_price == price * quantity

@@ -63,18 +63,29 @@ class Reference:
 class Product:
     price: Decimal
     stock: int | None
-    shipping: Decimal | None = None
+    shipping: Decimal = Decimal(0)
     version: int = 4
-    sku: str = "SKU"
-    name: str = "Name"
 
 
 products = st.builds(
     Product,
     st.decimals(min_value=0, max_value=1_000, places=2),
     st.none() | st.integers(1, 100),
-    st.none() | st.decimals(min_value=0, max_value=10, places=2),
+    st.decimals(min_value=0, max_value=10, places=2),
 )
+
+
+def cart_item(key: int, product_id: Any, product: Product, quantity: int) -> CartItem:
+    return CartItem(
+        key,
+        product_id,
+        product,
+        quantity,
+        sku="SKU",
+        name="Name",
+        list_price=product.price,
+        shipping=product.shipping,
+    )
 
 
 @st.composite
@@ -87,7 +98,7 @@ def items(draw: st.DrawFn) -> tuple[CartItem, ...]:
         )
     )
     return tuple(
-        CartItem(key, f"product {product}", listed[product], quantity)
+        cart_item(key, f"product {product}", listed[product], quantity)
         for key, (product, quantity) in enumerate(wanted, start=1)
     )
 
@@ -164,7 +175,7 @@ def test_every_row_is_complete(of: tuple[CartItem, ...]) -> None:
 
 
 def test_a_plan_can_t_be_changed() -> None:
-    of = (CartItem(1, 1, Product(Decimal(1), 1), 1),)
+    of = (cart_item(1, 1, Product(Decimal(1), 1), 1),)
     plan = planned(DEFAULT, snapshot(of), priced_cart(of))
     with pytest.raises(FrozenInstanceError):
         plan.voucher = VOUCHER  # type: ignore[misc] # it is frozen
@@ -195,7 +206,7 @@ def test_the_next_versions_of_a_shop_s_rows_are_in_the_plan() -> None:
         }
 
     models = declare_models(db, product=Article, cart=Basket)
-    of = (CartItem(1, 1, Product(Decimal(1), 5), 2), CartItem(2, 1, Product(Decimal(1), 5), 1))
+    of = (cart_item(1, 1, Product(Decimal(1), 5), 2), cart_item(2, 1, Product(Decimal(1), 5), 1))
     plan = planned(models, snapshot(of, "TEN"), priced_cart(of))
 
     assert plan.stock == {1: StockChange(units=3, version=5)}
@@ -224,7 +235,7 @@ def gift_models(db: SQLAlchemy) -> Models:
 def test_the_defaults_of_a_shop_s_own_columns_are_in_the_plan() -> None:
     """Only the INSERT can work out an SQL expression, a server default, or a context's function."""
     models = gift_models(new_db())
-    of = (CartItem(1, 1, Product(Decimal(1), 1), 1),)
+    of = (cart_item(1, 1, Product(Decimal(1), 1), 1),)
     plan = planned(models, snapshot(of), priced_cart(of), gift_note="For Ann", channel="phone")
 
     own = {name: plan.order[name] for name in ("channel", "tags", "gift_note")}
