@@ -6,12 +6,16 @@ mappers, so that single-table siblings and loader criteria apply.
 
 from typing import Any
 
-from sqlalchemy import Integer, Select, bindparam, inspect, null, select
-from sqlalchemy.orm import InstrumentedAttribute, RelationshipDirection, lazyload, selectinload
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, inspect, null, select
+from sqlalchemy.orm import RelationshipDirection, lazyload, selectinload, undefer
 
-from .db.bulk import in_values
+from .db.bulk import KeysIn, in_values
 from .models import Models
-from .models.contract import are_equal_in_python, attribute, spelled_as
+from .models.contract import are_equal_in_python, key_attribute, spelled_as
+from .models.parts import Attribute, Expression
+from .models.shop import CartItemParts, CartParts, ProductParts
+from .models.sources import RowSource
+from .product_reader import ProductReader
 from .versions import RowVersion
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
@@ -21,87 +25,154 @@ class CartQueries:
     """The SELECTs, built once: building a statement may take longer than executing it.
 
     Attributes:
-        cart: the key, voucher and version of the `customer`'s carts.
+        cart: the fields of a `CartRow` for the `customer`'s carts.
         items: the fields of a `CartItemRow` for the items of a `cart`, `most` at most.
-        late: the keys of items and of their products, for the items `keys`; None where Python
-            compares these keys as the database does.
-        products: the products `keys`, each with its key.
+        late: the keys of items and then of their products, for the items `late_keys`; None where
+            Python compares these keys as the database does.
+        products: the products `keys`: each product's key, the product, and what `reader` reads.
     """
 
-    def __init__(self, models: Models, *, lock: bool, arrays: bool) -> None:
+    def __init__(self, models: Models, reader: ProductReader, *, lock: bool, arrays: bool) -> None:
         self._models, self._arrays = models, arrays
-        self.cart, self.items, self.late = self._cart(), self._items(), self._late()
-        self.products = self._products()
+        self._product, self._item = models.shop.product, models.shop.cart_item
+        self._product_key = self._product.source.attribute(self._product.key)
+        self._item_key = tuple(map(self._item.source.attribute, self._item.key))
+        self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
+        self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
+        self.products = self._products(reader)
         if lock:
-            # OF these rows alone: an outer join that the shop's mapper adds can't be locked.
-            self.cart = self.cart.with_for_update(of=models.Cart)
-            self.items = self.items.with_for_update(of=models.CartItem)
-            self.products = _locking_products(self.products, models)
-            self.late = None if self.late is None else _locking_products(self.late, models)
+            cart = models.shop.cart
+            # A customer that is the cart stays referable: its foreign keys need not wait.
+            self.cart = _locking(self.cart, cart.source, key_share=cart.customer is None)
+            self.items = _locking(self.items, self._item.source)
+            self.products = _locking(self.products, self._product.source, key_share=True)
+            if self.late is not None:
+                self.late = _locking(self.late, self._product.source, key_share=True)
 
-    def _cart(self) -> Select[Any]:
-        columns, cart = self._models.columns, self._models.Cart
-        key, version = attribute(cart, columns.cart_key), RowVersion.of(cart)
-        voucher = columns.cart_voucher
-        return (
-            select(
-                key,
-                null() if voucher is None else attribute(cart, voucher),
-                null() if version is None else attribute(cart, version.column),
-            )
-            .where(attribute(cart, columns.cart_customer) == bindparam("customer"))
-            .order_by(key)
+    def _cart(self, cart: CartParts) -> Select[Any]:
+        source = cart.source
+        key, version = source.attribute(cart.key), RowVersion.of(source.given)
+        query = select(
+            source.given,
+            key,
+            source.attribute(self._item.cart.target),
+            null() if cart.voucher is None else source.attribute(cart.voucher),
+            null() if version is None else source.attribute(version.column),
         )
+        return query.where(self._is_customers(cart), *conditions(cart)).order_by(key)
+
+    def _is_customers(self, cart: CartParts) -> ColumnElement[bool]:
+        """Return the condition that a cart is the `customer`'s."""
+        wanted: Any = bindparam("customer")
+        if cart.customer is None:
+            return cart.source.attribute(cart.key) == wanted  # type: ignore[no-any-return] # a mapped attribute
+        customer, target = self._models.Customer, cart.customer.target
+        if customer is not None and target not in RowSource(customer).primary_key:
+            found = RowSource(customer).attribute(target)
+            wanted = select(found).where(key_attribute(customer) == wanted).scalar_subquery()
+        return cart.source.attribute(cart.customer.column) == wanted  # type: ignore[no-any-return] # a mapped attribute
 
     def _items(self) -> Select[Any]:
-        columns, item = self._models.columns, self._models.CartItem
-        key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
-        quantity = attribute(item, columns.item_quantity)
+        item, source = self._item, self._item.source
+        keys = self._item_key
+        read = (*keys, self._product_reference, _quantity(item), self._product_of_item)
+        entity = [source.given] if source.mapper is not None else source.columns
         return (
-            select(key, product, quantity, spelled_as(self._product_key, product))
-            .where(attribute(item, columns.item_cart) == bindparam("cart"))
-            .order_by(key)
+            select(*read, *entity)
+            .where(source.attribute(item.cart.column) == bindparam("cart"), *conditions(item))
+            .order_by(*keys)
             .limit(bindparam("most", type_=Integer))
-        )
-
-    def _late(self) -> Select[Any] | None:
-        columns, item = self._models.columns, self._models.CartItem
-        key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
-        if are_equal_in_python(self._product_key, product):
-            return None
-        return (
-            select(key, self._product_key)
-            .join_from(item, self._models.Product, self._product_key == product)
-            .where(in_values(key, "keys", arrays=self._arrays))
-            .order_by(self._product_key)
-        )
-
-    def _products(self) -> Select[Any]:
-        # An object that is in the session already is stale unless it is populated anew. The shop's
-        # eager joins can't be locked, so their objects are loaded by separate statements.
-        product, key = self._models.Product, self._product_key
-        return (
-            select(key, product)
-            .where(in_values(key, "keys", arrays=self._arrays))
-            .order_by(key)
-            .options(lazyload("*"), *_many_to_one_loads(product))
+            .options(*([] if source.mapper is None else [lazyload("*")]))
             .execution_options(populate_existing=True)
         )
 
     @property
-    def _product_key(self) -> InstrumentedAttribute[Any]:
-        return attribute(self._models.Product, self._models.columns.product_key)
+    def _product_reference(self) -> Any:
+        return self._item.source.attribute(self._item.product.column)
+
+    @property
+    def _referred(self) -> Any:
+        """The product's column to which items refer; None if that is its key."""
+        target = self._item.product.target
+        return None if target is self._product.key else self._product.source.attribute(target)
+
+    @property
+    def _product_of_item(self) -> Any:
+        """The key of an item's product, spelled as in the product's own row."""
+        return spelled_as(self._product_key, self._product_reference, self._referred)
+
+    def _late(self) -> Select[Any] | None:
+        reference, referred = self._product_reference, self._referred
+        if referred is None and are_equal_in_python(self._product_key, reference):
+            return None
+        is_it = (self._product_key if referred is None else referred) == reference
+        return (
+            select(*self._item_key, self._product_key)
+            .join_from(self._item.source.given, self._product.source.given, is_it)
+            .where(self.late_keys.condition)
+            .order_by(self._product_key)
+        )
+
+    def _products(self, reader: ProductReader) -> Select[Any]:
+        # An object that is in the session already is stale unless it is populated anew. The shop's
+        # eager joins can't be locked, so their objects are loaded by separate statements.
+        product, key = self._product.source.given, self._product_key
+        return (
+            select(key, product, *reader.expressions)
+            .where(in_values(key, "keys", arrays=self._arrays))
+            .order_by(key)
+            .options(lazyload("*"), *loads(self._product), *map(undefer, reader.attributes))
+            .execution_options(populate_existing=True)
+        )
 
 
-def _locking_products(query: Select[Any], models: Models) -> Select[Any]:
-    # FOR NO KEY UPDATE: adding a product to a cart, which references its key, need not wait.
-    return query.with_for_update(key_share=True, of=models.Product)
+def _locking(query: Select[Any], source: RowSource, *, key_share: bool = False) -> Select[Any]:
+    """Lock the rows of a source, and no other: an outer join that a mapper adds can't be locked.
+
+    `key_share` is FOR NO KEY UPDATE: a new row that references the key need not wait.
+    """
+    return query.with_for_update(key_share=key_share, of=list(source.tables))
 
 
-def _many_to_one_loads(product: type[Any]) -> list[Any]:
-    """Return loads of the objects that the shop loads eagerly, such as a variant's product."""
-    return [
-        selectinload(getattr(product, relation.key))
-        for relation in inspect(product).relationships
-        if relation.direction is RelationshipDirection.MANYTOONE and relation.lazy in EAGER
+def conditions(parts: CartParts | CartItemParts) -> list[Any]:
+    """Return the condition that a row is still to be bought, if the shop has said one."""
+    if parts.open is None:
+        return []
+    return [_expression(parts.source, parts.open)]
+
+
+def _quantity(item: CartItemParts) -> Any:
+    quantity = item.quantity
+    if isinstance(quantity, Attribute | Expression):
+        return _expression(item.source, quantity)
+    return null()
+
+
+def _expression(source: RowSource, part: Attribute | Expression) -> Any:
+    return source.attribute(part.column) if isinstance(part, Attribute) else part.made
+
+
+def loads(product: ProductParts) -> list[Any]:
+    """Return loads of what the shop has named, and of what it loads eagerly in any case."""
+    mapper = inspect(product.source.given)
+    known = {attribute.key for attribute in product.loaded}
+    return _named_loads(product) + [
+        selectinload(getattr(product.source.given, relation.key))
+        for relation in mapper.relationships
+        if relation.direction is RelationshipDirection.MANYTOONE
+        and relation.lazy in EAGER
+        and relation.key not in known
     ]
+
+
+def _named_loads(product: ProductParts) -> list[Any]:
+    """Return the shop's loads; one of a class that another load leads to continues that one."""
+    loads: dict[type[Any], Any] = {}
+    for attribute in product.loaded:
+        parent, target = attribute.class_, attribute.property.mapper.class_
+        if issubclass(product.source.given, parent):
+            loads[target] = selectinload(attribute)
+        else:
+            before = next(found for found in loads if issubclass(found, parent))
+            loads[target] = loads[before].selectinload(attribute)
+    return list(loads.values())

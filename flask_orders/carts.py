@@ -6,32 +6,57 @@ of items.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
+from sqlalchemy import Select
 from sqlalchemy.orm import scoped_session
 
 from .cart_queries import CartQueries
-from .currency import FLOAT_NOISE, ZERO, Currency
+from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .models import Models, ProductMixin
 from .pricing import CartItem
+from .product_reader import ProductReader, ProductValues
+from .stock import Stock
 
 
 @dataclass(frozen=True, slots=True)
 class CartItemRow:
-    """A cart item's row; `product_key` is `product_id` as the product's own row spells it."""
+    """A cart item's row.
 
-    key: Any
+    Attributes:
+        key: its primary key, as a tuple.
+        product_id: what its foreign key to the product holds.
+        quantity: its number of units; None where each row is one unit.
+        product_key: its product's primary key, as the product's own row spells it.
+        copied: what is copied to the order item, by column.
+        row: the shop's own object, or the row of a bare table.
+    """
+
+    key: tuple[Any, ...]
     product_id: Any
     quantity: Any
     product_key: Any
+    copied: Mapping[str, Any]
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product that was read: the shop's own object, its values, and its units left.
+
+    `units` is None where stock is not counted.
+    """
+
+    found: Any
+    values: ProductValues
+    units: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +65,20 @@ class CartSnapshot:
 
     Attributes:
         key, voucher, version: what the cart's row holds; None where it has no such column.
-        item_keys: the keys of all its items, ascending.
+        row: the shop's own cart object.
+        item_keys: the keys of all its items, each a tuple, ascending.
         items: the available items, in the order of their keys.
+        counted: the products whose stock is counted, by key.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
     """
 
     key: Any
     voucher: Any
     version: Any
-    item_keys: tuple[Any, ...]
+    row: Any
+    item_keys: tuple[tuple[Any, ...], ...]
     items: tuple[CartItem, ...]
+    counted: frozenset[Any]
     unavailable: tuple[dict[str, Any], ...]
 
 
@@ -61,13 +90,24 @@ class Carts:
         session: scoped_session[Session],
         models: Models,
         currency: Callable[[], Currency],
+        stock: Stock,
         *,
         priced_by_product: bool,
     ) -> None:
         self._session = session
         self._models = models
         self._currency = currency
+        self._stock = stock
         self._priced_by_product = priced_by_product
+
+    @cached_property
+    def reader(self) -> ProductReader:
+        """The reader of the shop's products."""
+        return ProductReader(
+            self._models.shop.product,
+            is_noisy=self._is_noisy,
+            is_lenient=not self._priced_by_product,
+        )
 
     @cached_property
     def _arrays(self) -> bool:
@@ -75,11 +115,11 @@ class Carts:
 
     @cached_property
     def _locking_queries(self) -> CartQueries:
-        return CartQueries(self._models, lock=True, arrays=self._arrays)
+        return CartQueries(self._models, self.reader, lock=True, arrays=self._arrays)
 
     @cached_property
     def _plain_queries(self) -> CartQueries:
-        return CartQueries(self._models, lock=False, arrays=self._arrays)
+        return CartQueries(self._models, self.reader, lock=False, arrays=self._arrays)
 
     def read(self, customer_id: Any, max_items: int, *, lock: bool = True) -> CartSnapshot | None:
         """Read the customer's cart; return None if there is no cart, or nothing in it.
@@ -98,42 +138,50 @@ class Carts:
         cart = self._cart_row(customer_id, queries)
         if cart is None:
             return None
-        key, voucher, version = cart
-        rows = self._item_rows(key, max_items, queries)
+        row, key, items_of, voucher, version = cart
+        rows = self._item_rows(items_of, max_items, queries)
         if not rows:
             return None
-        items = self._with_products(rows, queries)
-        refusals = self._refusals(items)
+        keys = {row.key: row.product_key for row in rows} | self._found_late(rows, queries)
+        products = self._products(keys.values(), queries)
+        items = _cart_items(rows, keys, products, is_unit=self._models.shop.cart_item.is_unit)
+        refusals = self._refusals(items, products)
         return CartSnapshot(
             key,
             voucher,
             version,
-            item_keys=tuple(item.key for item in items),
+            row,
+            item_keys=tuple(row.key for row in rows),
             items=tuple(item for item in items if item.key not in refusals),
+            counted=frozenset(k for k, found in products.items() if found.units is not None),
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
         )
 
-    def is_price(self, amount: Any) -> bool:
-        """Return whether a product can be sold or shipped for an amount, in the shop's currency."""
-        return isinstance(amount, Decimal | int) and self._currency().is_price(
-            Decimal(amount), noise=self._noise
-        )
+    def statements(self) -> Iterator[tuple[str, Select[Any], dict[str, Any]]]:
+        """Yield each locking SELECT of a conversion, with parameters that find no row."""
+        queries = self._locking_queries
+        yield "the cart", queries.cart, {"customer": None}
+        yield "the cart's items", queries.items, {"cart": None, "most": 1}
+        yield "the products", queries.products, {"keys": []}
+        if queries.late is not None:
+            yield "added products", queries.late, queries.late_keys.parameters([])
 
     @cached_property
-    def _noise(self) -> Decimal:
+    def _is_noisy(self) -> bool:
         """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
         bind = self._session.get_bind(mapper=self._models.Order)
-        is_exact = issubclass(self._models.Product, ProductMixin)
-        return ZERO if is_exact or dialect_of(bind.dialect).has_decimals else FLOAT_NOISE
+        is_own = issubclass(self._models.Product, ProductMixin)
+        return not is_own and not dialect_of(bind.dialect).has_decimals
 
     def _cart_row(self, customer_id: Any, queries: CartQueries) -> Sequence[Any] | None:
         rows = self._session.execute(queries.cart, {"customer": customer_id}).all()
         if len(rows) > 1:
             raise ConfigurationError(
-                f"A customer has {len(rows)} carts: {self._models.Cart.__name__}.customer_id must "
-                "identify the open cart; make it unique, or NULL in closed carts."
+                f"A customer has {len(rows)} carts: {self._models.shop.cart.source.name} must have "
+                "one open cart for each customer; make its customer column unique, or say which "
+                "carts are open: mapping.cart(..., open=...)."
             )
         return rows[0] if rows else None
 
@@ -142,45 +190,15 @@ class Carts:
         rows = self._session.execute(queries.items, limited).all()
         if len(rows) > max_items:
             raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
-        return [CartItemRow(*row) for row in rows]
+        return [self._item_row(row) for row in rows]
 
-    def _with_products(self, rows: Sequence[CartItemRow], queries: CartQueries) -> list[CartItem]:
-        found_keys = {row.key: row.product_key for row in rows} | self._found_late(rows, queries)
-        keys = list(dict.fromkeys(key for key in found_keys.values() if key is not None))
-        found = self._session.execute(queries.products, {"keys": keys})
-        products = {row[0]: row[1] for row in found}
-        return [self._cart_item(row, found_keys[row.key], products) for row in rows]
-
-    def _cart_item(self, row: CartItemRow, key: Any, products: Mapping[Any, Any]) -> CartItem:
-        product = products.get(key)
-        if product is None:
-            return CartItem(row.key, row.product_id, None, row.quantity)
-        return CartItem(
-            key=row.key,
-            product_id=key,
-            product=product,
-            quantity=row.quantity,
-            sku=_text(product.sku),
-            name=_text(product.name),
-            list_price=self._amount(product, "price"),
-            shipping=ZERO if product.shipping is None else self._amount(product, "shipping"),
-        )
-
-    def _amount(self, product: Any, name: str) -> Decimal | None:
-        """Return an amount of a product; None if it has none, or none that the shop needs.
-
-        Raises:
-            ConfigurationError: the amount is not exact.
-        """
-        amount = getattr(product, name)
-        if isinstance(amount, Decimal | int):
-            return Decimal(amount)
-        if amount is None or not self._priced_by_product:
-            return None
-        raise ConfigurationError(
-            f"{type(product).__name__}.{name} is a {type(amount).__name__}, which can't hold an "
-            "exact amount: make its column a Numeric, or have the property return a Decimal."
-        )
+    def _item_row(self, row: Any) -> CartItemRow:
+        item = self._models.shop.cart_item
+        width = len(item.key)
+        product, quantity, product_key = row[width : width + 3]
+        found = row[width + 3] if item.source.mapper is not None else row
+        copied = {column.key: item.source.value(found, column) for column in item.copy}
+        return CartItemRow(tuple(row[:width]), product, quantity, product_key, copied, found)
 
     def _found_late(self, rows: Sequence[CartItemRow], queries: CartQueries) -> dict[Any, Any]:
         """Return, by item, the products that were added after the items' statement began."""
@@ -189,36 +207,45 @@ class Carts:
         ]
         if queries.late is None or not missing:
             return {}
-        found = self._session.execute(queries.late, {"keys": missing})
-        return {row[0]: row[1] for row in found}
+        found = self._session.execute(queries.late, queries.late_keys.parameters(missing))
+        return {tuple(row[:-1]): row[-1] for row in found}
 
-    def _refusals(self, items: Sequence[CartItem]) -> dict[Any, tuple[UnavailableReason, int]]:
+    def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
+        wanted = list(dict.fromkeys(key for key in keys if key is not None))
+        rows = self._session.execute(queries.products, {"keys": wanted}).all()
+        units = self._stock.available({row[0]: row[1] for row in rows})
+        currency = self._currency()
+        return {
+            row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), units.get(row[0]))
+            for row in rows
+        }
+
+    def _refusals(
+        self, items: Sequence[CartItem], products: Mapping[Any, Product]
+    ) -> dict[Any, tuple[UnavailableReason, int]]:
         """Return, by unavailable item, why it is unavailable and how many units are left."""
         wanted = units_by_product(item for item in items if _is_count(item.quantity))
-        refusals = {item.key: self._refusal(item, wanted[item.product_id]) for item in items}
+        refusals = {
+            item.key: self._refusal(item, products.get(item.product_id), wanted[item.product_id])
+            for item in items
+        }
         return {key: refusal for key, refusal in refusals.items() if refusal is not None}
 
-    def _refusal(self, item: CartItem, wanted: int) -> tuple[UnavailableReason, int] | None:
+    def _refusal(
+        self, item: CartItem, product: Product | None, wanted: int
+    ) -> tuple[UnavailableReason, int] | None:
         """Return why an item is unavailable, and how many units are left; or None."""
-        product = item.product
         if product is None:
             return UnavailableReason.GONE, 0
-        if not product.active:
+        if not product.values.is_active:
             return UnavailableReason.INACTIVE, 0
         if not _is_count(item.quantity):
             return UnavailableReason.INVALID_QUANTITY, 0
-        if self._priced_by_product and not self._has_price(item):
+        if self._priced_by_product and not product.values.has_price:
             return UnavailableReason.NO_PRICE, 0
-        if product.stock is not None and product.stock < wanted:
-            return UnavailableReason.OUT_OF_STOCK, max(product.stock, 0)
+        if product.units is not None and product.units < wanted:
+            return UnavailableReason.OUT_OF_STOCK, max(product.units, 0)
         return None
-
-    def _has_price(self, item: CartItem) -> bool:
-        """Return whether an item's prices and shipping can be charged."""
-        prices = [item.list_price, item.shipping]
-        if item.sale_price is not None:
-            prices.append(item.sale_price)
-        return all(self.is_price(amount) for amount in prices)
 
 
 def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
@@ -229,8 +256,39 @@ def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
     return units
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _cart_items(
+    rows: Sequence[CartItemRow],
+    keys: Mapping[Any, Any],
+    products: Mapping[Any, Product],
+    *,
+    is_unit: bool,
+) -> list[CartItem]:
+    """Return the rows as items; where each row is one unit, equal rows are one item."""
+    grouped: dict[Any, list[CartItemRow]] = {}
+    for row in rows:
+        product_id = row.product_id if keys[row.key] is None else keys[row.key]
+        group = (product_id, repr(row.copied)) if is_unit else row.key
+        grouped.setdefault(group, []).append(row)
+    return [
+        _cart_item(equal, keys[equal[0].key], products, len(equal) if is_unit else None)
+        for equal in grouped.values()
+    ]
+
+
+def _cart_item(
+    rows: Sequence[CartItemRow], key: Any, products: Mapping[Any, Product], units: int | None
+) -> CartItem:
+    first, product = rows[0], products.get(key)
+    values = None if product is None else product.values
+    return CartItem(
+        key=first.key[0] if len(first.key) == 1 else first.key,
+        product_id=first.product_id if product is None else key,
+        product=None if product is None else product.found,
+        quantity=first.quantity if units is None else units,
+        rows=tuple(row.row for row in rows),
+        copied=first.copied,
+        **({} if values is None else values.of_item()),
+    )
 
 
 def _is_count(quantity: Any) -> bool:

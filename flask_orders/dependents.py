@@ -19,24 +19,24 @@ from sqlalchemy import (
     Delete,
     and_,
     delete,
-    inspect,
     not_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.orm import Mapper, scoped_session
+from sqlalchemy.orm import scoped_session
 
-from .db.bulk import has_arrays, in_values
+from .db.bulk import KeysIn, has_arrays
 from .errors import Conflict
-from .links import Columns, Link, LinkFinder, column_pairs, has_ondelete
+from .links import Columns, Link, LinkFinder, column_pairs, entity_tables, has_ondelete
 from .models import Models
-from .models.contract import row_count, table
+from .models.contract import row_count
+from .models.sources import RowSource
 
 Rows = Sequence[tuple[Any, ...]]
 
 # Rows to delete once the rows that point to them are gone.
-Owned = list[tuple[Mapper[Any], Rows]]
+Owned = list[tuple[RowSource, Rows]]
 
 
 class Dependents:
@@ -52,71 +52,80 @@ class Dependents:
         """The references that an order can neither delete nor set to NULL, each with its fix."""
         return self._links.of(self._item).problems
 
-    def delete_items(self, keys: Sequence[Any]) -> None:
+    def delete_items(self, keys: Rows) -> None:
         """Delete exactly the cart items with these keys, and the rows that depend on them.
+
+        Args:
+            keys: the primary key of each item, as a tuple.
 
         Raises:
             Conflict: an item has disappeared in spite of its lock.
         """
-        owned = self._detach(self._item, [(key,) for key in keys])
-        deleted = self._session.execute(self._deleting, {"keys": keys})
+        owned = self._detach(self._item, keys)
+        for statement, keys_in in self._deleting:
+            deleted = self._session.execute(statement, keys_in.parameters(keys))
         if row_count(deleted) != len(keys):
             raise Conflict
         self._delete(owned)
 
-    @cached_property
-    def _item(self) -> Mapper[Any]:
-        mapper: Mapper[Any] = inspect(self._models.CartItem)
-        return mapper
+    @property
+    def _item(self) -> RowSource:
+        return self._models.shop.cart_item.source
 
     @cached_property
-    def _deleting(self) -> Delete:
-        columns, arrays = self._models.columns, has_arrays(self._session, self._models.Order)
-        return delete(table(self._models.CartItem)).where(
-            in_values(columns.item_key, "keys", arrays=arrays)
-        )
+    def _deleting(self) -> list[tuple[Delete, KeysIn]]:
+        """One DELETE for each table that holds a part of an item; the last is counted."""
+        arrays = has_arrays(self._session, self._models.Order)
+        by_table = [
+            (rows, KeysIn(tuple(rows.primary_key), "keys", arrays=arrays))
+            for rows in entity_tables(self._item)
+        ]
+        return [(delete(rows).where(keys.condition), keys) for rows, keys in by_table]
 
     def _delete(self, owned: Owned) -> None:
         """Delete rows, and the rows that depend on them in turn."""
-        for mapper, keys in owned:
+        for source, keys in owned:
             if keys:
-                after = self._detach(mapper, keys)
-                self._execute(delete(mapper.class_).where(_in(mapper.primary_key, keys)))
+                after = self._detach(source, keys)
+                self._execute(delete(source.given).where(_in(source.primary_key, keys)))
                 self._delete(after)
 
-    def _detach(self, parent: Mapper[Any], keys: Rows) -> Owned:
+    def _detach(self, parent: RowSource, keys: Rows) -> Owned:
         """Delete or detach the rows that refer to rows; return the rows to delete after them."""
         links = self._links.of(parent)
         for link in links.pointing:
             self._follow(parent, link, keys)
         return [
-            (relation.mapper, self._values(parent, keys, column_pairs(relation)[0]))
+            (
+                RowSource(relation.mapper.class_),
+                self._values(parent, keys, column_pairs(relation)[0]),
+            )
             for relation in links.owned
         ]
 
-    def _follow(self, parent: Mapper[Any], link: Link, keys: Rows) -> None:
+    def _follow(self, parent: RowSource, link: Link, keys: Rows) -> None:
         pointing = _in(link.foreign, self._values(parent, keys, link.referred))
-        if link.rows is parent.local_table:
+        if link.rows in parent.tables:
             self._follow_own_kind(parent, link, keys, pointing)
         elif not link.is_deleted:
             self._set_null(link, pointing)
-        elif link.mapper is None or self._links.of(link.mapper).is_empty:
+        elif link.source is None or self._links.of(link.source).is_empty:
             self._execute(delete(link.target).where(pointing))
         else:
-            self._delete([(link.mapper, self._keys(link.mapper, pointing))])
+            self._delete([(link.source, self._keys(link.source, pointing))])
 
     def _follow_own_kind(
-        self, parent: Mapper[Any], link: Link, keys: Rows, pointing: ColumnElement[bool]
+        self, parent: RowSource, link: Link, keys: Rows, pointing: ColumnElement[bool]
     ) -> None:
         """Detach rows of one table from each other, since InnoDB checks a DELETE row by row."""
         key = parent.primary_key
-        if link.is_deleted and parent is not self._item:
+        if link.is_deleted and parent != self._item:
             self._delete([(parent, self._keys(parent, and_(pointing, not_(_in(key, keys)))))])
         # Rows that the database deletes by itself are not counted, and an order counts its items.
         self._set_null(link, _in(key, keys) if has_ondelete(link.foreign) else pointing)
 
-    def _keys(self, mapper: Mapper[Any], condition: ColumnElement[bool]) -> Rows:
-        found = select(*mapper.primary_key).select_from(mapper.class_).where(condition)
+    def _keys(self, source: RowSource, condition: ColumnElement[bool]) -> Rows:
+        found = select(*source.primary_key).select_from(source.given).where(condition)
         return [tuple(row) for row in self._session.execute(found.with_for_update())]
 
     def _set_null(self, link: Link, pointing: ColumnElement[bool]) -> None:
@@ -124,9 +133,9 @@ class Dependents:
         if nothing:
             self._execute(update(link.target).where(pointing).values(nothing))
 
-    def _values(self, parent: Mapper[Any], keys: Rows, columns: Columns) -> Rows:
+    def _values(self, parent: RowSource, keys: Rows, columns: Columns) -> Rows:
         """Return the parent rows' values of these columns."""
-        if columns == tuple(parent.primary_key):
+        if columns == parent.primary_key:
             return keys
         query = select(*columns).where(_in(parent.primary_key, keys), columns[0].is_not(None))
         return [tuple(row) for row in self._session.execute(query.distinct())]

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, ForeignKeyConstraint, Table
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from .models import Models
-from .models.contract import table
+from .models.sources import RowSource
 
 Columns = tuple[Column[Any], ...]
 
@@ -30,6 +30,11 @@ class Link:
     foreign: Columns
     referred: Columns
     is_deleted: bool
+
+    @property
+    def source(self) -> RowSource | None:
+        """The rows of the class; None for a table without a class."""
+        return None if self.mapper is None else RowSource(self.mapper.class_)
 
     @property
     def target(self) -> Any:
@@ -56,35 +61,33 @@ class LinkFinder:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._found: dict[Mapper[Any], Links] = {}
+        self._found: dict[RowSource, Links] = {}
 
-    def of(self, mapper: Mapper[Any]) -> Links:
-        """Return the links of a class; the problems include those of rows deleted with its own."""
-        if mapper not in self._found:
-            links = self._found[mapper] = Links()
-            for relation in mapper.relationships:
+    def of(self, source: RowSource) -> Links:
+        """Return the links to rows; the problems include those of rows deleted with them."""
+        if source not in self._found:
+            links = self._found[source] = Links()
+            for relation in [] if source.mapper is None else source.mapper.relationships:
                 if not relation.viewonly:
-                    self._add_relation(links, mapper, relation)
+                    self._add_relation(links, source, relation)
             seen = {(link.rows, frozenset(link.foreign)) for link in links.pointing}
-            for rows, foreign, referred, ondelete in _foreign_keys_to(mapper):
+            for rows, foreign, referred, ondelete in _foreign_keys_to(source):
                 if (rows, frozenset(foreign)) not in seen:
-                    _add_foreign_key(links, mapper, rows, foreign, referred, ondelete)
+                    _add_foreign_key(links, source, rows, foreign, referred, ondelete)
             for link in links.pointing:
-                if link.is_deleted and link.mapper is not None and link.rows not in mapper.tables:
-                    links.problems.extend(self.of(link.mapper).problems)
-        return self._found[mapper]
+                if link.is_deleted and link.source is not None and link.rows not in source.tables:
+                    links.problems.extend(self.of(link.source).problems)
+        return self._found[source]
 
     def _add_relation(
-        self, links: Links, mapper: Mapper[Any], relation: RelationshipProperty[Any]
+        self, links: Links, source: RowSource, relation: RelationshipProperty[Any]
     ) -> None:
         if relation.direction is RelationshipDirection.MANYTOONE:
-            self._add_parent(links, mapper, relation)
+            self._add_parent(links, relation)
         else:
             _add_children(links, relation)
 
-    def _add_parent(
-        self, links: Links, mapper: Mapper[Any], relation: RelationshipProperty[Any]
-    ) -> None:
+    def _add_parent(self, links: Links, relation: RelationshipProperty[Any]) -> None:
         if not relation.cascade.delete:
             return
         if self._outlives_items(relation.mapper):
@@ -135,7 +138,7 @@ def _add_children(links: Links, relation: RelationshipProperty[Any]) -> None:
 
 def _add_foreign_key(
     links: Links,
-    mapper: Mapper[Any],
+    source: RowSource,
     rows: Table,
     foreign: Columns,
     referred: Columns,
@@ -143,27 +146,41 @@ def _add_foreign_key(
 ) -> None:
     """Add a foreign key that no relationship covers."""
     is_nullable = any(column.nullable for column in foreign)
-    if is_nullable and (ondelete is None or rows is mapper.local_table):
+    if is_nullable and (ondelete is None or rows in source.tables):
         links.pointing.append(Link(rows, None, foreign, referred, is_deleted=False))
     elif ondelete is None:
         names = ", ".join(column.name for column in foreign)
         links.problems.append(
-            f"rows of '{rows.name}' point to {mapper.class_.__name__} by {names}, and an order can "
+            f"rows of '{rows.name}' point to {source.name} by {names}, and an order can "
             "neither delete nor detach them: give the foreign key ON DELETE, make it nullable, or "
             "name it in the cascade of a relationship of "
-            f"{mapper.class_.__name__}"
+            f"{source.name}"
         )
 
 
-def _foreign_keys_to(
-    mapper: Mapper[Any],
-) -> Iterator[tuple[Table, Columns, Columns, str | None]]:
-    """Yield each foreign key to a class's table: its table, both sides' columns, its ON DELETE."""
-    parent = table(mapper.class_)
-    for rows in parent.metadata.tables.values():
+def entity_tables(source: RowSource) -> tuple[Table, ...]:
+    """Return the tables that hold one row of a class, those of subclasses first."""
+    if source.mapper is None:
+        return source.tables
+    mappers = list(source.mapper.base_mapper.self_and_descendants)
+    tables = dict.fromkeys(mapper.local_table for mapper in mappers)
+    return tuple(found for found in reversed(tables) if isinstance(found, Table))
+
+
+def _foreign_keys_to(source: RowSource) -> Iterator[tuple[Table, Columns, Columns, str | None]]:
+    """Yield each foreign key to a row: its table, both sides' columns, its ON DELETE."""
+    of_row = entity_tables(source)
+    for rows in source.tables[0].metadata.tables.values():
         for constraint in rows.foreign_key_constraints:
-            if constraint.referred_table is parent:
+            if constraint.referred_table in of_row and not _is_inheritance(constraint, of_row):
                 elements = constraint.elements
                 foreign = tuple(element.parent for element in elements)
                 referred = tuple(element.column for element in elements)
                 yield rows, foreign, referred, constraint.ondelete
+
+
+def _is_inheritance(constraint: ForeignKeyConstraint, of_row: tuple[Table, ...]) -> bool:
+    """Return whether a foreign key joins the tables of one row, in joined inheritance."""
+    rows = constraint.parent
+    is_other_table = rows in of_row and constraint.referred_table is not rows
+    return is_other_table and set(constraint.columns) == set(rows.primary_key.columns)

@@ -78,14 +78,14 @@ class OrderWriter:
 
     @cached_property
     def _removing_voucher(self) -> Update:
-        columns, version = self._models.columns, RowVersion.of(self._models.Cart)
+        cart, version = self._models.shop.cart, RowVersion.of(self._models.Cart)
         values: dict[Column[Any], Any] = {}
-        if columns.cart_voucher is not None:
-            values[columns.cart_voucher] = None
+        if cart.voucher is not None:
+            values[cart.voucher] = None
         if version is not None:
             values[version.column] = bindparam(f"{PREFIX}version", type_=version.column.type)
         return (
             update(table(self._models.Cart))
-            .where(columns.cart_key == bindparam(f"{PREFIX}cart"))
+            .where(cart.key == bindparam(f"{PREFIX}cart"))
             .values(values)
         )

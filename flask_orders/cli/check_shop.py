@@ -6,16 +6,18 @@ nothing in the database keeps them from being doubled. The products' prices are 
 batches of a constant size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper, Session, lazyload
 
+from ..cart_queries import conditions, loads
 from ..models import Models
-from ..models.contract import attribute, column
+from ..models.shop import CartParts, ProductParts
+from ..product_reader import ProductReader
 from ..service import OrderService
 from .check_tables import MIGRATE, indexes
 
@@ -31,45 +33,60 @@ EXAMPLES = 5
 
 def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> Iterator[str]:
     """Look for the indexes by which a conversion finds the cart and its items."""
-    customer, cart = models.columns.cart_customer, models.columns.item_cart
+    shop = models.shop
+    owner, items = shop.cart.customer, shop.cart_item
     with db.engine.connect() as connection:
         inspector = sa.inspect(connection)
-        if customer.table.key not in incomplete and not _is_unique(inspector, customer):
+        if owner is not None and owner.column.table.key not in incomplete:
+            yield from _cart_index(inspector, shop.cart, owner.column)
+        column = items.cart.column
+        if column.table.key not in incomplete and not _is_leading(inspector, column):
             yield (
-                "nothing in the database keeps a customer from having two carts, neither of which "
-                f"can be ordered: add unique=True to {_named(models.Cart, customer)}, then "
-                f"{MIGRATE}; a cart that is closed has NULL there"
+                f"no index of '{column.table.fullname}' begins with {column.name}, so that every "
+                "order reads, and on MariaDB locks, the cart items of all customers: add "
+                f"index=True to {items.source.spell(column)}, then {MIGRATE}"
             )
-        if cart.table.key not in incomplete and not _is_leading(inspector, cart):
-            yield (
-                f"no index of '{cart.table.fullname}' begins with {cart.name}, so that every order "
-                "reads, and on MariaDB locks, the cart items of all customers: add index=True to "
-                f"{_named(models.CartItem, cart)}, then {MIGRATE}"
-            )
+
+
+def _cart_index(
+    inspector: sa.Inspector, cart: CartParts, customer: sa.Column[Any]
+) -> Iterator[str]:
+    spelled = cart.source.spell(customer)
+    if cart.open is None and not _is_unique(inspector, customer):
+        yield (
+            "nothing in the database keeps a customer from having two carts, neither of which "
+            f"can be ordered: add unique=True to {spelled}, then {MIGRATE}; if a customer has "
+            "several carts in turn, say which are open: mapping.cart(..., open=...)"
+        )
+    elif not _is_leading(inspector, customer):
+        yield (
+            f"no index of '{customer.table.fullname}' begins with {customer.name}, so that every "
+            f"order reads the carts of all customers: add index=True to {spelled}, then {MIGRATE}"
+        )
 
 
 def check_shop_rows(
     db: SQLAlchemy, orders: OrderService, incomplete: set[str]
 ) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the checks that read rows, each with its subject."""
-    models = orders.models
-    if models.columns.cart_customer.table.key not in incomplete:
-        yield "doubled carts", _doubled_carts(db, models)
-    product_tables = {table.key for table in sa.inspect(models.Product).tables}
+    shop = orders.models.shop
+    if shop.cart.customer is not None and shop.cart.customer.column.table.key not in incomplete:
+        yield "doubled carts", _doubled_carts(db, shop.cart, shop.cart.customer.column)
+    product_tables = {table.key for table in shop.product.source.tables}
     # A pricing of the shop's own may find its prices elsewhere.
     if not orders.has_own_pricing and not product_tables & incomplete:
         yield "the products' prices", _prices(db, orders)
 
 
-def _doubled_carts(db: SQLAlchemy, models: Models) -> Iterator[str]:
-    customer = attribute(models.Cart, models.columns.cart_customer)
+def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> Iterator[str]:
+    customer = cart.source.attribute(column)
     with db.engine.connect() as connection:
-        if _is_unique(sa.inspect(connection), models.columns.cart_customer):
+        if _is_unique(sa.inspect(connection), column):
             return
     doubled = (
         sa.select(customer, sa.func.count().label("carts"))
-        .select_from(models.Cart)
-        .where(customer.is_not(None))
+        .select_from(cart.source.given)
+        .where(customer.is_not(None), *conditions(cart))
         .group_by(customer)
         .having(sa.func.count() > 1)
     )
@@ -79,24 +96,25 @@ def _doubled_carts(db: SQLAlchemy, models: Models) -> Iterator[str]:
         ).scalar_one()
     if count:
         yield (
-            f"{count} customer(s) have more than one cart, and none of them can order: keep one "
-            f"cart each; they are: {_sql(doubled, db.engine)}"
+            f"{count} customer(s) have more than one open cart, and none of them can order: keep "
+            f"one open cart each; they are: {_sql(doubled, db.engine)}"
         )
 
 
 def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Count the products that are on sale and can't be sold at their price."""
-    models, currency = orders.models, orders.currency
-    key = attribute(models.Product, models.columns.product_key)
-    count, examples = 0, list[Any]()
+    product, currency = orders.models.shop.product, orders.currency
+    key = product.source.attribute(product.key)
+    reader, count, examples = orders.carts.reader, 0, list[Any]()
     with _session(db) as session:
-        for product, amount, on_sale in _price_rows(session, models):
-            if on_sale and not orders.carts.is_price(amount):
+        for found, *read in _product_rows(session, product, reader):
+            values = reader.read(read[0], read[1:], currency)
+            if values.is_active and not values.has_price:
                 count += 1
                 if len(examples) < EXAMPLES:
-                    examples.append(product)
+                    examples.append(found)
     if count:
-        listing = sa.select(models.Product).where(key.in_(examples))
+        listing = sa.select(product.source.given).where(key.in_(examples))
         yield (
             f"{count} product(s) can't be sold, since their price is missing, negative, no exact "
             f"number, or finer than {currency.quantum} {currency.code}: correct it; "
@@ -104,33 +122,32 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
         )
 
 
-def _price_rows(session: Session, models: Models) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield each product's key, its price, and whether it is on sale.
+def _product_rows(
+    session: Session, product: ProductParts, reader: ProductReader
+) -> Iterator[Sequence[Any]]:
+    """Yield each product's key, the product, and the expressions that are read with it.
 
-    All products are read if those are columns, else the first SAMPLE: an attribute in Python may
-    send statements of its own.
+    Where a part is a function only the first SAMPLE are read: it may send statements of its own.
     """
-    product, key = models.Product, models.columns.product_key
-    read = sa.select(attribute(product, key)).select_from(product)
-    price, active = column(product, "price"), column(product, "active")
-    if price is not None and (active is not None or product.active is True):
-        on_sale = sa.true() if active is None else attribute(product, active)
-        read = read.add_columns(attribute(product, price), on_sale.label("on_sale"))
-        for row in session.execute(read.execution_options(yield_per=BATCH)):
-            yield row[0], row[1], row[2]
-        return
-    sample = read.add_columns(product).order_by(attribute(product, key)).limit(SAMPLE)
-    for found, sampled in session.execute(sample).all():
-        yield found, sampled.price, sampled.active
+    source, key = product.source, product.source.attribute(product.key)
+    read = (
+        sa.select(key, source.given, *reader.expressions)
+        .order_by(key)
+        .options(lazyload("*"), *loads(product))
+    )
+    if reader.has_functions:
+        yield from session.execute(read.limit(SAMPLE)).all()
+    else:
+        yield from session.execute(read.execution_options(yield_per=BATCH))
 
 
 def skipped_by_core(models: Models) -> Iterator[str]:
     """Name the ORM listeners that an order bypasses, since it changes rows by Core statements."""
-    columns = models.columns
+    shop = models.shop
     changes = (
-        (models.Product, "update", "stock is deducted", columns.product_stock is not None),
-        (models.Cart, "update", "the voucher is taken off", columns.cart_voucher is not None),
-        (models.CartItem, "delete", "items are deleted", True),
+        (models.Product, "update", "stock is deducted", shop.product.stock is not None),
+        (models.Cart, "update", "the voucher is taken off", shop.cart.voucher is not None),
+        (models.CartItem, "delete", "items are deleted", shop.cart_item.source.mapper is not None),
     )
     for cls, change, what, happens in changes:
         listeners = _listeners(cls, change) if happens else []
@@ -158,10 +175,6 @@ def _listeners(cls: type[Any], change: str) -> list[str]:
 def _session(db: SQLAlchemy) -> Session:
     """Make a session like the shop's own, with its class and events, and nothing pending."""
     return db.session.session_factory()
-
-
-def _named(cls: type[Any], column: sa.Column[Any]) -> str:
-    return f"{cls.__name__}.{attribute(cls, column).key}"
 
 
 def _sql(statement: sa.Select[Any], engine: sa.Engine) -> str:

@@ -63,10 +63,11 @@ def library_tables(orders: OrderService) -> Iterator[sa.Table]:
 
 def shop_tables(models: Models) -> Iterator[sa.Table]:
     """Return the tables of the shop's classes, whose rows an order locks, changes and points to."""
-    for name in SHOP:
-        cls = getattr(models, name)
-        if cls is not None:
-            yield from sa.inspect(cls).tables
+    shop = models.shop
+    for source in (shop.product.source, shop.cart.source, shop.cart_item.source):
+        yield from source.tables
+    if models.Customer is not None:
+        yield from sa.inspect(models.Customer).tables
 
 
 def _lacking(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:

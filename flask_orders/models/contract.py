@@ -56,15 +56,20 @@ def are_equal_in_python(*keys: Column[Any] | InstrumentedAttribute[Any]) -> bool
     return any(all(isinstance(key.type, kind) for key in keys) for kind in (Integer, Uuid))
 
 
-def spelled_as(key: Any, reference: Any) -> Any:
-    """Return the expression for the key that a reference points to, spelled as in the key's row.
+def spelled_as(key: Any, reference: Any, referred: Any = None) -> Any:
+    """Return the expression for a row's key, found by a reference to it, as the row spells it.
 
     "ABC-1" and "abc-1" are one key where the database's collation says so. Not by a join, which on
     MariaDB would lock the rows in the order of the references.
+
+    Args:
+        key: the key.
+        reference: the column that refers to the row.
+        referred: the row's column to which it refers, if that is not the key.
     """
-    if are_equal_in_python(key, reference):
+    if referred is None and are_equal_in_python(key, reference):
         return reference
-    return select(key).where(key == reference).scalar_subquery()
+    return select(key).where((key if referred is None else referred) == reference).scalar_subquery()
 
 
 def primary_key(cls: type[Any]) -> Column[Any]:

@@ -1,0 +1,146 @@
+"""Check the mapping of the shop's classes: what needs all of its modules, for `flask orders check`.
+
+The conversion's own statements are sent for no customer, so that whatever is wrong with an
+expression is found here and not by the first customer.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+
+from ..models import Models
+from ..models.mapping import Reserved, TakenInCart
+from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
+from ..models.shop import CartItemParts, CartParts, Shop
+from ..models.sources import RowSource
+from ..service import OrderService
+
+# Names of columns of a cart that hold money or a code which an order does not copy by itself.
+VOUCHER_NAMES = ("voucher", "coupon", "promo", "discount", "gift_card")
+SHIPPING_NAMES = ("shipping", "delivery", "freight", "postage")
+
+
+def check_mapping(orders: OrderService) -> Iterator[str]:
+    """Look for conditions that overlook rows, and for money that the mapping leaves out."""
+    shop = orders.models.shop
+    yield from _overlooked(shop.cart, "cart")
+    yield from _overlooked(shop.cart_item, "cart_item")
+    if not orders.has_own_pricing:
+        yield from _left_out(shop)
+        yield from _pricing(orders.models)
+
+
+def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
+    """Send the statements by which a conversion reads and locks, for no customer."""
+    with db.engine.connect() as connection, connection.begin() as transaction:
+        session = db.session.session_factory(bind=connection)
+        for what, statement, parameters in orders.carts.statements():
+            try:
+                session.execute(statement, parameters).all()
+            except Exception as error:
+                reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+                yield f"the SELECT of {what} fails: correct the mapping's expressions ({reason})"
+                break
+        session.close()
+        transaction.rollback()
+
+
+def resolved(models: Models) -> Iterator[str]:
+    """Yield the mapping as it was resolved, a line for each class."""
+    shop = models.shop
+    product, cart, item = shop.product, shop.cart, shop.cart_item
+    amounts = {name: getattr(product, name).part for name in ("price", "sale_price", "shipping")}
+    texts = {name: getattr(product, name) for name in ("sku", "name", "active")}
+    parts = {n: _described(product.source, p) for n, p in (texts | amounts).items()}
+    yield _line("product", product.source, parts | {"stock": _stock(product.source, product.stock)})
+    owner = "its own key" if cart.customer is None else cart.source.spell(cart.customer.column)
+    voucher = "None" if cart.voucher is None else cart.source.spell(cart.voucher)
+    yield _line("cart", cart.source, {"customer": owner, "voucher": voucher} | _open(cart))
+    yield _line(
+        "cart item",
+        item.source,
+        {
+            "cart": item.source.spell(item.cart.column),
+            "product": item.source.spell(item.product.column),
+            "quantity": _described(item.source, item.quantity),
+        }
+        | _open(item),
+    )
+
+
+def _line(name: str, source: RowSource, parts: dict[str, str]) -> str:
+    return f"{name}: {source.name}, " + ", ".join(f"{key}={text}" for key, text in parts.items())
+
+
+def _open(parts: CartParts | CartItemParts) -> dict[str, str]:
+    return {} if parts.open is None else {"open": _described(parts.source, parts.open)}
+
+
+def _described(source: RowSource, part: Part) -> str:
+    if isinstance(part, Attribute):
+        return source.spell(part.column)
+    if isinstance(part, Expression):
+        return " ".join(str(part.made).split())
+    if isinstance(part, Function):
+        return getattr(part.call, "__qualname__", repr(part.call))
+    return repr(part.value) if isinstance(part, Constant) else str(part)
+
+
+def _stock(source: RowSource, stock: Any) -> str:
+    if isinstance(stock, sa.Column):
+        return source.spell(stock)
+    if isinstance(stock, Reserved):
+        return f"{source.spell(stock.quantity)} - {source.spell(stock.allocated)}"
+    if isinstance(stock, TakenInCart):
+        return f"{source.spell(stock.quantity)}, taken in the cart"
+    return "None" if stock is None else type(stock).__name__
+
+
+def _overlooked(parts: CartParts | CartItemParts, name: str) -> Iterator[str]:
+    if not isinstance(parts.open, Expression):
+        return
+    column = misses_null(parts.open.made)
+    if column is not None:
+        spelled = parts.source.spell(column)
+        yield (
+            f"a {name} whose {spelled} is NULL counts as closed, since a NOT of NULL is NULL: "
+            f"write open={spelled}.is_not(True), or another condition that is true for NULL"
+        )
+
+
+def _left_out(shop: Shop) -> Iterator[str]:
+    """Name columns of the cart that look like a voucher or shipping and have no part."""
+    cart = shop.cart
+    if cart.voucher is None:
+        yield from _looks_like(cart, VOUCHER_NAMES, "a voucher", "voucher=")
+    yield from _looks_like(cart, SHIPPING_NAMES, "shipping", None)
+
+
+def _looks_like(
+    cart: CartParts, names: tuple[str, ...], what: str, part: str | None
+) -> Iterator[str]:
+    if cart.customer is None and part is None:
+        return
+    for column in cart.source.columns:
+        if any(name in column.key.lower() for name in names):
+            spelled = cart.source.spell(column)
+            said = f"say mapping.cart(..., {part}{spelled}) or " if part else ""
+            yield (
+                f"{spelled} looks like {what}, and no order takes it into account: {said}pass "
+                "register_blueprint(orders_bp, pricing=...), whose price(cart, now) has the cart"
+            )
+
+
+def _pricing(models: Models) -> Iterator[str]:
+    voucher = models.shop.cart.voucher
+    if voucher is None:
+        return
+    of_library = models.Voucher.__tablename__
+    for key in voucher.foreign_keys:
+        if key.column.table.name != of_library:
+            yield (
+                f"your carts' vouchers are rows of '{key.column.table.name}', which the default "
+                "pricing does not know: pass register_blueprint(orders_bp, pricing=...)"
+            )

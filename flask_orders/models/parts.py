@@ -1,0 +1,231 @@
+"""The parts that attributes, expressions, constants and functions play in the shop's classes.
+
+A part is classified when models are declared, without configuring a mapper. A lambda without a
+parameter stands for an expression that mentions a relationship, and is called at first use.
+"""
+
+import inspect as python_inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from operator import attrgetter
+from types import FunctionType
+from typing import Any
+
+from sqlalchemy import ClauseElement, Column, ColumnElement
+from sqlalchemy.orm import (
+    ColumnProperty,
+    InstrumentedAttribute,
+    QueryableAttribute,
+    RelationshipProperty,
+)
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import BinaryExpression, UnaryExpression
+
+from .sources import RowSource
+
+
+class PartProblem(Exception):
+    """A part can't be what it was given; the message says why, and what to write."""
+
+
+class _Unsaid:
+    """The value of a part that the shop did not say: it is found by its name."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+UNSAID: Any = _Unsaid()
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A mapped column, or a column of a bare table."""
+
+    column: Column[Any]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An SQL expression of the row, or the lambda that gives it at first use."""
+
+    given: Any
+
+    @cached_property
+    def made(self) -> ColumnElement[Any]:
+        """The expression; this may configure the shop's mappers."""
+        made: ColumnElement[Any] = (
+            self.given() if isinstance(self.given, FunctionType) else self.given
+        )
+        return made
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the expression can be looked at before the first use."""
+        return not isinstance(self.given, FunctionType)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that all rows have."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the loaded object, or one of its attributes that is no column."""
+
+    call: Callable[[Any], Any]
+
+
+Part = Attribute | Expression | Constant | Function
+
+
+def part_of(source: RowSource, name: str, given: Any) -> Part:
+    """Return what a part was given as; a part that was not said is found by its name.
+
+    Raises:
+        PartProblem: it can't be used, or there is nothing of that name.
+    """
+    return _named(source, name) if given is UNSAID else _given(source, given)
+
+
+def _named(source: RowSource, name: str) -> Part:
+    """Return the attribute of that name.
+
+    Raises:
+        PartProblem: there is none, or it is a relationship or a method.
+    """
+    mapper = source.mapper
+    if mapper is None:
+        if name in source.given.c:
+            return Attribute(source.given.c[name])
+        raise PartProblem(f"{source.name} has no column '{name}'")
+    found = python_inspect.getattr_static(source.given, name, UNSAID)
+    if found is UNSAID:
+        raise PartProblem(f"{source.name} has no attribute '{name}'")
+    if name not in mapper.all_orm_descriptors:
+        return _given(source, found, name)
+    attribute = getattr(source.given, name)
+    if isinstance(attribute, InstrumentedAttribute) or _column_of(source, attribute) is not None:
+        return _given(source, attribute)
+    # A hybrid: what it returns for a loaded object is read without SQL.
+    return Function(attrgetter(name))
+
+
+def _given(source: RowSource, given: Any, name: str | None = None) -> Part:
+    if isinstance(given, QueryableAttribute | ClauseElement):
+        return _sql(source, given)
+    if isinstance(given, property):
+        return Function(attrgetter(name) if name else given.fget)  # type: ignore[arg-type] # it is read
+    if isinstance(given, cached_property):
+        raise PartProblem(
+            f"{given.attrname} is a cached_property, which keeps an old value when its object is "
+            "read anew: make it a property"
+        )
+    if not callable(given):
+        return Constant(given)
+    if name is not None:
+        raise PartProblem(f"{source.name}.{name} is a method: give it as {source.name}.{name}")
+    return _function(given)
+
+
+def _function(given: Callable[..., Any]) -> Part:
+    """Tell a function of the object from a lambda for an expression, by their parameters."""
+    required = [
+        parameter
+        for parameter in python_inspect.signature(given).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) == 1:
+        return Function(given)
+    if not required and isinstance(given, FunctionType):
+        return Expression(given)
+    raise PartProblem(
+        f"{given!r} takes {len(required)} parameters: give a function of the object, or a lambda "
+        "without a parameter that returns an SQL expression"
+    )
+
+
+def _sql(source: RowSource, given: Any) -> Part:
+    if isinstance(getattr(given, "prop", None), RelationshipProperty):
+        raise PartProblem(
+            f"{given} is a relationship: give its column, or a function of the object"
+        )
+    column = _column_of(source, given)
+    if column is not None:
+        return Attribute(column)
+    foreign = _foreign_tables(source, given)
+    if foreign:
+        raise PartProblem(
+            f"{given} reads {', '.join(foreign)}, which is not the row's own: give an expression "
+            f"of {source.name}, or a function of the object"
+        )
+    return Expression(given)
+
+
+def _column_of(source: RowSource, given: Any) -> Column[Any] | None:
+    """Return the source's column that an attribute, a synonym or a column stands for, if any."""
+    found = given
+    if isinstance(given, QueryableAttribute):
+        prop = given.prop
+        if not isinstance(prop, ColumnProperty):
+            return None
+        found = prop.columns[0]
+    if isinstance(found, Column) and any(found is column for column in source.columns):
+        return found
+    return None
+
+
+def _foreign_tables(source: RowSource, given: Any) -> list[str]:
+    """Return the tables of other rows that an expression reads outside of a subquery."""
+    element = given.__clause_element__() if isinstance(given, QueryableAttribute) else given
+    elements = list(visitors.iterate(element))
+    if any(getattr(found, "is_select", False) for found in elements):
+        return []
+    tables = [found.table for found in elements if isinstance(found, Column)]
+    return sorted({str(found) for found in tables if found not in source.tables})
+
+
+def misses_null(expression: Any) -> Column[Any] | None:
+    """Return a nullable column of which an expression is a NOT: it is NULL where the column is."""
+    element = expression
+    if isinstance(element, QueryableAttribute):
+        element = element.__clause_element__()
+    for found in visitors.iterate(element):
+        if isinstance(found, UnaryExpression | BinaryExpression) and found.operator in NEGATIONS:
+            for column in visitors.iterate(found):
+                if isinstance(column, Column) and column.nullable:
+                    return column
+    return None
+
+
+NEGATIONS = (operators.inv, operators.is_false, operators.ne, operators.not_in_op)
+
+
+def are_same(one: Any, other: Any) -> bool:
+    """Return whether two calls of `declare_models` say the same.
+
+    Expressions are compared by their structure, and functions by their code, since an app factory
+    makes both anew.
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, QueryableAttribute):
+        return (one.class_, one.key) == (other.class_, other.key)
+    if isinstance(one, ClauseElement):
+        return one.compare(other)
+    if isinstance(one, FunctionType):
+        return one.__code__ == other.__code__
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(are_same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(are_same(one[k], other[k]) for k in one)
+    if is_dataclass(one) and not isinstance(one, type):
+        return all(
+            are_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)
+        )
+    return bool(one is other or one == other)

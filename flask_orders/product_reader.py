@@ -1,0 +1,133 @@
+"""Read a product's parts: its sku, name, prices, shipping, and whether it is for sale.
+
+A part may be an attribute, an SQL expression, a constant or a function of the object; each is read
+once, when the product is read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from .amounts import Exact
+from .currency import ZERO, Currency
+from .errors import ConfigurationError
+from .models.parts import Attribute, Constant, Expression, Function, Part
+from .models.shop import PricePart, ProductParts
+
+TEXTS = ("sku", "name", "active")
+PRICES = ("price", "sale_price", "shipping")
+
+
+@dataclass(frozen=True, slots=True)
+class ProductValues:
+    """What a product's parts were when it was read.
+
+    Attributes:
+        price, shipping: None if it is no amount that can be charged; free shipping is 0.
+        sale_price: None if there is none.
+        has_price: whether the product can be sold at its prices and shipping.
+    """
+
+    sku: str | None
+    name: str | None
+    is_active: bool
+    price: Decimal | None
+    sale_price: Decimal | None
+    shipping: Decimal | None
+    has_price: bool
+
+    def of_item(self) -> dict[str, Any]:
+        """Return the values by the names of a `CartItem`'s attributes."""
+        return {
+            "sku": self.sku,
+            "name": self.name,
+            "list_price": self.price,
+            "sale_price": self.sale_price,
+            "shipping": self.shipping,
+        }
+
+
+class ProductReader:
+    """Reads the parts of one shop's products.
+
+    Attributes:
+        attributes: the mapped attributes that are read of the object.
+        expressions: the SQL expressions that the SELECT of the products has after the object.
+        has_functions: whether any part is a function of the object.
+    """
+
+    def __init__(self, product: ProductParts, *, is_noisy: bool, is_lenient: bool) -> None:
+        """Prepare to read products.
+
+        Args:
+            product: the parts.
+            is_noisy: whether the database stores a Numeric as a float.
+            is_lenient: whether an amount that is not what the mapping says is none, instead of an
+                error: a pricing of the shop's own may need none.
+        """
+        self._is_lenient = is_lenient
+        amounts: dict[str, PricePart] = {name: getattr(product, name) for name in PRICES}
+        self._kinds = {
+            name: replace(amount.kind, noisy=is_noisy)
+            if isinstance(amount.kind, Exact)
+            else amount.kind
+            for name, amount in amounts.items()
+        }
+        prices = {name: amount.part for name, amount in amounts.items()}
+        self._parts: dict[str, Part] = {name: getattr(product, name) for name in TEXTS} | prices
+        selected = {n: p for n, p in self._parts.items() if isinstance(p, Expression)}
+        self._selected = tuple(selected)
+        self.expressions = [
+            part.made.label(f"flask_orders_{name}") for name, part in selected.items()
+        ]
+        self.attributes = [
+            product.source.attribute(part.column)
+            for part in self._parts.values()
+            if isinstance(part, Attribute)
+        ]
+        self.has_functions = any(isinstance(part, Function) for part in self._parts.values())
+        self._source = product.source
+
+    def read(self, product: Any, selected: Sequence[Any], currency: Currency) -> ProductValues:
+        """Return the values of a product and of the expressions that were selected with it.
+
+        Raises:
+            ConfigurationError: an amount is not what the mapping says, such as a float.
+        """
+        values = dict(zip(self._selected, selected, strict=True))
+        for name, part in self._parts.items():
+            if not isinstance(part, Expression):
+                values[name] = self._value(part, product)
+        amounts = {name: self._amount(name, values[name], currency) for name in PRICES}
+        return ProductValues(
+            sku=_text(values["sku"]),
+            name=_text(values["name"]),
+            is_active=bool(values["active"]),
+            has_price=amounts["price"] is not None
+            and all(amounts[name] is not None or values[name] is None for name in PRICES),
+            price=amounts["price"],
+            sale_price=amounts["sale_price"],
+            shipping=ZERO if values["shipping"] is None else amounts["shipping"],
+        )
+
+    def _value(self, part: Part, product: Any) -> Any:
+        if isinstance(part, Attribute):
+            return self._source.value(product, part.column)
+        if isinstance(part, Function):
+            return part.call(product)
+        return part.value if isinstance(part, Constant) else None
+
+    def _amount(self, name: str, value: Any, currency: Currency) -> Decimal | None:
+        if value is None:
+            return None
+        try:
+            return self._kinds[name].amount(value, currency)
+        except ConfigurationError:
+            if self._is_lenient:
+                return None
+            raise
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
