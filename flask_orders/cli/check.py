@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ..dependents import Dependents
 from ..errors import ConfigurationError
 from ..models.column_types import PRODUCT_AMOUNTS, has_whole_amounts
-from ..service import OrderService
+from ..service import OrderService, parts_of
 from .check_database import check_connection, check_engine
 from .check_requests import check_csrf, check_payment, check_routes
 from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
@@ -115,7 +115,7 @@ def _whole_amounts(product: type[Any]) -> Iterator[str]:
 
 def _pricing(orders: OrderService) -> Iterator[str]:
     voucher = _cart_voucher(orders)
-    if orders.has_own_pricing or voucher is None:
+    if parts_of(orders).has_own_pricing or voucher is None:
         return
     of_library = orders.models.Voucher.__tablename__
     for key in voucher.foreign_keys:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from ..models import Models
 from ..models.contract import attribute, column
-from ..service import OrderService
+from ..service import OrderService, parts_of
 from .check_tables import MIGRATE, indexes
 
 # Rows in memory at a time.
@@ -57,7 +57,7 @@ def check_shop_rows(
         yield "doubled carts", _doubled_carts(db, models)
     product_tables = {table.key for table in sa.inspect(models.Product).tables}
     # A pricing of the shop's own may find its prices elsewhere.
-    if not orders.has_own_pricing and not product_tables & incomplete:
+    if not parts_of(orders).has_own_pricing and not product_tables & incomplete:
         yield "the products' prices", _prices(db, orders)
 
 
@@ -91,7 +91,7 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     count, examples = 0, list[Any]()
     with _session(db) as session:
         for product, amount, on_sale in _price_rows(session, models):
-            if on_sale and not orders.carts.is_price(amount):
+            if on_sale and not parts_of(orders).carts.is_price(amount):
                 count += 1
                 if len(examples) < EXAMPLES:
                     examples.append(product)
