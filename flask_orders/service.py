@@ -16,28 +16,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import scoped_session, selectinload
 from werkzeug.local import LocalProxy
 
-from .address_book import AddressBook, SavedAddress
+from .address_book import SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
-from .carts import Carts
-from .converting import NEW_CUSTOMER, Converter, OrderRequest, PlacedOrder
+from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
 from .errors import ConfigurationError, OrderNotFound
 from .idempotency import IdempotentRequest
 from .keys import as_order_id, new_key
-from .lifecycle import Lifecycle, Transition
+from .lifecycle import Transition
 from .models import Models, OrderMixin
-from .outbox import Outbox
 from .pagination import OrderPage, Page, find_page
-from .payments import Payment, Payments
-from .placing import Placing
+from .parts import Parts
+from .payments import Payment
 from .pricing import Currency, PricedCart, Pricing
-from .promotions import Promotions
 from .settings import Settings
-from .signals import Emitter
 from .status import CUSTOMER, SHOP
-from .stock import StockColumn
 
 EXTENSION_KEY = "orders"
 
@@ -55,29 +50,8 @@ class OrderService:
     ) -> None:
         self.session = session
         self.models = models
-        self.options = {"pricing": pricing, "saved_address": saved_address}
-        self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
-        prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)
-        self.carts = Carts(
-            session, models, lambda: self.currency, priced_by_product=not own_pricing
-        )
-        stock = StockColumn(session, models)
-        emitter = Emitter(session, models, self._outbox)
-        self.lifecycle = Lifecycle(session, models, stock, prices, emitter)
-        self.payments = Payments(session, models, self.lifecycle, emitter)
-        self.converter = Converter(
-            session,
-            models,
-            settings,
-            self.carts,
-            stock,
-            prices,
-            AddressBook(session, models, saved_address),
-            self.lifecycle,
-            has_own_pricing=own_pricing,
-        )
-        self.placing = Placing(session, models, settings, self.converter, self.lifecycle)
+        self._parts = Parts.of(session, models, settings, pricing, saved_address)
 
     @property
     def settings(self) -> Settings:
@@ -156,7 +130,7 @@ class OrderService:
             extra or {},
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
-        return self.placing.place(order_request, keyed)
+        return self._parts.placing.place(order_request, keyed)
 
     def convert(
         self,
@@ -190,8 +164,8 @@ class OrderService:
         order_request = OrderRequest(
             new_key(), customer_id, billing_address, expected_total, extra=extra or {}
         )
-        state = self.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
-        placed = self.converter.convert(order_request, state.last_sequence, state)
+        state = self._parts.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
+        placed = self._parts.converter.convert(order_request, state.last_sequence, state)
         # The statements above bypass what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, placed.order_id)
@@ -225,7 +199,7 @@ class OrderService:
         self._begin()
         payment = Payment(as_order_id(order_id), reference, amount, currency)
         with self.session.begin_nested():
-            self.payments.record(payment)
+            self._parts.payments.record(payment)
         return self._changed(payment.order_id)
 
     def check_out(
@@ -251,7 +225,7 @@ class OrderService:
         key = as_order_id(order_id)
         transition = Transition(event_id or new_key(), key, CUSTOMER, customer_id)
         with self.session.begin_nested():
-            payable = self.lifecycle.check_out(transition)
+            payable = self._parts.lifecycle.check_out(transition)
         return PlacedOrder(key, payable)
 
     def cancel(
@@ -284,7 +258,9 @@ class OrderService:
         self._begin()
         key, actor = as_order_id(order_id), SHOP if by_shop else CUSTOMER
         with self.session.begin_nested():
-            self.lifecycle.cancel(Transition(event_id or new_key(), key, actor, customer_id, note))
+            self._parts.lifecycle.cancel(
+                Transition(event_id or new_key(), key, actor, customer_id, note)
+            )
         return self._changed(key)
 
     def deliver(self, order_id: UUID | str, *, note: str | None = None) -> OrderMixin:
@@ -304,7 +280,7 @@ class OrderService:
         self._begin()
         transition = Transition(new_key(), as_order_id(order_id), SHOP, note=note)
         with self.session.begin_nested():
-            self.lifecycle.deliver(transition)
+            self._parts.lifecycle.deliver(transition)
         return self._changed(transition.order_id)
 
     def expire(self, limit: int = 100) -> int:
@@ -322,7 +298,7 @@ class OrderService:
         """
         self._begin()
         with self.session.begin_nested():
-            count = self.lifecycle.expire(self.settings.payment_hours, limit)
+            count = self._parts.lifecycle.expire(self.settings.payment_hours, limit)
         self.session.expire_all()
         return count
 
@@ -340,7 +316,7 @@ class OrderService:
         return problems(
             self.session,
             self.models,
-            has_own_pricing=self.has_own_pricing,
+            has_own_pricing=self._parts.has_own_pricing,
             on_progress=on_progress,
         )
 
@@ -352,7 +328,7 @@ class OrderService:
         with more than ORDERS_MAX_ITEMS items is not priced. `refusal` is what would refuse the
         order, except what depends on the request: its address and its `expected_total`.
         """
-        return self.converter.preview(customer_id)
+        return self._parts.converter.preview(customer_id)
 
     def page(self, customer_id: Any, wanted: Page) -> OrderPage | None:
         """Return a page of the customer's orders, or None if there is no such customer."""
@@ -400,8 +376,10 @@ class OrderService:
         ).scalar_one()
         return found
 
-    def _outbox(self) -> Outbox | None:
-        return Outbox(self.session, self.models) if self.settings.outbox else None
+
+def parts_of(orders: OrderService) -> Parts:
+    """Return what the library's own code uses of a service beside its public calls."""
+    return orders._parts
 
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:

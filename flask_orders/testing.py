@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 
 from .audit import problems
 from .models.contract import table
-from .service import EXTENSION_KEY, OrderService
+from .service import EXTENSION_KEY, OrderService, parts_of
 from .status import RELEASED
 
 __all__ = ["InjectedFault", "Ledger", "fault", "run_concurrently"]
@@ -61,7 +61,7 @@ class Ledger:
         each other, I5 amounts.
         """
         with self._engine.connect() as connection:
-            models, has_own_pricing = self._orders.models, self._orders.has_own_pricing
+            models, has_own_pricing = self._orders.models, parts_of(self._orders).has_own_pricing
             return [
                 *self._stock_problems(connection),
                 *self._unit_problems(connection),

@@ -36,6 +36,7 @@ from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import CartItem, PricedCart
+from flask_orders.service import parts_of
 from flask_orders.stock import StockChange, StockColumn
 from flask_orders.writer import OrderWriter
 
@@ -299,7 +300,7 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
     shop.cart(customer, {shop.product(): 2, shop.product(): 1}, voucher)
     with shop.app.app_context():
         orders, session, models = current_orders, shop.db.session, shop.models
-        cart = orders.carts.read(customer, 10)
+        cart = parts_of(orders).carts.read(customer, 10)
         assert cart is not None
         priced = priced_cart(cart.items, replace(VOUCHER, id=voucher), offers=())
         plan = OrderPlanner(models).plan(

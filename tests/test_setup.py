@@ -26,6 +26,7 @@ from flask_orders import (
     errors,
     orders_bp,
 )
+from flask_orders.service import parts_of
 from flask_orders.signals import order_placed
 
 from .support.apps import install, make_app
@@ -213,9 +214,9 @@ LAYERS = (
     {"db"},
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
-        *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "placing"),
-        *("plan", "promotions", "rows", "schemas", "service", "signals", "stock", "testing"),
-        *("versions", "writer"),
+        *("idempotency", "lifecycle", "links", "outbox", "pagination", "parts", "payments"),
+        *("placing", "plan", "promotions", "rows", "schemas", "service", "signals", "stock"),
+        *("testing", "versions", "writer"),
     },
     {"cli"},
     {"http"},
@@ -349,6 +350,11 @@ def test_no_other_module_has_public_names() -> None:
     assert with_list - inner == public - {""}
 
 
+def test_the_service_s_own_attributes_are_private(shop: Shop) -> None:
+    with shop.app.app_context():
+        assert {name for name in vars(current_orders) if name[0] != "_"} == {"models", "session"}
+
+
 def _is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Exception)
 
@@ -442,7 +448,7 @@ def test_the_same_options_inside_a_blueprint_that_is_registered_twice() -> None:
         JWTManager(app)
         db.init_app(app)
         app.register_blueprint(outer)
-        assert app.extensions["orders"].options["saved_address"] is no_address
+        assert parts_of(app.extensions["orders"]).options["saved_address"] is no_address
 
 
 def no_address(_customer_id: object) -> None:

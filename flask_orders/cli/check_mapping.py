@@ -15,7 +15,7 @@ from ..models.mapping import Reserved, TakenInCart
 from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
 from ..models.shop import CartItemParts, CartParts, Shop
 from ..models.sources import RowSource
-from ..service import OrderService
+from ..service import OrderService, parts_of
 
 # Names of columns of a cart that hold money or a code which an order does not copy by itself.
 VOUCHER_NAMES = ("voucher", "coupon", "promo", "discount", "gift_card")
@@ -27,7 +27,7 @@ def check_mapping(orders: OrderService) -> Iterator[str]:
     shop = orders.models.shop
     yield from _overlooked(shop.cart, "cart")
     yield from _overlooked(shop.cart_item, "cart_item")
-    if not orders.has_own_pricing:
+    if not parts_of(orders).has_own_pricing:
         yield from _left_out(shop)
         yield from _pricing(orders.models)
 
@@ -36,7 +36,7 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Send the statements by which a conversion reads and locks, for no customer."""
     with db.engine.connect() as connection, connection.begin() as transaction:
         session = db.session.session_factory(bind=connection)
-        for what, statement, parameters in orders.carts.statements():
+        for what, statement, parameters in parts_of(orders).carts.statements():
             try:
                 session.execute(statement, parameters).all()
             except Exception as error:

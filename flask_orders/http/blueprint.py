@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, Misconfigured, OrdersError, TryAgain, U
 from ..keys import new_key
 from ..pagination import Page
 from ..schemas import CreateOrderSchema, PageSchema, PreviewQuerySchema, preview
-from ..service import current_orders
+from ..service import current_orders, parts_of
 from .authentication import (
     answer_unknown_customer,
     customer_id,
@@ -65,7 +65,8 @@ def create_order() -> Response:
     if order_request.checkout:
         # Before anything is written: there may be nowhere to pay.
         payment_url(order_request.id)
-    placed = current_orders.placing.place(order_request, idempotent_request(order_request, body))
+    keyed = idempotent_request(order_request, body)
+    placed = parts_of(current_orders).placing.place(order_request, keyed)
     return checked_out(placed) if order_request.checkout else saved(placed)
 
 

@@ -1,0 +1,87 @@
+"""The parts of one app's order service: each is made once, and all share one session.
+
+`http/`, `cli/` and `testing` need some of them beside the service's public calls.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy.orm import scoped_session
+
+from .address_book import AddressBook, SavedAddress
+from .carts import Carts
+from .converting import Converter
+from .lifecycle import Lifecycle
+from .models import Models
+from .outbox import Outbox
+from .payments import Payments
+from .placing import Placing
+from .pricing import Currency, Pricing
+from .promotions import Promotions
+from .settings import Settings
+from .signals import Emitter
+from .stock import StockColumn
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an `OrderService` is made of.
+
+    Attributes:
+        options: what `register_blueprint` was given, by name.
+    """
+
+    options: dict[str, Any]
+    carts: Carts
+    converter: Converter
+    lifecycle: Lifecycle
+    payments: Payments
+    placing: Placing
+
+    @property
+    def has_own_pricing(self) -> bool:
+        return self.options["pricing"] is not None
+
+    @classmethod
+    def of(
+        cls,
+        session: scoped_session[Session],
+        models: Models,
+        settings: Callable[[], Settings],
+        pricing: Pricing | None,
+        saved_address: SavedAddress | None,
+    ) -> Self:
+        """Make the parts of a service, by the arguments of `OrderService`."""
+
+        def currency() -> Currency:
+            return Currency.of(settings().currency)
+
+        own_pricing = pricing is not None
+        prices: Pricing = pricing or Promotions(session, models, currency)
+        carts = Carts(session, models, currency, priced_by_product=not own_pricing)
+        stock = StockColumn(session, models)
+        emitter = Emitter(
+            session, models, lambda: Outbox(session, models) if settings().outbox else None
+        )
+        lifecycle = Lifecycle(session, models, stock, prices, emitter)
+        converter = Converter(
+            session,
+            models,
+            settings,
+            carts,
+            stock,
+            prices,
+            AddressBook(session, models, saved_address),
+            lifecycle,
+            has_own_pricing=own_pricing,
+        )
+        return cls(
+            {"pricing": pricing, "saved_address": saved_address},
+            carts,
+            converter,
+            lifecycle,
+            Payments(session, models, lifecycle, emitter),
+            Placing(session, models, settings, converter, lifecycle),
+        )
