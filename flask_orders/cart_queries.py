@@ -21,7 +21,7 @@ class CartQueries:
     """The SELECTs, built once: building a statement may take longer than executing it.
 
     Attributes:
-        cart: the key, voucher and version of the `customer`'s carts.
+        cart: the key, voucher and version of the `customer`'s carts, and the carts themselves.
         items: the fields of a `CartItemRow` for the items of a `cart`, `most` at most.
         late: the keys of items and of their products, for the items `keys`; None where Python
             compares these keys as the database does.
@@ -43,26 +43,29 @@ class CartQueries:
         columns, cart = self._models.columns, self._models.Cart
         key, version = attribute(cart, columns.cart_key), RowVersion.of(cart)
         voucher = columns.cart_voucher
-        return (
+        query = (
             select(
                 key,
                 null() if voucher is None else attribute(cart, voucher),
                 null() if version is None else attribute(cart, version.column),
+                cart,
             )
             .where(attribute(cart, columns.cart_customer) == bindparam("customer"))
             .order_by(key)
         )
+        return _anew(query)
 
     def _items(self) -> Select[Any]:
         columns, item = self._models.columns, self._models.CartItem
         key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
         quantity = attribute(item, columns.item_quantity)
-        return (
-            select(key, product, quantity, spelled_as(self._product_key, product))
+        query = (
+            select(key, product, quantity, spelled_as(self._product_key, product), item)
             .where(attribute(item, columns.item_cart) == bindparam("cart"))
             .order_by(key)
             .limit(bindparam("most", type_=Integer))
         )
+        return _anew(query)
 
     def _late(self) -> Select[Any] | None:
         columns, item = self._models.columns, self._models.CartItem
@@ -77,20 +80,23 @@ class CartQueries:
         )
 
     def _products(self) -> Select[Any]:
-        # An object that is in the session already is stale unless it is populated anew. The shop's
-        # eager joins can't be locked, so their objects are loaded by separate statements.
         product, key = self._models.Product, self._product_key
-        return (
-            select(key, product)
-            .where(in_values(key, "keys", arrays=self._arrays))
-            .order_by(key)
-            .options(lazyload("*"), *_many_to_one_loads(product))
-            .execution_options(populate_existing=True)
+        query = (
+            select(key, product).where(in_values(key, "keys", arrays=self._arrays)).order_by(key)
         )
+        return _anew(query).options(*_many_to_one_loads(product))
 
     @property
     def _product_key(self) -> InstrumentedAttribute[Any]:
         return attribute(self._models.Product, self._models.columns.product_key)
+
+
+def _anew(query: Select[Any]) -> Select[Any]:
+    """Have objects that are in the session already populated anew, since they are stale.
+
+    The shop's eager joins can't be locked; they are left out.
+    """
+    return query.options(lazyload("*")).execution_options(populate_existing=True)
 
 
 def _locking_products(query: Select[Any], models: Models) -> Select[Any]:

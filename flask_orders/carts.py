@@ -5,8 +5,7 @@ key, so that two conversions don't deadlock. The number of statements does not d
 of items.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -21,17 +20,21 @@ from .db.bulk import has_arrays
 from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .models import Models, ProductMixin
-from .pricing import CartItem
+from .pricing import CartItem, units_by_product
 
 
 @dataclass(frozen=True, slots=True)
 class CartItemRow:
-    """A cart item's row; `product_key` is `product_id` as the product's own row spells it."""
+    """A cart item's row, and the shop's own object of it.
+
+    `product_key` is `product_id` as the product's own row spells it.
+    """
 
     key: Any
     product_id: Any
     quantity: Any
     product_key: Any
+    row: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class CartSnapshot:
         item_keys: the keys of all its items, ascending.
         items: the available items, in the order of their keys.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
+        row: the shop's own cart object.
     """
 
     key: Any
@@ -51,6 +55,7 @@ class CartSnapshot:
     item_keys: tuple[Any, ...]
     items: tuple[CartItem, ...]
     unavailable: tuple[dict[str, Any], ...]
+    row: Any = None
 
 
 class Carts:
@@ -98,7 +103,7 @@ class Carts:
         cart = self._cart_row(customer_id, queries)
         if cart is None:
             return None
-        key, voucher, version = cart
+        key, voucher, version, own = cart
         rows = self._item_rows(key, max_items, queries)
         if not rows:
             return None
@@ -113,6 +118,7 @@ class Carts:
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
+            row=own,
         )
 
     def is_price(self, amount: Any) -> bool:
@@ -154,12 +160,13 @@ class Carts:
     def _cart_item(self, row: CartItemRow, key: Any, products: Mapping[Any, Any]) -> CartItem:
         product = products.get(key)
         if product is None:
-            return CartItem(row.key, row.product_id, None, row.quantity)
+            return CartItem(row.key, row.product_id, None, row.quantity, row.row)
         return CartItem(
             key=row.key,
             product_id=key,
             product=product,
             quantity=row.quantity,
+            row=row.row,
             sku=_text(product.sku),
             name=_text(product.name),
             list_price=self._amount(product, "price"),
@@ -219,14 +226,6 @@ class Carts:
         if item.sale_price is not None:
             prices.append(item.sale_price)
         return all(self.is_price(amount) for amount in prices)
-
-
-def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
-    """Return the number of units of each product, by its key, in the order of the items."""
-    units = Counter[Any]()
-    for item in items:
-        units[item.product_id] += item.quantity
-    return units
 
 
 def _text(value: Any) -> str | None:

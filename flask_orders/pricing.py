@@ -4,19 +4,22 @@ Every amount is a Decimal in the shop's currency, rounded half-up to its quantum
 amounts of a cart follow from those of its items. Pure: no session, no clock, no Flask.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from .addresses import BillingAddress
 from .currency import ZERO, Currency, share_out
 from .errors import ConfigurationError, OrdersError, PriceChanged, UnavailableReason
 
 __all__ = [
     "AppliedOffer",
     "AppliedVoucher",
+    "Cart",
     "CartItem",
     "Currency",
     "PricedCart",
@@ -90,6 +93,30 @@ class CartItem:
             "available": available,
             "reason": reason,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """A cart as a `Pricing` is given it, read under lock for an order, without one for a preview.
+
+    Attributes:
+        row: the shop's own cart object; None if the shop has no cart class.
+        items: the available items, in the order of their keys.
+        customer_id: the customer's primary key.
+        voucher: what the cart's row holds for a voucher; None if there is none.
+        currency: the shop's currency.
+        billing_address: the address to bill: the request's, or else the customer's saved one; None
+            in a preview.
+        extra: the shop's own fields of the request, by name; none in a preview.
+    """
+
+    row: Any
+    items: tuple[CartItem, ...]
+    customer_id: Any
+    voucher: Any
+    currency: Currency
+    billing_address: BillingAddress | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,17 +292,17 @@ class PricedCart:
         return PriceChanged(expected=text(expected_total), actual=text(self.total_amount))
 
 
-def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
-    """Return the cart of a shop's own pricing, if an order can store its amounts.
+def check_priced(priced: PricedCart, cart: Cart, pricing: object) -> PricedCart:
+    """Return what a shop's own pricing made of a cart, if an order can store it.
 
     Raises:
         ConfigurationError: an amount is negative, NaN, infinite, or finer than the currency's
-            quantum, or a list price is below its unit price.
+            quantum, a list price is below its unit price, or the units are not those of the cart.
     """
-    for item in cart.items:
+    for item in priced.items:
         for name in ("list_price", "unit_price", "shipping", "voucher_discount"):
             amount = getattr(item, name)
-            if not isinstance(amount, Decimal) or not cart.currency.is_price(amount):
+            if not isinstance(amount, Decimal) or not priced.currency.is_price(amount):
                 raise _refused(pricing, item, f"{name} {amount!r}", "make items by PricedItem.of")
         if item.list_price < item.unit_price:
             raise _refused(
@@ -284,7 +311,20 @@ def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
                 f"list_price {item.list_price} below unit_price {item.unit_price}",
                 "pass the price before the discount as list_price= to PricedItem.of",
             )
-    return cart
+    if units_by_product(item.cart_item for item in priced.items) != units_by_product(cart.items):
+        raise ConfigurationError(
+            f"{type(pricing).__name__}.price returned other units than the cart has: return a "
+            "PricedItem for each of cart.items."
+        )
+    return priced
+
+
+def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
+    """Return the number of units of each product, by its key, in the order of the items."""
+    units = Counter[Any]()
+    for item in items:
+        units[item.product_id] += item.quantity
+    return units
 
 
 def _refused(pricing: object, item: PricedItem, what: str, fix: str) -> ConfigurationError:
@@ -308,15 +348,11 @@ class OrderReference(Protocol):
 class Pricing(Protocol):
     """Prices, offers and vouchers. Each method runs inside the order's own transaction."""
 
-    def price(
-        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
-    ) -> PricedCart:
-        """Price the items, in their order; a preview calls this without any lock.
+    def price(self, cart: Cart, now: datetime) -> PricedCart:
+        """Price the cart's items, all of them; a preview calls this without any lock.
 
         Args:
-            items: the available items of the cart.
-            customer_id: the customer's primary key.
-            voucher: the value of the cart's `voucher` column, or None.
+            cart: the cart with its items, its customer, and what the request says.
             now: the time at which offers and vouchers have to be valid.
 
         Raises:

@@ -58,7 +58,7 @@ class OrderService:
         self.options = {"pricing": pricing, "saved_address": saved_address}
         self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
-        prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)
+        prices: Pricing = pricing or Promotions(session, models)
         self.carts = Carts(
             session, models, lambda: self.currency, priced_by_product=not own_pricing
         )
