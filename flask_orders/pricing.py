@@ -171,8 +171,9 @@ class PricedItem:
         Args:
             item: the cart item.
             currency: the shop's currency.
-            list_price: the price of one unit before its offer; left out, it is the product's.
-            unit_price: the price of one unit; left out, it is the list price. Below 0 it is 0.
+            list_price: the price of one unit before any discount; left out, it is the product's.
+            unit_price: the price of one unit; left out, it is the given list price or, without
+                one, the lower of the product's list and sale price. Below 0 it is 0.
             shipping: the shipping cost of the whole item; left out, it is the product's.
             offer: the offer that gives the unit price.
 
@@ -180,12 +181,17 @@ class PricedItem:
             ConfigurationError: an amount is NaN, infinite, not a Decimal, or neither given nor the
                 product's.
         """
-        listed = _given(item, "list_price") if list_price is None else list_price
-        unit = listed if unit_price is None else unit_price
+        listed = currency.round(_given(item, "list_price") if list_price is None else list_price)
+        if unit_price is not None:
+            unit = max(ZERO, currency.round(unit_price))
+        elif list_price is None and item.sale_price is not None:
+            unit = min(listed, currency.round(item.sale_price))
+        else:
+            unit = listed
         return cls(
             cart_item=item,
-            list_price=currency.round(listed),
-            unit_price=max(ZERO, currency.round(unit)),
+            list_price=listed,
+            unit_price=unit,
             shipping=currency.round(_given(item, "shipping") if shipping is None else shipping),
             offer=offer,
         )
@@ -237,8 +243,9 @@ class PricedCart:
         *,
         voucher: AppliedVoucher | None = None,
         discount: Callable[[Decimal], Decimal] | None = None,
+        shipping: Decimal | None = None,
     ) -> Self:
-        """Make a cart of priced items, and share its voucher's discount out over them.
+        """Make a cart of priced items, and share what is the order's alone out over them.
 
         Args:
             items: the priced items.
@@ -246,14 +253,22 @@ class PricedCart:
             voucher: the voucher to redeem.
             discount: a function from the subtotal to the voucher's discount, which is rounded,
                 and limited to the subtotal.
+            shipping: the shipping cost of the order, which replaces that of the items: it is
+                rounded, and shared out in proportion to their total prices (to their quantities
+                if all of them are free). Left out, the items keep their own.
+
+        Raises:
+            ConfigurationError: an amount is NaN, infinite, not a Decimal, or shipping below 0.
         """
-        subtotal = sum((item.total_price for item in items), ZERO)
+        totals = [item.total_price for item in items]
+        subtotal = sum(totals, ZERO)
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
-        discount_amount = min(max(ZERO, wanted), subtotal)
-        shares = share_out(discount_amount, [item.total_price for item in items], currency)
-        shared = (
+        shares = share_out(min(max(ZERO, wanted), subtotal), totals, currency)
+        shared = [
             replace(item, voucher_discount=share) for item, share in zip(items, shares, strict=True)
-        )
+        ]
+        if shipping is not None:
+            shared = _with_shipping(shared, shipping, currency)
         return cls(currency, tuple(shared), voucher)
 
     @property
@@ -290,6 +305,19 @@ class PricedCart:
             return None
         text = self.currency.text
         return PriceChanged(expected=text(expected_total), actual=text(self.total_amount))
+
+
+def _with_shipping(
+    items: Sequence[PricedItem], shipping: Decimal, currency: Currency
+) -> list[PricedItem]:
+    """Share an order's shipping cost out over its items."""
+    amount = currency.round(shipping)
+    if amount < 0:
+        raise ConfigurationError(f"An order's shipping is {shipping}: give 0 or more.")
+    totals = [item.total_price for item in items]
+    weights = totals if any(totals) else [Decimal(item.quantity) for item in items]
+    shares = share_out(amount, weights, currency)
+    return [replace(item, shipping=share) for item, share in zip(items, shares, strict=True)]
 
 
 def check_priced(priced: PricedCart, cart: Cart, pricing: object) -> PricedCart:
