@@ -25,7 +25,8 @@ class CartQueries:
     """The SELECTs, built once: building a statement may take longer than executing it.
 
     Attributes:
-        cart: the fields of a `CartRow` for the `customer`'s carts.
+        cart: the `customer`'s carts, each with its key, the value by which items refer to it, its
+            voucher and its version.
         items: the fields of a `CartItemRow` for the items of a `cart`, `most` at most.
         late: the keys of items and then of their products, for the items `late_keys`; None where
             Python compares these keys as the database does.
@@ -59,7 +60,7 @@ class CartQueries:
             null() if cart.voucher is None else source.attribute(cart.voucher),
             null() if version is None else source.attribute(version.column),
         )
-        return query.where(self._is_customers(cart), *conditions(cart)).order_by(key)
+        return _anew(query.where(self._is_customers(cart), *conditions(cart)).order_by(key))
 
     def _is_customers(self, cart: CartParts) -> ColumnElement[bool]:
         """Return the condition that a cart is the `customer`'s."""
@@ -76,15 +77,15 @@ class CartQueries:
         item, source = self._item, self._item.source
         keys = self._item_key
         read = (*keys, self._product_reference, _quantity(item), self._product_of_item)
-        entity = [source.given] if source.mapper is not None else source.columns
-        return (
+        entity = source.columns if source.mapper is None else [source.given]
+        query = (
             select(*read, *entity)
             .where(source.attribute(item.cart.column) == bindparam("cart"), *conditions(item))
             .order_by(*keys)
             .limit(bindparam("most", type_=Integer))
-            .options(*([] if source.mapper is None else [lazyload("*")]))
-            .execution_options(populate_existing=True)
         )
+        return query if source.mapper is None else _anew(query)
+        return _anew(query).options(*_many_to_one_loads(product))
 
     @property
     def _product_reference(self) -> Any:
@@ -114,16 +115,21 @@ class CartQueries:
         )
 
     def _products(self, reader: ProductReader) -> Select[Any]:
-        # An object that is in the session already is stale unless it is populated anew. The shop's
-        # eager joins can't be locked, so their objects are loaded by separate statements.
         product, key = self._product.source.given, self._product_key
-        return (
+        query = (
             select(key, product, *reader.expressions)
             .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(key)
-            .options(lazyload("*"), *loads(self._product), *map(undefer, reader.attributes))
-            .execution_options(populate_existing=True)
         )
+        return _anew(query).options(*loads(self._product), *map(undefer, reader.attributes))
+
+
+def _anew(query: Select[Any]) -> Select[Any]:
+    """Have objects that are in the session already populated anew, since they are stale.
+
+    The shop's eager joins can't be locked; they are left out.
+    """
+    return query.options(lazyload("*")).execution_options(populate_existing=True)
 
 
 def _locking(query: Select[Any], source: RowSource, *, key_share: bool = False) -> Select[Any]:

@@ -5,7 +5,6 @@ key, so that two conversions don't deadlock. The number of statements does not d
 of items.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,9 +20,10 @@ from .db.bulk import has_arrays
 from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .models import Models, ProductMixin
-from .pricing import CartItem
+from .pricing import CartItem, units_by_product
 from .product_reader import ProductReader, ProductValues
-from .stock import Stock
+from .product_stock import ProductStock
+from .stock_columns import StockLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,11 @@ class CartItemRow:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product that was read: the shop's own object, its values, and its units left.
-
-    `units` is None where stock is not counted.
-    """
+    """A product that was read: the shop's own object, its values, and its stock level."""
 
     found: Any
     values: ProductValues
-    units: int | None
+    stock: StockLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +65,9 @@ class CartSnapshot:
         row: the shop's own cart object.
         item_keys: the keys of all its items, each a tuple, ascending.
         items: the available items, in the order of their keys.
-        counted: the products whose stock is counted, by key.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
+        stock: the stock levels of the products that exist, by their keys.
+        row: the shop's own cart object.
     """
 
     key: Any
@@ -78,8 +76,9 @@ class CartSnapshot:
     row: Any
     item_keys: tuple[tuple[Any, ...], ...]
     items: tuple[CartItem, ...]
-    counted: frozenset[Any]
     unavailable: tuple[dict[str, Any], ...]
+    stock: Mapping[Any, StockLevel]
+    row: Any = None
 
 
 class Carts:
@@ -90,7 +89,7 @@ class Carts:
         session: scoped_session[Session],
         models: Models,
         currency: Callable[[], Currency],
-        stock: Stock,
+        stock: ProductStock,
         *,
         priced_by_product: bool,
     ) -> None:
@@ -153,10 +152,10 @@ class Carts:
             row,
             item_keys=tuple(row.key for row in rows),
             items=tuple(item for item in items if item.key not in refusals),
-            counted=frozenset(k for k, found in products.items() if found.units is not None),
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
+            row=own,
         )
 
     def statements(self) -> Iterator[tuple[str, Select[Any], dict[str, Any]]]:
@@ -213,10 +212,10 @@ class Carts:
     def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
         rows = self._session.execute(queries.products, {"keys": wanted}).all()
-        units = self._stock.available({row[0]: row[1] for row in rows})
+        stock = self._stock.levels({row[0]: row[1] for row in rows})
         currency = self._currency()
         return {
-            row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), units.get(row[0]))
+            row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), stock[row[0]])
             for row in rows
         }
 
@@ -243,17 +242,10 @@ class Carts:
             return UnavailableReason.INVALID_QUANTITY, 0
         if self._priced_by_product and not product.values.has_price:
             return UnavailableReason.NO_PRICE, 0
-        if product.units is not None and product.units < wanted:
-            return UnavailableReason.OUT_OF_STOCK, max(product.units, 0)
+        left = product.stock.available
+        if left is not None and left < wanted:
+            return UnavailableReason.OUT_OF_STOCK, max(left, 0)
         return None
-
-
-def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
-    """Return the number of units of each product, by its key, in the order of the items."""
-    units = Counter[Any]()
-    for item in items:
-        units[item.product_id] += item.quantity
-    return units
 
 
 def _cart_items(

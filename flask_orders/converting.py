@@ -34,7 +34,7 @@ from .models import Models
 from .models.contract import key_attribute, table
 from .models.mixins import microseconds
 from .plan import OrderPlan, OrderPlanner
-from .pricing import PricedCart, Pricing, check_priced
+from .pricing import Cart, PricedCart, Pricing, check_priced
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
 from .stock import StockColumn
@@ -140,10 +140,10 @@ class Converter:
             Conflict, IntegrityError: another transaction interfered; start over.
         """
         with self._session.begin_nested():
-            cart = self._carts.read(order_request.customer_id, self._settings().max_items)
-            if cart is None:
+            snapshot = self._carts.read(order_request.customer_id, self._settings().max_items)
+            if snapshot is None:
                 return self._order_since(order_request, since)
-            plan = self._plan(order_request, state, cart)
+            plan = self._plan(order_request, state, snapshot)
             self._writer.write(plan)
             self._lifecycle.announce_placed(plan.order)
             payable = plan.order["total_amount"] > 0
@@ -155,16 +155,16 @@ class Converter:
         """Price the cart as it would be ordered now, without a lock; see `OrderService.preview`."""
         nothing = PricedCart.of((), self._currency)
         try:
-            cart = self._carts.read(customer_id, self._settings().max_items, lock=False)
+            snapshot = self._carts.read(customer_id, self._settings().max_items, lock=False)
         except InvalidRequest as error:
             return replace(nothing, refusal=error)
-        if cart is None:
+        if snapshot is None:
             return replace(nothing, refusal=EmptyCart())
-        priced = self._priced_without_refusal(cart, customer_id, datetime.now(UTC))
+        priced = self._priced_without_refusal(self._cart(snapshot, customer_id), datetime.now(UTC))
         refusal = priced.refusal or _size_refusal(priced)
-        if cart.unavailable:
-            refusal = _unavailable(cart)
-        return replace(priced, unavailable=cart.unavailable, refusal=refusal)
+        if snapshot.unavailable:
+            refusal = _unavailable(snapshot)
+        return replace(priced, unavailable=snapshot.unavailable, refusal=refusal)
 
     def load_state(
         self, customer_id: Any, address: BillingAddress | None = None
@@ -183,25 +183,30 @@ class Converter:
         return None if status is None else PlacedOrder(order_id, payable=status == AWAITING_PAYMENT)
 
     def _plan(
-        self, order_request: OrderRequest, state: CustomerState, cart: CartSnapshot
+        self, order_request: OrderRequest, state: CustomerState, snapshot: CartSnapshot
     ) -> OrderPlan:
         """Price a locked cart, and plan its order; nothing is written yet.
 
         Raises:
-            OrdersError: an item is unavailable, the voucher can't be used, the total is higher
-                than expected, or there is no address to bill.
+            OrdersError: an item is unavailable, there is no address to bill, the voucher can't be
+                used, or the total is higher than expected.
         """
-        if cart.unavailable:
-            raise _unavailable(cart)
+        if snapshot.unavailable:
+            raise _unavailable(snapshot)
         customer_id, now = order_request.customer_id, datetime.now(UTC)
-        priced = self._price(cart, customer_id, cart.voucher, now)
+        address = self._addresses.find(customer_id, order_request.billing_address, state.address_id)
+        cart = replace(
+            self._cart(snapshot, customer_id),
+            billing_address=address.address,
+            extra=order_request.extra,
+        )
+        priced = self._price(cart, now)
         refusal = _size_refusal(priced) or priced.price_refusal(order_request.expected_total)
         if refusal is not None:
             raise refusal
-        address = self._addresses.find(customer_id, order_request.billing_address, state.address_id)
         return self._planner.plan(
             order_request,
-            cart,
+            snapshot,
             priced,
             address,
             sequence=state.last_sequence + 1,
@@ -209,20 +214,26 @@ class Converter:
             extra=order_request.extra,
         )
 
-    def _price(
-        self, cart: CartSnapshot, customer_id: Any, voucher: Any, now: datetime
-    ) -> PricedCart:
-        priced = self._pricing.price(list(cart.items), customer_id, voucher, now)
-        return check_priced(priced, self._pricing) if self._has_own_pricing else priced
+    def _cart(self, snapshot: CartSnapshot, customer_id: Any) -> Cart:
+        """Return a cart as its pricing is given it, in a preview."""
+        return Cart(
+            row=snapshot.row,
+            items=snapshot.items,
+            customer_id=customer_id,
+            voucher=snapshot.voucher,
+            currency=self._currency,
+        )
 
-    def _priced_without_refusal(
-        self, cart: CartSnapshot, customer_id: Any, now: datetime
-    ) -> PricedCart:
+    def _price(self, cart: Cart, now: datetime) -> PricedCart:
+        priced = self._pricing.price(cart, now)
+        return check_priced(priced, cart, self._pricing) if self._has_own_pricing else priced
+
+    def _priced_without_refusal(self, cart: Cart, now: datetime) -> PricedCart:
         """Price a cart; a voucher that can't be used is left out, with the refusal."""
         try:
-            return self._price(cart, customer_id, cart.voucher, now)
+            return self._price(cart, now)
         except VoucherNotApplicable as error:
-            priced = self._price(cart, customer_id, None, now)
+            priced = self._price(replace(cart, voucher=None), now)
             return replace(priced, voucher_refusal=error.reason, refusal=error)
 
     def _order_since(self, order_request: OrderRequest, since: int) -> PlacedOrder:
@@ -265,8 +276,8 @@ class Converter:
         return query.select_from(customer).where(key_attribute(customer) == bindparam("customer"))
 
 
-def _unavailable(cart: CartSnapshot) -> ItemUnavailable:
-    return ItemUnavailable(list(cart.unavailable))
+def _unavailable(snapshot: CartSnapshot) -> ItemUnavailable:
+    return ItemUnavailable(list(snapshot.unavailable))
 
 
 def _size_refusal(priced: PricedCart) -> OrdersError | None:

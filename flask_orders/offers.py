@@ -102,7 +102,10 @@ def discount_on(amount: Decimal, discount_type: DiscountType, value: Decimal) ->
 def best_price(
     item: CartItem, offers: Iterable[Offer], currency: Currency, now: datetime
 ) -> PricedItem:
-    """Price an item by its best offer: the lowest unit price, and the first among equals."""
+    """Price an item by its sale price or its best offer; they don't stack.
+
+    The lowest unit price wins; among equals the sale price, then the first offer.
+    """
     best = PricedItem.of(item, currency)
     listed = best.list_price
     for offer in offers:

@@ -59,7 +59,7 @@ class Parts:
             return Currency.of(settings().currency)
 
         own_pricing = pricing is not None
-        prices: Pricing = pricing or Promotions(session, models, currency)
+        prices: Pricing = pricing or Promotions(session, models)
         carts = Carts(session, models, currency, priced_by_product=not own_pricing)
         stock = StockColumn(session, models)
         emitter = Emitter(

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from .address_book import AddressRow
-from .carts import CartSnapshot, units_by_product
+from .carts import CartSnapshot
 from .keys import new_key, new_number
 from .models import Models
 from .models.contract import table
-from .pricing import AppliedVoucher, OrderReference, PricedCart
+from .pricing import AppliedVoucher, OrderReference, PricedCart, units_by_product
 from .projection import address_fields, item_fields, order_fields
 from .rows import Row, RowCompleter
 from .status import AWAITING_PAYMENT

@@ -4,19 +4,22 @@ Every amount is a Decimal in the shop's currency, rounded half-up to its quantum
 amounts of a cart follow from those of its items. Pure: no session, no clock, no Flask.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from .addresses import BillingAddress
 from .currency import ZERO, Currency, share_out
 from .errors import ConfigurationError, OrdersError, PriceChanged, UnavailableReason
 
 __all__ = [
     "AppliedOffer",
     "AppliedVoucher",
+    "Cart",
     "CartItem",
     "Currency",
     "PricedCart",
@@ -93,6 +96,30 @@ class CartItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Cart:
+    """A cart as a `Pricing` is given it, read under lock for an order, without one for a preview.
+
+    Attributes:
+        row: the shop's own cart object; None if the shop has no cart class.
+        items: the available items, in the order of their keys.
+        customer_id: the customer's primary key.
+        voucher: what the cart's row holds for a voucher; None if there is none.
+        currency: the shop's currency.
+        billing_address: the address to bill: the request's, or else the customer's saved one; None
+            in a preview.
+        extra: the shop's own fields of the request, by name; none in a preview.
+    """
+
+    row: Any
+    items: tuple[CartItem, ...]
+    customer_id: Any
+    voucher: Any
+    currency: Currency
+    billing_address: BillingAddress | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class AppliedOffer:
     """The offer of an item: its key (None if it is not a row of `offers`) and its title."""
 
@@ -144,8 +171,9 @@ class PricedItem:
         Args:
             item: the cart item.
             currency: the shop's currency.
-            list_price: the price of one unit before its offer; left out, it is the product's.
-            unit_price: the price of one unit; left out, it is the list price. Below 0 it is 0.
+            list_price: the price of one unit before any discount; left out, it is the product's.
+            unit_price: the price of one unit; left out, it is the given list price or, without
+                one, the lower of the product's list and sale price. Below 0 it is 0.
             shipping: the shipping cost of the whole item; left out, it is the product's.
             offer: the offer that gives the unit price.
 
@@ -153,12 +181,17 @@ class PricedItem:
             ConfigurationError: an amount is NaN, infinite, not a Decimal, or neither given nor the
                 product's.
         """
-        listed = _given(item, "list_price") if list_price is None else list_price
-        unit = listed if unit_price is None else unit_price
+        listed = currency.round(_given(item, "list_price") if list_price is None else list_price)
+        if unit_price is not None:
+            unit = max(ZERO, currency.round(unit_price))
+        elif list_price is None and item.sale_price is not None:
+            unit = min(listed, currency.round(item.sale_price))
+        else:
+            unit = listed
         return cls(
             cart_item=item,
-            list_price=currency.round(listed),
-            unit_price=max(ZERO, currency.round(unit)),
+            list_price=listed,
+            unit_price=unit,
             shipping=currency.round(_given(item, "shipping") if shipping is None else shipping),
             offer=offer,
         )
@@ -210,8 +243,9 @@ class PricedCart:
         *,
         voucher: AppliedVoucher | None = None,
         discount: Callable[[Decimal], Decimal] | None = None,
+        shipping: Decimal | None = None,
     ) -> Self:
-        """Make a cart of priced items, and share its voucher's discount out over them.
+        """Make a cart of priced items, and share what is the order's alone out over them.
 
         Args:
             items: the priced items.
@@ -219,14 +253,22 @@ class PricedCart:
             voucher: the voucher to redeem.
             discount: a function from the subtotal to the voucher's discount, which is rounded,
                 and limited to the subtotal.
+            shipping: the shipping cost of the order, which replaces that of the items: it is
+                rounded, and shared out in proportion to their total prices (to their quantities
+                if all of them are free). Left out, the items keep their own.
+
+        Raises:
+            ConfigurationError: an amount is NaN, infinite, not a Decimal, or shipping below 0.
         """
-        subtotal = sum((item.total_price for item in items), ZERO)
+        totals = [item.total_price for item in items]
+        subtotal = sum(totals, ZERO)
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
-        discount_amount = min(max(ZERO, wanted), subtotal)
-        shares = share_out(discount_amount, [item.total_price for item in items], currency)
-        shared = (
+        shares = share_out(min(max(ZERO, wanted), subtotal), totals, currency)
+        shared = [
             replace(item, voucher_discount=share) for item, share in zip(items, shares, strict=True)
-        )
+        ]
+        if shipping is not None:
+            shared = _with_shipping(shared, shipping, currency)
         return cls(currency, tuple(shared), voucher)
 
     @property
@@ -265,17 +307,30 @@ class PricedCart:
         return PriceChanged(expected=text(expected_total), actual=text(self.total_amount))
 
 
-def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
-    """Return the cart of a shop's own pricing, if an order can store its amounts.
+def _with_shipping(
+    items: Sequence[PricedItem], shipping: Decimal, currency: Currency
+) -> list[PricedItem]:
+    """Share an order's shipping cost out over its items."""
+    amount = currency.round(shipping)
+    if amount < 0:
+        raise ConfigurationError(f"An order's shipping is {shipping}: give 0 or more.")
+    totals = [item.total_price for item in items]
+    weights = totals if any(totals) else [Decimal(item.quantity) for item in items]
+    shares = share_out(amount, weights, currency)
+    return [replace(item, shipping=share) for item, share in zip(items, shares, strict=True)]
+
+
+def check_priced(priced: PricedCart, cart: Cart, pricing: object) -> PricedCart:
+    """Return what a shop's own pricing made of a cart, if an order can store it.
 
     Raises:
         ConfigurationError: an amount is negative, NaN, infinite, or finer than the currency's
-            quantum, or a list price is below its unit price.
+            quantum, a list price is below its unit price, or the units are not those of the cart.
     """
-    for item in cart.items:
+    for item in priced.items:
         for name in ("list_price", "unit_price", "shipping", "voucher_discount"):
             amount = getattr(item, name)
-            if not isinstance(amount, Decimal) or not cart.currency.is_price(amount):
+            if not isinstance(amount, Decimal) or not priced.currency.is_price(amount):
                 raise _refused(pricing, item, f"{name} {amount!r}", "make items by PricedItem.of")
         if item.list_price < item.unit_price:
             raise _refused(
@@ -284,7 +339,20 @@ def check_priced(cart: PricedCart, pricing: object) -> PricedCart:
                 f"list_price {item.list_price} below unit_price {item.unit_price}",
                 "pass the price before the discount as list_price= to PricedItem.of",
             )
-    return cart
+    if units_by_product(item.cart_item for item in priced.items) != units_by_product(cart.items):
+        raise ConfigurationError(
+            f"{type(pricing).__name__}.price returned other units than the cart has: return a "
+            "PricedItem for each of cart.items."
+        )
+    return priced
+
+
+def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:
+    """Return the number of units of each product, by its key, in the order of the items."""
+    units = Counter[Any]()
+    for item in items:
+        units[item.product_id] += item.quantity
+    return units
 
 
 def _refused(pricing: object, item: PricedItem, what: str, fix: str) -> ConfigurationError:
@@ -308,15 +376,11 @@ class OrderReference(Protocol):
 class Pricing(Protocol):
     """Prices, offers and vouchers. Each method runs inside the order's own transaction."""
 
-    def price(
-        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
-    ) -> PricedCart:
-        """Price the items, in their order; a preview calls this without any lock.
+    def price(self, cart: Cart, now: datetime) -> PricedCart:
+        """Price the cart's items, all of them; a preview calls this without any lock.
 
         Args:
-            items: the available items of the cart.
-            customer_id: the customer's primary key.
-            voucher: the value of the cart's `voucher` column, or None.
+            cart: the cart with its items, its customer, and what the request says.
             now: the time at which offers and vouchers have to be valid.
 
         Raises:

@@ -4,7 +4,7 @@ A voucher is redeemed on the terms that it was read with, or not at all, and at 
 limit allows. The arithmetic is in `offers.py`; a shop with its own prices brings another `Pricing`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
@@ -32,14 +32,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
-from .currency import Currency
 from .db.bulk import has_arrays, in_values
 from .errors import Conflict, VoucherNotApplicable, VoucherReason
 from .models import Models, voucher_code
 from .models.contract import row_count, spelled_as, table
 from .models.promotions import PromotionModels
 from .offers import Offer, Voucher, price_cart
-from .pricing import AppliedVoucher, CartItem, OrderReference, PricedCart
+from .pricing import AppliedVoucher, Cart, OrderReference, PricedCart
 from .status import RELEASED
 
 # The fields that are read; an offer's products come from its links.
@@ -56,25 +55,17 @@ TERMS = tuple(name for name in VOUCHER if name not in ("id", "code", "times_used
 class Promotions:
     """A `Pricing` with the rows of `Offer`, `Voucher` and `VoucherRedemption`."""
 
-    def __init__(
-        self,
-        session: scoped_session[Session],
-        models: Models,
-        currency: Callable[[], Currency],
-    ) -> None:
+    def __init__(self, session: scoped_session[Session], models: Models) -> None:
         self._session = session
         self._models = models.promotions
         self._order = models.Order
-        self._currency = currency
 
-    def price(
-        self, items: Sequence[CartItem], customer_id: Any, voucher: Any, now: datetime
-    ) -> PricedCart:
-        offers, terms = self._read(items, customer_id, voucher)
-        cart, refusal = price_cart(items, offers, terms, self._currency(), now)
+    def price(self, cart: Cart, now: datetime) -> PricedCart:
+        offers, voucher = self._read(cart)
+        priced, refusal = price_cart(cart.items, offers, voucher, cart.currency, now)
         if refusal is not None:
             raise VoucherNotApplicable(refusal)
-        return cart
+        return priced
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
         was = {f"was_{name}": getattr(voucher, name) for name in (*TERMS, "limit")}
@@ -114,18 +105,17 @@ class Promotions:
             )
         )
 
-    def _read(
-        self, items: Sequence[CartItem], customer_id: Any, voucher: Any
-    ) -> tuple[list[Offer], Voucher | None]:
+    def _read(self, cart: Cart) -> tuple[list[Offer], Voucher | None]:
         """Read the offers and the voucher in one statement, so that they are of one moment."""
-        cart = {"customer": customer_id, "products": [item.product_id for item in items]}
-        if voucher is None:
-            return _offers(self._session.execute(self._queries.offers, cart)), None
-        if isinstance(voucher, str):
-            query, reference = self._queries.by_code, voucher_code(voucher)
+        products = [item.product_id for item in cart.items]
+        wanted = {"customer": cart.customer_id, "products": products}
+        if cart.voucher is None:
+            return _offers(self._session.execute(self._queries.offers, wanted)), None
+        if isinstance(cart.voucher, str):
+            query, reference = self._queries.by_code, voucher_code(cart.voucher)
         else:
-            query, reference = self._queries.by_key, voucher
-        rows = self._session.execute(query, {**cart, "voucher": reference}).all()
+            query, reference = self._queries.by_key, cart.voucher
+        rows = self._session.execute(query, {**wanted, "voucher": reference}).all()
         if not rows:
             raise VoucherNotApplicable(VoucherReason.NOT_FOUND)
         found = Voucher(*rows[0][: len(VOUCHER)])

@@ -14,7 +14,6 @@ from sqlalchemy.engine import URL
 
 import flask_orders
 from flask_orders import OrdersError, OrderService
-from flask_orders.pricing import Currency
 from flask_orders.promotions import Promotions
 from flask_orders.settings import Settings
 from flask_orders.testing import Ledger, run_concurrently
@@ -552,7 +551,7 @@ class Releasing(Promotions):
     """A shop's own pricing, which can't release the vouchers in `refused`."""
 
     def __init__(self, shop: Shop, refused: set[str]) -> None:
-        super().__init__(shop.db.session, shop.models, lambda: Currency.of("USD"))
+        super().__init__(shop.db.session, shop.models)
         self.refused = refused
 
     def release(self, voucher: Any, order: Any) -> None:

@@ -28,7 +28,7 @@ from flask_orders import (
     orders_bp,
 )
 from flask_orders.models.types import Money
-from flask_orders.pricing import CartItem, Currency, PricedCart, PricedItem
+from flask_orders.pricing import Cart, CartItem, Currency, PricedCart, PricedItem
 
 from .support.apps import install, new_db
 from .support.requests import HOME, ORDERS
@@ -285,19 +285,18 @@ class ShopPricing:
     def __init__(self, **amounts: Any) -> None:
         self._amounts = amounts
 
-    def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> PricedCart:
-        currency = current_orders.currency
+    def price(self, cart: Cart, now: Any) -> PricedCart:
         discount = self._amounts.pop("discount", None)
-        lines = [PricedItem.of(item, currency, **self._amounts) for item in items]
-        return PricedCart.of(lines, currency, discount=discount)
+        items = [PricedItem.of(item, cart.currency, **self._amounts) for item in cart.items]
+        return PricedCart.of(items, cart.currency, discount=discount)
 
 
 class UnroundedPricing(ShopPricing):
-    """One that makes its lines itself."""
+    """One that makes its items itself."""
 
-    def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> PricedCart:
-        lines = tuple(PricedItem(item, **self._amounts) for item in items)
-        return PricedCart(current_orders.currency, lines)
+    def price(self, cart: Cart, now: Any) -> PricedCart:
+        items = tuple(PricedItem(item, **self._amounts) for item in cart.items)
+        return PricedCart(cart.currency, items)
 
 
 NAN, INFINITE = Decimal("NaN"), Decimal("Infinity")

@@ -35,8 +35,7 @@ from flask_orders.models import OrderItemMixin, OrderMixin
 from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
-from flask_orders.pricing import CartItem, PricedCart
-from flask_orders.service import parts_of
+from flask_orders.pricing import Cart, CartItem, PricedCart
 from flask_orders.stock import StockChange, StockColumn
 from flask_orders.writer import OrderWriter
 
@@ -320,7 +319,7 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
 class NoVouchers:
     """A `Pricing` that is asked for no price, and whose vouchers have no limit."""
 
-    def price(self, *_args: Any) -> PricedCart:
+    def price(self, cart: Cart, now: Any) -> PricedCart:
         raise NotImplementedError
 
     def redeem(self, voucher: Any, order: Any) -> None:

@@ -36,11 +36,20 @@ offers = st.builds(
 vouchers = st.builds(lambda discount: Voucher(1, "CODE", *discount), discounts)
 
 
-def line(price: Decimal, quantity: int = 1, shipping: Decimal = Decimal(0)) -> CartItem:
-    return CartItem(1, 1, object(), quantity, list_price=price, shipping=shipping)
+def line(
+    price: Decimal,
+    quantity: int = 1,
+    shipping: Decimal = Decimal(0),
+    sale_price: Decimal | None = None,
+) -> CartItem:
+    return CartItem(
+        1, 1, object(), quantity, list_price=price, shipping=shipping, sale_price=sale_price
+    )
 
 
-lines = st.builds(line, prices, st.integers(min_value=1, max_value=10_000), prices)
+lines = st.builds(
+    line, prices, st.integers(min_value=1, max_value=10_000), prices, st.none() | prices
+)
 carts = st.lists(lines, min_size=1, max_size=20)
 
 
@@ -111,9 +120,11 @@ def test_shares_add_up_and_are_fair(cents: int, weights: list[int], currency: Cu
 @given(lines, st.lists(offers, max_size=5), currencies)
 def test_the_lowest_price_wins(item: CartItem, on: list[Offer], currency: Currency) -> None:
     best = best_price(item, on, currency, NOW)
-    alone = [best_price(item, [offer], currency, NOW).unit_price for offer in on]
-    listed = PricedItem.of(item, currency).list_price
-    assert best.unit_price == min([listed, *alone])
+    without_sale = replace(item, sale_price=None)
+    alone = [best_price(without_sale, [offer], currency, NOW).unit_price for offer in on]
+    in_sale = PricedItem.of(item, currency)
+    assert best.unit_price == min([in_sale.unit_price, *alone])
+    assert (best.offer is None) == (best.unit_price == in_sale.unit_price)
 
 
 @given(
@@ -131,6 +142,102 @@ def test_each_item_gets_its_best_offer(
     ]
     cart, _ = price_cart(items, found, None, currency, NOW)
     assert list(cart.items) == [best_price(item, found, currency, NOW) for item in items]
+
+
+@pytest.mark.parametrize(
+    ("sale_price", "offered", "unit_price", "offer"),
+    [
+        (None, "0", "10.00", None),
+        ("8.00", "0", "8.00", None),
+        ("12.00", "0", "10.00", None),  # above the list price: ignored
+        ("12.00", "1.00", "9.00", AppliedOffer(1, "offer")),
+        ("8.00", "1.00", "8.00", None),
+        ("8.00", "2.00", "8.00", None),  # as low as the offer
+        ("8.00", "3.00", "7.00", AppliedOffer(1, "offer")),  # of the list price: no stacking
+        ("0.00", "3.00", "0.00", None),
+    ],
+)
+def test_the_better_of_sale_price_and_offer(
+    sale_price: str | None, offered: str, unit_price: str, offer: AppliedOffer | None
+) -> None:
+    """The saving is in the order either way."""
+    item = line(Decimal(10), 3, sale_price=None if sale_price is None else Decimal(sale_price))
+    found = Offer(1, "offer", "fixed", Decimal(offered))
+    priced = best_price(item, [found], Currency.of("USD"), NOW)
+    assert (priced.list_price, priced.unit_price) == (Decimal(10), Decimal(unit_price))
+    assert priced.discount_amount == 3 * (10 - Decimal(unit_price))
+    assert priced.offer == offer
+
+
+def test_the_unit_price_of_a_cart_item_is_the_lower_of_both() -> None:
+    item = line(Decimal(10))
+    assert item.unit_price == Decimal(10)
+    assert replace(item, sale_price=Decimal(8)).unit_price == Decimal(8)
+    assert replace(item, sale_price=Decimal(12)).unit_price == Decimal(10)
+    assert replace(item, list_price=None, sale_price=Decimal(8)).unit_price is None
+
+
+def test_a_price_that_a_pricing_gives_is_not_put_below_its_sale_price() -> None:
+    """A sale price knows nothing of the engraving that the given price has in it."""
+    item, currency = line(Decimal(10), sale_price=Decimal(8)), Currency.of("USD")
+    assert PricedItem.of(item, currency).unit_price == Decimal(8)
+    assert PricedItem.of(item, currency, list_price=Decimal(15)).unit_price == Decimal(15)
+    assert PricedItem.of(item, currency, unit_price=Decimal(9)).unit_price == Decimal(9)
+
+
+@given(carts, prices, st.none() | vouchers, currencies)
+def test_the_shares_of_an_order_s_shipping_add_up(
+    items: list[CartItem], shipping: Decimal, voucher: Voucher | None, currency: Currency
+) -> None:
+    """Whatever the items cost, and instead of their own shipping."""
+    of_items, _ = price_cart(items, [], voucher, currency, NOW)
+    discount = None if voucher is None else voucher.discount
+    cart = PricedCart.of(
+        of_items.items, currency, voucher=voucher, discount=discount, shipping=shipping
+    )
+    assert cart.shipping == currency.round(shipping)
+    assert all(is_whole(item.shipping, currency) and item.shipping >= 0 for item in cart.items)
+    assert cart.discount_amount == of_items.discount_amount
+    assert cart.total_amount == of_items.total_amount - of_items.shipping + cart.shipping
+    assert PricedCart.of(of_items.items, currency).shipping == of_items.shipping
+
+
+@pytest.mark.parametrize(
+    ("priced", "shipping", "shares"),
+    [
+        ([("10.00", 1), ("20.00", 1)], "5.00", ["1.67", "3.33"]),
+        ([("1.00", 1), ("1.00", 1), ("1.00", 1)], "1.00", ["0.34", "0.33", "0.33"]),
+        ([("0.00", 9), ("5.00", 1)], "4.90", ["0.00", "4.90"]),
+        ([("0.00", 3), ("0.00", 1)], "4.90", ["3.68", "1.22"]),  # free items: by quantity
+        ([("10.00", 1)], "0.00", ["0.00"]),
+        ([("10.00", 1)], "4.905", ["4.91"]),
+        ([], "4.90", []),
+    ],
+)
+def test_an_order_s_shipping_is_shared_out_over_its_items(
+    priced: list[tuple[str, int]], shipping: str, shares: list[str]
+) -> None:
+    currency = Currency.of("USD")
+    items = [
+        PricedItem.of(line(Decimal(price), quantity, shipping=Decimal(99)), currency)
+        for price, quantity in priced
+    ]
+    cart = PricedCart.of(items, currency, shipping=Decimal(shipping))
+    assert [item.shipping for item in cart.items] == [Decimal(share) for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("shipping", "sentence"),
+    [
+        (Decimal(-1), "shipping is -1: give 0 or more"),
+        (Decimal("NaN"), "NaN is no amount of USD"),
+        (4.9, "4.9 is a float.*give a Decimal"),
+    ],
+)
+def test_an_order_s_shipping_that_is_no_amount_is_refused(shipping: Any, sentence: str) -> None:
+    currency = Currency.of("USD")
+    with pytest.raises(ConfigurationError, match=sentence):
+        PricedCart.of([PricedItem.of(line(Decimal(1)), currency)], currency, shipping=shipping)
 
 
 @pytest.mark.parametrize(

@@ -172,18 +172,19 @@ def home_of(customer_id: int) -> Address | None:
 
 
 class ShopPricing:  # + flask_orders
-    def price(self, items: Any, customer_id: Any, voucher: Any, now: Any) -> Any:  # + flask_orders
-        p, currency = fo.pricing, fo.current_orders.currency  # + flask_orders
+    def price(self, cart: Any, now: Any) -> Any:  # + flask_orders
+        p, items, currency = fo.pricing, cart.items, cart.currency  # + flask_orders
         ids = {item.product.product_id for item in items}  # + flask_orders
         parents = select(Product).where(Product.id.in_(ids)).order_by(Product.id)  # + flask_orders
         latest = parents.execution_options(populate_existing=True)  # + flask_orders
         db.session.execute(latest.with_for_update()).all()  # + flask_orders
-        prices = prices_for(customer_id, [item.product for item in items])  # + flask_orders
+        variants = [item.product for item in items]  # + flask_orders
+        prices = prices_for(cart.customer_id, variants)  # + flask_orders
         of = p.PricedItem.of  # + flask_orders
         lines = [of(i, currency, unit_price=prices[i.product_id]) for i in items]  # + flask_orders
-        if voucher is None:  # + flask_orders
+        if cart.voucher is None:  # + flask_orders
             return p.PricedCart.of(lines, currency)  # + flask_orders
-        coupon = db.session.get_one(Coupon, voucher)  # + flask_orders
+        coupon = db.session.get_one(Coupon, cart.voucher)  # + flask_orders
         off = coupon.percent_of  # + flask_orders
         return p.PricedCart.of(lines, currency, voucher=coupon, discount=off)  # + flask_orders
 
