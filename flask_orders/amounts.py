@@ -53,9 +53,11 @@ class Exact:
         return (Decimal,)
 
     def amount(self, value: Any, currency: Currency) -> Decimal | None:
-        # 0 is free of charge, whatever an integer counts.
-        if value is None or (_is_int(value) and value == 0):
-            return None if value is None else ZERO
+        if value is None:
+            return None
+        # 0 is 0, whatever an integer counts.
+        if _is_int(value) and value == 0:
+            value = ZERO
         if not isinstance(value, Decimal):
             raise ConfigurationError(f"{_read(self.part, value)}, and {three_ways(self.part)}.")
         return _price(value, currency, noise=FLOAT_NOISE if self.noisy else ZERO)
@@ -153,7 +155,7 @@ def from_float(part: Any) -> FromFloat:
 
 def three_ways(part: Any) -> str:
     """Return a sentence's end: the three ways to say which amount a part means."""
-    name = part.__name__ if isinstance(part, FunctionType) else str(part)
+    name = "..." if isinstance(part, FunctionType) else str(part)
     return (
         f"what it counts must be said: write mapping.minor_units({name}) for integers of the "
         f"currency's minor units, mapping.major_units({name}) for integers of whole units, or "

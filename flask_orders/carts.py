@@ -277,6 +277,7 @@ def _cart_item(
         product_id=first.product_id if product is None else key,
         product=None if product is None else product.found,
         quantity=first.quantity if units is None else units,
+        row=first.row,
         rows=tuple(row.row for row in rows),
         copied=first.copied,
         **({} if values is None else values.of_item()),

@@ -37,7 +37,7 @@ from .plan import OrderPlan, OrderPlanner
 from .pricing import Cart, PricedCart, Pricing, check_priced
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
-from .stock import StockColumn
+from .product_stock import ProductStock
 from .writer import OrderWriter
 
 # What a column of units holds: INTEGER.
@@ -105,7 +105,7 @@ class Converter:
         models: Models,
         settings: Callable[[], Settings],
         carts: Carts,
-        stock: StockColumn,
+        stock: ProductStock,
         pricing: Pricing,
         addresses: AddressBook,
         lifecycle: Lifecycle,

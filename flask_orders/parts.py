@@ -22,7 +22,7 @@ from .pricing import Currency, Pricing
 from .promotions import Promotions
 from .settings import Settings
 from .signals import Emitter
-from .stock import StockColumn
+from .product_stock import ResolvedStock
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Parts:
 
         own_pricing = pricing is not None
         prices: Pricing = pricing or Promotions(session, models)
-        carts = Carts(session, models, currency, priced_by_product=not own_pricing)
-        stock = StockColumn(session, models)
+        stock = ResolvedStock(session, models)
+        carts = Carts(session, models, currency, stock, priced_by_product=not own_pricing)
         emitter = Emitter(
             session, models, lambda: Outbox(session, models) if settings().outbox else None
         )

@@ -49,13 +49,16 @@ class CartItem:
         product_id: the product's primary key.
         product: the shop's product object, refreshed; None if the product is gone.
         quantity: the number of units, 1 or more.
-        row: the shop's own cart item: an object of its class, or the row of a bare table.
+        row: the shop's own cart item: an object of its class, or the row of a bare table; the first
+            of `rows`.
         sku: the product's sku as text; None if it has none.
         name: the product's name as text; None if it has none.
         list_price: the price of one unit before any discount; None if the product has none that
             can be charged. Only a pricing of the shop's own is given such an item.
         sale_price: the price of one unit in a sale; None if there is none.
         shipping: the shipping cost of the whole item; None as for `list_price`, 0 is free.
+        rows: all of the shop's own cart items: several where each row is one unit.
+        copied: what is copied to the order item, by the names of its columns.
     """
 
     key: Any
@@ -68,6 +71,8 @@ class CartItem:
     list_price: Decimal | None = None
     sale_price: Decimal | None = None
     shipping: Decimal | None = ZERO
+    rows: tuple[Any, ...] = ()
+    copied: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unit_price(self) -> Decimal | None:

@@ -40,6 +40,7 @@ def item_fields(priced: PricedItem) -> dict[str, Any]:
     """Return the fields that an order item has from its priced cart item."""
     item, offer = priced.cart_item, priced.offer
     return {
+        **item.copied,
         "product_id": item.product_id,
         "sku": item.sku,
         "name": item.name,

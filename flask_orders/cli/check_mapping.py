@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
 from ..models import Models
-from ..models.mapping import Reserved, TakenInCart
 from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
 from ..models.shop import CartItemParts, CartParts, Shop
 from ..models.sources import RowSource
 from ..service import OrderService, parts_of
+from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 # Names of columns of a cart that hold money or a code which an order does not copy by itself.
 VOUCHER_NAMES = ("voucher", "coupon", "promo", "discount", "gift_card")
@@ -89,12 +89,12 @@ def _described(source: RowSource, part: Part) -> str:
 
 
 def _stock(source: RowSource, stock: Any) -> str:
-    if isinstance(stock, sa.Column):
-        return source.spell(stock)
-    if isinstance(stock, Reserved):
+    if isinstance(stock, StockTakenInCart):
+        return f"{source.spell(stock.count)}, taken in the cart"
+    if isinstance(stock, StockColumn):
+        return source.spell(stock.count)
+    if isinstance(stock, ReservedStock):
         return f"{source.spell(stock.quantity)} - {source.spell(stock.allocated)}"
-    if isinstance(stock, TakenInCart):
-        return f"{source.spell(stock.quantity)}, taken in the cart"
     return "None" if stock is None else type(stock).__name__
 
 

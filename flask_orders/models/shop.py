@@ -17,6 +17,8 @@ from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from ..amounts import Amount, Exact, FromFloat, Units
 from ..errors import ConfigurationError
+from ..stock import Stock
+from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 from .column_types import amount_problem, quantity_problem, stock_problem
 from .mapping import (
     MappedClass,
@@ -53,8 +55,7 @@ class PricePart:
     part: Part
 
 
-# The last one is a `flask_orders.stock.Stock` of the shop's own.
-StockPart = Column[Any] | Reserved | TakenInCart | None | Any
+StockPart = StockColumn | ReservedStock | Stock | None
 
 
 @dataclass(frozen=True)
@@ -365,13 +366,21 @@ def _condition(source: RowSource, given: Mapping[str, Any]) -> Attribute | Expre
 def _stock(source: RowSource, given: Mapping[str, Any]) -> StockPart:
     said = given.get("stock", UNSAID)
     if isinstance(said, Reserved):
-        return Reserved(_units(source, said.quantity), _units(source, said.allocated))
+        return _reserved(_units(source, said.quantity), _units(source, said.allocated))
     if isinstance(said, TakenInCart):
-        return TakenInCart(_units(source, said.quantity))
+        return StockTakenInCart(_units(source, said.quantity))
     if _is_stock(said):
-        return said
+        own: Stock = said
+        return own
     column = _column(source, given, "stock")
-    return None if column is None else _counted(source, column)
+    return None if column is None else StockColumn(_counted(source, column))
+
+
+def _reserved(quantity: Column[Any], allocated: Column[Any]) -> ReservedStock:
+    try:
+        return ReservedStock(quantity, allocated)
+    except ConfigurationError as error:
+        raise PartProblem(f"stock: {error}") from None
 
 
 def _is_stock(said: Any) -> bool:

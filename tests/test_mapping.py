@@ -1,0 +1,346 @@
+"""What declare_models refuses when it is called: every wrong mapping, each with the line to write."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Boolean, Float, ForeignKey, Integer, Numeric, String, Table
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+
+from flask_orders import ConfigurationError, declare_models, mapping
+
+
+class Classes:
+    """A small shop's classes with names of their own."""
+
+    def __init__(self) -> None:
+        class Base(DeclarativeBase):
+            pass
+
+        self.db = db = SQLAlchemy(model_class=Base)
+
+        class User(db.Model):  # type: ignore[name-defined] # a base made here
+            __tablename__ = "users"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            email: Mapped[str] = mapped_column(String(50), unique=True)
+
+        class Article(db.Model):  # type: ignore[name-defined] # a base made here
+            __tablename__ = "articles"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            title: Mapped[str] = mapped_column(String(50))
+            amount: Mapped[Decimal] = mapped_column(Numeric(10, 2))
+            cents: Mapped[int]
+            weight: Mapped[float] = mapped_column(Float)
+            left: Mapped[int | None]
+            state: Mapped[str] = mapped_column(String(10), default="draft")
+            discontinued: Mapped[bool] = mapped_column(Boolean, default=False)
+            maker_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+            maker: Mapped[User | None] = relationship()
+
+            @property
+            def label(self) -> str:
+                return f"{self.title}!"
+
+            @cached_property
+            def kept(self) -> Decimal:
+                return self.amount
+
+            @hybrid_property
+            def doubled(self) -> Decimal:
+                return self.amount * 2
+
+            def compute(self) -> Decimal:
+                return self.amount
+
+        Article.summed = column_property(Article.amount + 1)  # type: ignore[attr-defined] # added
+
+        class Basket(db.Model):  # type: ignore[name-defined] # a base made here
+            __tablename__ = "baskets"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+            bought: Mapped[bool | None]
+
+        class Row(db.Model):  # type: ignore[name-defined] # a base made here
+            __tablename__ = "basket_rows"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            basket_id: Mapped[int] = mapped_column(ForeignKey("baskets.id"))
+            article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+            count: Mapped[int]
+            share: Mapped[Decimal] = mapped_column(Numeric(5, 2))
+
+        self.User, self.Article, self.Basket, self.Row = User, Article, Basket, Row
+
+    def product(self, **parts: Any) -> Any:
+        article = self.Article
+        said: dict[str, Any] = {"sku": article.id, "name": article.title, "price": article.amount}
+        return mapping.product(article, **{**said, "stock": None, **parts})
+
+    def row(self, **parts: Any) -> Any:
+        return mapping.cart_item(self.Row, **{"quantity": self.Row.count, **parts})
+
+    def declare(self, **given: Any) -> Any:
+        arguments: dict[str, Any] = {
+            "customer": self.User,
+            "product": self.product(),
+            "cart": self.Basket,
+            "cart_item": self.row(),
+        }
+        return declare_models(self.db, **{**arguments, **given})
+
+
+@pytest.fixture
+def shop() -> Classes:
+    return Classes()
+
+
+def test_a_mapping_finds_the_foreign_keys_and_configures_no_mapper(shop: Classes) -> None:
+    models = shop.declare()
+    found = models.shop
+    assert found.cart.customer.column is sa.inspect(shop.Basket).columns.owner_id
+    assert found.cart_item.cart.column is sa.inspect(shop.Row).columns.basket_id
+    assert found.cart_item.product.column is sa.inspect(shop.Row).columns.article_id
+    assert not any(mapper.configured for mapper in shop.db.Model.registry.mappers)
+    sa.orm.configure_mappers()
+
+
+Change = Callable[[Classes], dict[str, Any]]
+
+REFUSED: dict[str, tuple[Change, str]] = {
+    "integer price": (
+        lambda s: {"product": s.product(price=s.Article.cents)},
+        r"mapping.minor_units\(Article.cents\).*mapping.major_units\(Article.cents\)"
+        r".*mapping.from_float",
+    ),
+    "float price": (
+        lambda s: {"product": s.product(price=s.Article.weight)},
+        r"mapping.from_float\(Article.weight\)",
+    ),
+    "minor units of a Numeric": (
+        lambda s: {"product": s.product(price=mapping.minor_units(s.Article.amount))},
+        "write Article.amount alone",
+    ),
+    "float from an Integer": (
+        lambda s: {"product": s.product(price=mapping.from_float(s.Article.cents))},
+        "holds no floats",
+    ),
+    "text price": (
+        lambda s: {"product": s.product(price=s.Article.state)},
+        "price: Article.state is a String",
+    ),
+    "float expression": (
+        lambda s: {"product": s.product(price=s.Article.weight * 2)},
+        "mapping.from_float",
+    ),
+    "float constant": (lambda s: {"product": s.product(price=1.5)}, r"price=Decimal\(...\)"),
+    "shipping of another class": (
+        lambda s: {"product": s.product(shipping=s.Row.share)},
+        "basket_rows, which is not the row's own",
+    ),
+    "cached price": (
+        lambda s: {"product": s.product(price=s.Article.kept)},
+        "cached_property",
+    ),
+    "relationship as name": (
+        lambda s: {"product": s.product(name=s.Article.maker)},
+        "is a relationship",
+    ),
+    "function of two": (
+        lambda s: {"product": s.product(name=lambda article, other: other)},
+        "takes 2 parameters",
+    ),
+    "stock as text": (
+        lambda s: {"product": s.product(stock=s.Article.state)},
+        "stock: Article.state is a String",
+    ),
+    "stock as expression": (
+        lambda s: {"product": s.product(stock=s.Article.left - 1)},
+        "can't lock and change it",
+    ),
+    "stock as function": (
+        lambda s: {"product": s.product(stock=lambda article: article.left)},
+        "can't lock and change it",
+    ),
+    "stock not said": (
+        lambda s: {
+            "product": mapping.product(
+                s.Article, sku=None, name=s.Article.title, price=s.Article.amount
+            )
+        },
+        "stock=None if the shop does not count stock",
+    ),
+    "active as text": (
+        lambda s: {"product": s.product(active=s.Article.state)},
+        "active=Article.state == ...",
+    ),
+    "open as text": (
+        lambda s: {"cart": mapping.cart(s.Basket, open=s.Basket.id == "x", voucher=3)},
+        "voucher: it is no column",
+    ),
+    "open as function": (
+        lambda s: {"cart": mapping.cart(s.Basket, open=lambda basket: not basket.bought)},
+        "open: a row is read by it",
+    ),
+    "quantity of two": (lambda s: {"cart_item": s.row(quantity=2)}, "quantity=1"),
+    "quantity true": (lambda s: {"cart_item": s.row(quantity=True)}, "quantity=1"),
+    "quantity as Numeric": (
+        lambda s: {"cart_item": s.row(quantity=s.Row.share)},
+        "quantity: Row.share is a Numeric",
+    ),
+    "quantity as function": (
+        lambda s: {"cart_item": s.row(quantity=lambda row: row.count)},
+        "quantity: it is read by SQL",
+    ),
+    "no such quantity": (
+        lambda s: {"cart_item": s.Row},
+        "Row has no attribute 'quantity'; write quantity=Row.<its column>, or quantity=1",
+    ),
+    "product as expression": (
+        lambda s: {"cart_item": s.row(product=s.Row.article_id + 1)},
+        "product: it is no column",
+    ),
+    "cart is no class": (lambda s: {"cart": "Basket"}, "pass a model"),
+    "load of a column": (
+        lambda s: {"product": s.product(load=s.Article.title)},
+        "load: Article.title is no relationship",
+    ),
+    "copy of nothing": (
+        lambda s: {"cart_item": s.row(copy=(s.Row.count + 1,))},
+        "copy: .* is no column of Row",
+    ),
+    "copy without a column of the order item": (
+        lambda s: {"cart_item": s.row(copy=(s.Row.share,))},
+        "order_item=.*share",
+    ),
+    "copy over a column of the library": (
+        lambda s: {"cart_item": mapping.cart_item(s.Row, quantity=1, copy=(s.Row.id,))},
+        "id",
+    ),
+    "reserved by text": (
+        lambda s: {"product": s.product(stock=mapping.reserved(s.Article.left, s.Article.state))},
+        "stock: Article.state is a String",
+    ),
+    "taken in cart of nothing": (
+        lambda s: {"product": s.product(stock=mapping.taken_in_cart(None))},
+        "stock: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_mapping_is_refused_when_declared(shop: Classes, name: str) -> None:
+    change, message = REFUSED[name]
+    with pytest.raises(ConfigurationError, match=f"(?s){message}"):
+        shop.declare(**change(shop))
+    assert "orders" not in shop.db.metadata.tables
+
+
+def test_all_problems_of_all_classes_are_named_together(shop: Classes) -> None:
+    product = mapping.product(shop.Article, price=shop.Article.cents)
+    with pytest.raises(ConfigurationError) as refused:
+        shop.declare(product=product, cart_item=shop.Row)
+    for part in ("sku", "name", "price", "stock", "quantity"):
+        assert f"{part}: " in str(refused.value)
+
+
+ACCEPTED: dict[str, Change] = {
+    "property": lambda s: {"product": s.product(name=s.Article.label)},
+    "hybrid": lambda s: {"product": s.product(price=s.Article.doubled)},
+    "column_property": lambda s: {"product": s.product(price=s.Article.summed)},
+    "method": lambda s: {"product": s.product(price=s.Article.compute)},
+    "function": lambda s: {"product": s.product(price=lambda a: a.amount)},
+    "expression": lambda s: {"product": s.product(active=~s.Article.discontinued)},
+    "lambda": lambda s: {"product": s.product(active=lambda: s.Article.maker.has())},
+    "subquery": lambda s: {
+        "product": s.product(
+            price=sa.select(sa.func.max(s.Row.share)).correlate(s.Article).scalar_subquery()
+        )
+    },
+    "column of the table": lambda s: {"product": s.product(price=s.Article.__table__.c.amount)},
+    "minor units": lambda s: {"product": s.product(price=mapping.minor_units(s.Article.cents))},
+    "float": lambda s: {"product": s.product(price=mapping.from_float(s.Article.weight))},
+    "constant": lambda s: {"product": s.product(sale_price=Decimal(1), shipping=Decimal("4.90"))},
+    "quantity expression": lambda s: {"cart_item": s.row(quantity=s.Row.count + 1)},
+    "one row a unit": lambda s: {"cart_item": s.row(quantity=1)},
+    "open": lambda s: {"cart": mapping.cart(s.Basket, open=s.Basket.bought.is_not(True))},
+    "taken in cart": lambda s: {"product": s.product(stock=mapping.taken_in_cart(s.Article.left))},
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_part_may_be_an_attribute_an_expression_a_constant_or_a_function(
+    shop: Classes, name: str
+) -> None:
+    given = ACCEPTED[name](shop)
+    first = shop.declare(**given)
+    # An app factory says the same again, with lambdas and expressions made anew.
+    assert shop.declare(**ACCEPTED[name](shop)) is first
+    with pytest.raises(ConfigurationError, match="other arguments"):
+        shop.declare(product=shop.product(sku=None), cart_item=shop.row(cart=shop.Row.basket_id))
+    assert not sa.inspect(shop.Article).configured
+
+
+def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:
+    db = shop.db
+
+    class Gift(db.Model):  # type: ignore[name-defined, misc] # a base made here
+        __tablename__ = "gifts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        basket_id: Mapped[int] = mapped_column(ForeignKey("baskets.id"))
+        article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+        wrapping_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+
+    with pytest.raises(ConfigurationError, match="product=Gift.article_id or product=Gift.wrapp"):
+        shop.declare(cart_item=mapping.cart_item(Gift, quantity=1))
+    models = shop.declare(
+        cart_item=mapping.cart_item(Gift, quantity=1, product=Gift.wrapping_id)
+    )
+    assert models.shop.cart_item.product.column.name == "wrapping_id"
+
+
+def test_a_bare_table_needs_a_key(shop: Classes) -> None:
+    without = Table(
+        "keyless",
+        shop.db.metadata,
+        sa.Column("user_id", Integer, ForeignKey("users.id")),
+        sa.Column("article_id", Integer, ForeignKey("articles.id")),
+    )
+    with pytest.raises(ConfigurationError, match="no primary key"):
+        shop.declare(cart=shop.User, cart_item=mapping.cart_item(without, quantity=1))
+    keyed = Table(
+        "keyed",
+        shop.db.metadata,
+        sa.Column("user_id", Integer, ForeignKey("users.id"), primary_key=True),
+        sa.Column("article_id", Integer, ForeignKey("articles.id"), primary_key=True),
+    )
+    models = shop.declare(cart=shop.User, cart_item=mapping.cart_item(keyed, quantity=1))
+    assert models.shop.cart.customer is None
+    assert [column.name for column in models.shop.cart_item.key] == ["user_id", "article_id"]
+
+
+def test_a_product_with_a_key_of_two_columns_or_on_a_join_is_refused(shop: Classes) -> None:
+    db = shop.db
+
+    class Tenanted(db.Model):  # type: ignore[name-defined, misc] # a base made here
+        __tablename__ = "tenanted"
+        tenant: Mapped[int] = mapped_column(primary_key=True)
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str] = mapped_column(String(20))
+        amount: Mapped[Decimal] = mapped_column(Numeric(10, 2))
+
+    class Joined(db.Model):  # type: ignore[name-defined, misc] # a base made here
+        __table__ = sa.join(
+            shop.Article.__table__,
+            shop.User.__table__,
+            shop.Article.__table__.c.maker_id == shop.User.__table__.c.id,
+        )
+        id = column_property(shop.Article.__table__.c.id, shop.User.__table__.c.id)
+
+    for cls, message in ((Tenanted, "primary key has 2 columns"), (Joined, "mapped to a join")):
+        product = mapping.product(cls, sku=None, name=None, price=Decimal(1), stock=None)
+        with pytest.raises(ConfigurationError, match=message):
+            shop.declare(product=product)
