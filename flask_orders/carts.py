@@ -22,6 +22,8 @@ from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .models import Models, ProductMixin
 from .pricing import CartItem
+from .product_stock import ProductStock
+from .stock_columns import StockLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class CartSnapshot:
         item_keys: the keys of all its items, ascending.
         items: the available items, in the order of their keys.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
+        stock: the stock levels of the products that exist, by their keys.
     """
 
     key: Any
@@ -51,6 +54,7 @@ class CartSnapshot:
     item_keys: tuple[Any, ...]
     items: tuple[CartItem, ...]
     unavailable: tuple[dict[str, Any], ...]
+    stock: Mapping[Any, StockLevel]
 
 
 class Carts:
@@ -61,11 +65,13 @@ class Carts:
         session: scoped_session[Session],
         models: Models,
         currency: Callable[[], Currency],
+        stock: ProductStock,
         *,
         priced_by_product: bool,
     ) -> None:
         self._session = session
         self._models = models
+        self._stock = stock
         self._currency = currency
         self._priced_by_product = priced_by_product
 
@@ -103,7 +109,10 @@ class Carts:
         if not rows:
             return None
         items = self._with_products(rows, queries)
-        refusals = self._refusals(items)
+        stock = self._stock.levels(
+            {item.product_id: item.product for item in items if item.product is not None}
+        )
+        refusals = self._refusals(items, stock)
         return CartSnapshot(
             key,
             voucher,
@@ -113,6 +122,7 @@ class Carts:
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
+            stock=stock,
         )
 
     def is_price(self, amount: Any) -> bool:
@@ -161,16 +171,23 @@ class Carts:
         found = self._session.execute(queries.late, {"keys": missing})
         return {row[0]: row[1] for row in found}
 
-    def _refusals(self, items: Sequence[CartItem]) -> dict[Any, tuple[UnavailableReason, int]]:
+    def _refusals(
+        self, items: Sequence[CartItem], stock: Mapping[Any, StockLevel]
+    ) -> dict[Any, tuple[UnavailableReason, int]]:
         """Return, by unavailable item, why it is unavailable and how many units are left."""
         wanted = units_by_product(item for item in items if _is_count(item.quantity))
-        refusals = {item.key: self._refusal(item, wanted[item.product_id]) for item in items}
+        refusals = {
+            item.key: self._refusal(item, stock.get(item.product_id), wanted[item.product_id])
+            for item in items
+        }
         return {key: refusal for key, refusal in refusals.items() if refusal is not None}
 
-    def _refusal(self, item: CartItem, wanted: int) -> tuple[UnavailableReason, int] | None:
+    def _refusal(
+        self, item: CartItem, level: StockLevel | None, wanted: int
+    ) -> tuple[UnavailableReason, int] | None:
         """Return why an item is unavailable, and how many units are left; or None."""
         product = item.product
-        if product is None:
+        if product is None or level is None:
             return UnavailableReason.GONE, 0
         if not product.active:
             return UnavailableReason.INACTIVE, 0
@@ -178,8 +195,8 @@ class Carts:
             return UnavailableReason.INVALID_QUANTITY, 0
         if self._priced_by_product and not self._has_price(item):
             return UnavailableReason.NO_PRICE, 0
-        if product.stock is not None and product.stock < wanted:
-            return UnavailableReason.OUT_OF_STOCK, max(product.stock, 0)
+        if level.available is not None and level.available < wanted:
+            return UnavailableReason.OUT_OF_STOCK, max(level.available, 0)
         return None
 
     def _has_price(self, item: CartItem) -> bool:

@@ -35,9 +35,9 @@ from .models.contract import key_attribute, table
 from .models.mixins import microseconds
 from .plan import OrderPlan, OrderPlanner
 from .pricing import PricedCart, Pricing, check_priced
+from .product_stock import ProductStock
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
-from .stock import StockColumn
 from .writer import OrderWriter
 
 # What a column of units holds: INTEGER.
@@ -105,7 +105,7 @@ class Converter:
         models: Models,
         settings: Callable[[], Settings],
         carts: Carts,
-        stock: StockColumn,
+        stock: ProductStock,
         pricing: Pricing,
         addresses: AddressBook,
         lifecycle: Lifecycle,

@@ -21,6 +21,7 @@ from .keys import new_key
 from .models import Models
 from .models.contract import row_count, table
 from .pricing import KeptVoucher, Pricing
+from .product_stock import ProductStock
 from .signals import SIGNALS, Emitter, order_placed
 from .status import (
     AWAITING_PAYMENT,
@@ -32,7 +33,6 @@ from .status import (
     RELEASED,
     check_transition,
 )
-from .stock import StockColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Lifecycle:
         self,
         session: scoped_session[Session],
         models: Models,
-        stock: StockColumn,
+        stock: ProductStock,
         pricing: Pricing,
         emitter: Emitter,
     ) -> None:

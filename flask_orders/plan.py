@@ -16,10 +16,10 @@ from .keys import new_key, new_number
 from .models import Models
 from .models.contract import table
 from .pricing import AppliedVoucher, OrderReference, PricedCart
+from .product_stock import StockChange
 from .projection import address_fields, item_fields, order_fields
 from .rows import Row, RowCompleter
 from .status import AWAITING_PAYMENT
-from .stock import StockChange
 from .versions import RowVersion
 
 # Columns that are set when the row is written: a new address gets its key then, and a double click
@@ -42,7 +42,7 @@ class OrderPlan:
     Attributes:
         reference: the order's key and its customer's key.
         address: the row to point to, or the address to insert first.
-        stock: the units to deduct, by the product's key.
+        stock: the units that the order holds, by the product's key.
         voucher: the voucher to redeem, as the `Pricing` has returned it.
         order: the order's row, complete but for `SET_BY_WRITER`.
         items: the rows of its items, complete, by position.
@@ -98,14 +98,14 @@ class OrderPlanner:
                 | address_fields(address.address)
                 | _new_order(reference, sequence, now)
             ),
-            items=self._items(reference, priced),
+            items=self._items(reference, cart, priced),
             cart_item_keys=cart.item_keys,
             voucher_removal=self._voucher_removal(cart),
         )
 
     def _stock_changes(self, cart: CartSnapshot) -> dict[Any, StockChange]:
-        """Return the units to deduct from the products whose stock is counted."""
-        counted = [item for item in cart.items if item.product.stock is not None]
+        """Return the units of the products whose stock the order holds."""
+        counted = [item for item in cart.items if cart.stock[item.product_id].is_held]
         products = {item.product_id: item.product for item in counted}
         return {
             key: StockChange(units, self._next_product_version(products[key]))
@@ -116,7 +116,9 @@ class OrderPlanner:
         version = self._product_version
         return None if version is None else version.next(version.held_by(product))
 
-    def _items(self, reference: OrderReference, priced: PricedCart) -> tuple[Row, ...]:
+    def _items(
+        self, reference: OrderReference, cart: CartSnapshot, priced: PricedCart
+    ) -> tuple[Row, ...]:
         return tuple(
             self._item_rows.complete(
                 item_fields(item)
@@ -124,7 +126,7 @@ class OrderPlanner:
                     "id": new_key(),
                     "order_id": reference.id,
                     "position": position,
-                    "stock_deducted": item.cart_item.product.stock is not None,
+                    "stock_deducted": cart.stock[item.cart_item.product_id].is_held,
                 }
             )
             for position, item in enumerate(priced.items, start=1)

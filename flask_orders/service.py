@@ -33,11 +33,11 @@ from .pagination import OrderPage, Page, find_page
 from .payments import Payment, Payments
 from .placing import Placing
 from .pricing import Currency, PricedCart, Pricing
+from .product_stock import ResolvedStock
 from .promotions import Promotions
 from .settings import Settings
 from .signals import Emitter
 from .status import CUSTOMER, SHOP
-from .stock import StockColumn
 
 EXTENSION_KEY = "orders"
 
@@ -59,10 +59,10 @@ class OrderService:
         self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
         prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)
+        stock = ResolvedStock(session, models)
         self.carts = Carts(
-            session, models, lambda: self.currency, priced_by_product=not own_pricing
+            session, models, lambda: self.currency, stock, priced_by_product=not own_pricing
         )
-        stock = StockColumn(session, models)
         emitter = Emitter(session, models, self._outbox)
         self.lifecycle = Lifecycle(session, models, stock, prices, emitter)
         self.payments = Payments(session, models, self.lifecycle, emitter)

@@ -21,7 +21,7 @@ from .models import Models
 from .models.contract import row_count, table
 from .plan import OrderPlan, VoucherRemoval
 from .pricing import Pricing
-from .stock import StockColumn
+from .product_stock import ProductStock
 from .versions import RowVersion
 
 
@@ -33,7 +33,7 @@ class OrderWriter:
         session: scoped_session[Session],
         models: Models,
         addresses: AddressBook,
-        stock: StockColumn,
+        stock: ProductStock,
         pricing: Pricing,
     ) -> None:
         self._session = session

@@ -8,11 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Float, Numeric, inspect
-from sqlalchemy.dialects.postgresql import MONEY
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..amounts import Amount, Exact, Units, three_ways
+from ..db.dialects import DIALECTS
 
 PRODUCT_AMOUNTS = ("price", "shipping")
 
@@ -25,6 +27,49 @@ WHOLE = "and an order counts whole units: make it an Integer"
 SAMPLES: dict[type, Any] = {Decimal: Decimal("1.50"), float: 1.5, int: 150, str: "1.50"}
 
 
+def amount_problem(kind: Amount, type_: TypeEngine[Any]) -> str | None:
+    """Return why an amount can't be read so from a column of this type, with the line to write.
+
+    Returns:
+        The end of a sentence that begins with the column's name; None if it may be readable.
+    """
+    returned = returned_class(type_)
+    if returned is None or (returned in kind.reads and returned is not bool):
+        return None
+    is_ = f"is a {type_!r}"
+    if returned is Decimal:
+        return f"{is_}, which holds the exact amount: write {kind.part} alone"
+    if returned is float and isinstance(kind, Units):
+        return f"{is_}, which counts no units: write mapping.from_float({kind.part})"
+    if returned is int and not isinstance(kind, Exact):
+        return f"{is_}, which holds no floats: {three_ways(kind.part)}"
+    if returned in (int, float):
+        return f"{is_}, and {three_ways(kind.part)}"
+    return (
+        f"{is_}, which returns a {returned.__name__}: {EXACT.partition(': ')[2]}, or give a "
+        "function of the object that returns a Decimal"
+    )
+
+
+def quantity_problem(type_: TypeEngine[Any]) -> str | None:
+    """Return why a column of this type can't be a cart item's quantity, as `amount_problem`."""
+    returned = returned_class(type_)
+    if returned is None or (issubclass(returned, int) and returned is not bool):
+        return None
+    return f"is a {type_!r}, {WHOLE}"
+
+
+def stock_problem(type_: TypeEngine[Any]) -> str | None:
+    """Return why a column of this type can't count a product's units, as `amount_problem`.
+
+    A Numeric can: whole units are deducted from it exactly, and a part of a unit is not sold.
+    """
+    returned = returned_class(type_)
+    if returned is Decimal:
+        return None
+    return quantity_problem(type_)
+
+
 def type_problem(cls: type[Any], name: str) -> str | None:
     """Return why an attribute's column can't be used, with the fix; None if it may be usable.
 
@@ -32,7 +77,7 @@ def type_problem(cls: type[Any], name: str) -> str | None:
     hybrid or a property.
     """
     type_ = _column_type(cls, name)
-    returned = None if type_ is None else _returned(type_)
+    returned = None if type_ is None else returned_class(type_)
     if returned is None:
         return None
     if name in PRODUCT_AMOUNTS and not issubclass(returned, Decimal | int):
@@ -45,7 +90,7 @@ def type_problem(cls: type[Any], name: str) -> str | None:
 def has_whole_amounts(cls: type[Any], name: str) -> bool:
     """Return whether an amount's column returns integers: whole units, or perhaps hundredths."""
     type_ = _column_type(cls, name)
-    return type_ is not None and _returned(type_) is int
+    return type_ is not None and returned_class(type_) is int
 
 
 def _column_type(cls: type[Any], name: str) -> TypeEngine[Any] | None:
@@ -59,10 +104,10 @@ def _column_type(cls: type[Any], name: str) -> TypeEngine[Any] | None:
     return prop.columns[0].type if isinstance(prop, ColumnProperty) else None
 
 
-def _returned(type_: TypeEngine[Any]) -> type | None:
+def returned_class(type_: TypeEngine[Any]) -> type | None:
     """Return the class of the values that a type returns; None if it is unknown."""
     if isinstance(type_, TypeDecorator):
-        inner = _returned(type_.impl_instance)
+        inner = returned_class(type_.impl_instance)
         is_plain = type(type_).process_result_value is TypeDecorator.process_result_value
         return inner if is_plain else _probed(type_, inner)
     # Float comes first: in SQLAlchemy 2.0 it is a Numeric, and may return a Decimal.
@@ -70,8 +115,7 @@ def _returned(type_: TypeEngine[Any]) -> type | None:
         return float
     if isinstance(type_, Numeric):
         return Decimal if type_.asdecimal else float
-    # psycopg returns MONEY as text, with the currency's sign.
-    if isinstance(type_, MONEY):
+    if any(isinstance(type_, dialect.amounts_as_text) for dialect in DIALECTS):
         return str
     try:
         return type_.python_type

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, String, Table
+from sqlalchemy.types import TypeEngine
 
 from ..managed import Listener, install
 
@@ -64,6 +65,7 @@ class DatabaseDialect:
             where every transaction has one.
         has_arrays: whether a parameter may be an array.
         has_decimals: whether a NUMERIC is stored exactly.
+        amounts_as_text: the types of amounts that a driver returns as text.
         has_time_zones: whether a timestamp is stored with its zone.
         row_number: the type of a key that the database numbers.
     """
@@ -81,6 +83,7 @@ class DatabaseDialect:
     snapshot_isolation: ClassVar[str | None] = None
     has_arrays: ClassVar[bool] = False
     has_decimals: ClassVar[bool] = True
+    amounts_as_text: ClassVar[tuple[type[TypeEngine[Any]], ...]] = ()
     has_time_zones: ClassVar[bool] = False
     row_number: ClassVar[Integer] = BigInteger()
 

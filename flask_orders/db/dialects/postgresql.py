@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Connection, Integer, SmallInteger, Table
+from sqlalchemy.dialects.postgresql import MONEY
 
 from ..managed import LOCK_WAIT, Listener, is_managed
 from ._base import (
@@ -59,6 +60,8 @@ class PostgreSQL(DatabaseDialect):
     snapshot_isolation = "REPEATABLE READ"
     # One statement for any number of values: it is prepared once, and has one parameter.
     has_arrays = True
+    # psycopg returns MONEY as text, with the currency's sign.
+    amounts_as_text = (MONEY,)
     has_time_zones = True
 
     def code_of(self, original: BaseException) -> str:

@@ -1,0 +1,197 @@
+"""The columns that may count a product's units: what is available, deducted and restocked.
+
+Each kind is data and builds expressions: no session. NULL is handled here and never comes out of
+the arithmetic where a count was.
+"""
+
+from dataclasses import dataclass
+from math import floor
+from typing import Any, ClassVar, Protocol
+
+from sqlalchemy import Column, ColumnElement, case, func
+from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
+
+from .db.bulk import Change
+from .errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class StockLevel:
+    """The stock of one product when it was read.
+
+    Attributes:
+        available: how many units can be sold; None: any number.
+        is_held: whether an order holds its units, so that a cancellation restocks them.
+    """
+
+    available: int | None
+    is_held: bool
+
+
+NOT_COUNTED = StockLevel(available=None, is_held=False)
+
+
+class CountingColumns(Protocol):
+    """How columns of the product count its units."""
+
+    deducts: ClassVar[bool]
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...]:
+        """The columns to read."""
+        ...
+
+    @property
+    def changed(self) -> Column[Any]:
+        """The column that an order or its cancellation changes."""
+        ...
+
+    def units(self, *values: Any) -> int | None:
+        """Return the units that are counted by the values of `columns`; None: not counted."""
+        ...
+
+    def level(self, *values: Any) -> StockLevel:
+        """Return the stock level by the values of `columns`."""
+        ...
+
+    def deduct(self, units: ColumnElement[Any]) -> Change:
+        """Return what a deduction of units sets, and its guards."""
+        ...
+
+    def restock(self, units: ColumnElement[Any]) -> Change:
+        """Return what a restock of units sets, and its guards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StockColumn:
+    """A column of the units that are left; NULL: they are not counted."""
+
+    count: Column[Any]
+    deducts: ClassVar[bool] = True
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...]:
+        return (self.count,)
+
+    @property
+    def changed(self) -> Column[Any]:
+        return self.count
+
+    def units(self, *values: Any) -> int | None:
+        (count,) = values
+        return _whole(count)
+
+    def level(self, *values: Any) -> StockLevel:
+        return _held(self.units(*values))
+
+    def deduct(self, units: ColumnElement[Any]) -> Change:
+        return {self.count: self.count - units}, [self.count >= units]
+
+    def restock(self, units: ColumnElement[Any]) -> Change:
+        return {self.count: self.count + units}, []
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedStock:
+    """A quantity, and how much of it is allocated to orders; a NULL quantity is not counted.
+
+    A restock leaves at least 0 allocated, so that a shop that has corrected its count by hand can
+    still cancel. NULL allocated is 0.
+    """
+
+    quantity: Column[Any]
+    allocated: Column[Any]
+    deducts: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.quantity.table is not self.allocated.table:
+            raise ConfigurationError(
+                f"mapping.reserved({self.quantity}, {self.allocated}): one UPDATE compares both, "
+                "so they have to be columns of one table."
+            )
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...]:
+        return (self.quantity, self.allocated)
+
+    @property
+    def changed(self) -> Column[Any]:
+        return self.allocated
+
+    def units(self, *values: Any) -> int | None:
+        quantity, allocated = values
+        return None if quantity is None else floor(quantity - (allocated or 0))
+
+    def level(self, *values: Any) -> StockLevel:
+        return _held(self.units(*values))
+
+    def deduct(self, units: ColumnElement[Any]) -> Change:
+        # By an addition: MySQL refuses a difference of unsigned columns that is below 0.
+        allocated = self._held + units
+        return {self.allocated: allocated}, [self.quantity >= allocated]
+
+    def restock(self, units: ColumnElement[Any]) -> Change:
+        return {self.allocated: case((self._held > units, self._held - units), else_=0)}, []
+
+    @property
+    def _held(self) -> ColumnElement[Any]:
+        return func.coalesce(self.allocated, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StockTakenInCart(StockColumn):
+    """A column of the units that are left, which the shop deducts when they are put into a cart.
+
+    An order deducts nothing, and its cancellation puts the units back. NULL: they are not counted.
+    """
+
+    deducts: ClassVar[bool] = False
+
+    def level(self, *values: Any) -> StockLevel:
+        return StockLevel(available=None, is_held=self.units(*values) is not None)
+
+
+def reserved(quantity: Any, allocated: Any) -> ReservedStock:
+    """Return the stock of a quantity of which orders allocate a part.
+
+    Args:
+        quantity: the column of the units in the shop's hands, as an attribute of the product class.
+        allocated: the column of those that are sold and not yet sent.
+
+    Raises:
+        ConfigurationError: one of them is no column, or they are columns of two tables.
+    """
+    return ReservedStock(_column(quantity), _column(allocated))
+
+
+def taken_in_cart(count: Any) -> StockTakenInCart:
+    """Return the stock from which the shop itself takes what is put into a cart.
+
+    Args:
+        count: the column of the units that are left, as an attribute of the product class.
+
+    Raises:
+        ConfigurationError: it is no column.
+    """
+    return StockTakenInCart(_column(count))
+
+
+def _column(part: Any) -> Column[Any]:
+    if isinstance(part, InstrumentedAttribute) and isinstance(part.prop, ColumnProperty):
+        part = part.prop.columns[0]
+    if not isinstance(part, Column):
+        raise ConfigurationError(
+            f"{part!r} counts no stock, since an order can't lock and change it: give a column, as "
+            "an attribute of the product class."
+        )
+    return part
+
+
+def _held(available: int | None) -> StockLevel:
+    return StockLevel(available, is_held=available is not None)
+
+
+def _whole(count: Any) -> int | None:
+    """Return a count without the part of a unit that a Numeric may have."""
+    return None if count is None else floor(count)
