@@ -85,7 +85,6 @@ class CartQueries:
             .limit(bindparam("most", type_=Integer))
         )
         return query if source.mapper is None else _anew(query)
-        return _anew(query).options(*_many_to_one_loads(product))
 
     @property
     def _product_reference(self) -> Any:

@@ -78,7 +78,6 @@ class CartSnapshot:
     items: tuple[CartItem, ...]
     unavailable: tuple[dict[str, Any], ...]
     stock: Mapping[Any, StockLevel]
-    row: Any = None
 
 
 class Carts:
@@ -95,6 +94,7 @@ class Carts:
     ) -> None:
         self._session = session
         self._models = models
+        self._stock = stock
         self._currency = currency
         self._stock = stock
         self._priced_by_product = priced_by_product
@@ -155,7 +155,7 @@ class Carts:
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
-            row=own,
+            stock={key: product.stock for key, product in products.items()},
         )
 
     def statements(self) -> Iterator[tuple[str, Select[Any], dict[str, Any]]]:

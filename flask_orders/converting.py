@@ -35,9 +35,9 @@ from .models.contract import key_attribute, table
 from .models.mixins import microseconds
 from .plan import OrderPlan, OrderPlanner
 from .pricing import Cart, PricedCart, Pricing, check_priced
+from .product_stock import ProductStock
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
-from .product_stock import ProductStock
 from .writer import OrderWriter
 
 # What a column of units holds: INTEGER.

@@ -19,10 +19,10 @@ from .outbox import Outbox
 from .payments import Payments
 from .placing import Placing
 from .pricing import Currency, Pricing
+from .product_stock import ResolvedStock
 from .promotions import Promotions
 from .settings import Settings
 from .signals import Emitter
-from .product_stock import ResolvedStock
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from math import floor
 from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import Column, ColumnElement, case, func
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
 
 from .db.bulk import Change
 from .errors import ConfigurationError
@@ -150,59 +149,6 @@ class StockTakenInCart(StockColumn):
 
     def level(self, *values: Any) -> StockLevel:
         return StockLevel(available=None, is_held=self.units(*values) is not None)
-
-
-def _held(self) -> ColumnElement[Any]:
-        return func.coalesce(self.allocated, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class StockTakenInCart(StockColumn):
-    """A column of the units that are left, which the shop deducts when they are put into a cart.
-
-    An order deducts nothing, and its cancellation puts the units back. NULL: they are not counted.
-    """
-
-    deducts: ClassVar[bool] = False
-
-    def level(self, *values: Any) -> StockLevel:
-        return StockLevel(available=None, is_held=self.units(*values) is not None)
-
-
-def reserved(quantity: Any, allocated: Any) -> ReservedStock:
-    """Return the stock of a quantity of which orders allocate a part.
-
-    Args:
-        quantity: the column of the units in the shop's hands, as an attribute of the product class.
-        allocated: the column of those that are sold and not yet sent.
-
-    Raises:
-        ConfigurationError: one of them is no column, or they are columns of two tables.
-    """
-    return ReservedStock(_column(quantity), _column(allocated))
-
-
-def taken_in_cart(count: Any) -> StockTakenInCart:
-    """Return the stock from which the shop itself takes what is put into a cart.
-
-    Args:
-        count: the column of the units that are left, as an attribute of the product class.
-
-    Raises:
-        ConfigurationError: it is no column.
-    """
-    return StockTakenInCart(_column(count))
-
-
-def _column(part: Any) -> Column[Any]:
-    if isinstance(part, InstrumentedAttribute) and isinstance(part.prop, ColumnProperty):
-        part = part.prop.columns[0]
-    if not isinstance(part, Column):
-        raise ConfigurationError(
-            f"{part!r} counts no stock, since an order can't lock and change it: give a column, as "
-            "an attribute of the product class."
-        )
-    return part
 
 
 def _held(available: int | None) -> StockLevel:

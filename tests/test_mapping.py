@@ -296,9 +296,7 @@ def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:
 
     with pytest.raises(ConfigurationError, match="product=Gift.article_id or product=Gift.wrapp"):
         shop.declare(cart_item=mapping.cart_item(Gift, quantity=1))
-    models = shop.declare(
-        cart_item=mapping.cart_item(Gift, quantity=1, product=Gift.wrapping_id)
-    )
+    models = shop.declare(cart_item=mapping.cart_item(Gift, quantity=1, product=Gift.wrapping_id))
     assert models.shop.cart_item.product.column.name == "wrapping_id"
 
 

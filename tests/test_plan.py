@@ -36,7 +36,8 @@ from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import Cart, CartItem, PricedCart
-from flask_orders.stock import StockChange, StockColumn
+from flask_orders.product_stock import CountedStock, StockChange
+from flask_orders.stock_columns import StockColumn, StockLevel
 from flask_orders.writer import OrderWriter
 
 from .support.apps import install, new_db
@@ -104,7 +105,9 @@ def items(draw: st.DrawFn) -> tuple[CartItem, ...]:
 
 
 def snapshot(of: tuple[CartItem, ...], voucher: Any = None) -> CartSnapshot:
-    return CartSnapshot("cart", voucher, 9, tuple(item.key for item in of), of, ())
+    counts = {item.product_id: item.product.stock for item in of}
+    stock = {key: StockLevel(count, is_held=count is not None) for key, count in counts.items()}
+    return CartSnapshot("cart", voucher, 9, tuple(item.key for item in of), of, (), stock)
 
 
 def planned(models: Models, cart: CartSnapshot, priced: PricedCart, **extra: Any) -> OrderPlan:
@@ -311,7 +314,8 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
             now=NOW,
             extra={},
         )
-        addresses, stock = AddressBook(session, models, None), StockColumn(session, models)
+        addresses, products = AddressBook(session, models, None), table(models.Product).c
+        stock = CountedStock(session, models.Product, products.id, StockColumn(products.stock))
         yield plan, OrderWriter(session, models, addresses, stock, NoVouchers())
         session.rollback()
 

@@ -5,7 +5,6 @@ run says so and does not hide the others. `notes` are facts that a shop must kno
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -18,6 +17,7 @@ from .check_mapping import check_mapping, check_statements
 from .check_requests import check_csrf, check_payment, check_routes
 from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
 from .check_tables import check_tables, shop_tables
+
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Yield everything that is wrong, each with a fix."""

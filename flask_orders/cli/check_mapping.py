@@ -7,7 +7,6 @@ expression is found here and not by the first customer.
 from collections.abc import Iterator
 from typing import Any
 
-import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
 from ..models import Models

@@ -9,10 +9,10 @@
     )
 
 A part is an attribute of the class, an SQL expression of it, a constant, or, for `sku`, `name`,
-`price`, `sale_price`, `shipping` and `active`, a function of the object. An expression that mentions
-a relationship is given as a lambda without a parameter. A part that is left out is the attribute of
-that name, and a foreign key is found by itself. Prices are exact Decimals unless they are wrapped by
-`minor_units`, `major_units` or `from_float`.
+`price`, `sale_price`, `shipping` and `active`, a function of the object. An expression that
+mentions a relationship is given as a lambda without a parameter. A part that is left out is the
+attribute of that name, and a foreign key is found by itself. Prices are exact Decimals unless they
+are wrapped by `minor_units`, `major_units` or `from_float`.
 """
 
 from collections.abc import Mapping
@@ -112,7 +112,11 @@ def product(
 
 
 def cart(
-    cls: type[Any], *, customer: Any = UNSAID, voucher: Any = UNSAID, open: Any = UNSAID
+    cls: type[Any],
+    *,
+    customer: Any = UNSAID,
+    voucher: Any = UNSAID,
+    open: Any = UNSAID,  # noqa: A002 - the contract's name
 ) -> CartMapping:
     """Map the class of the carts; its key has one column.
 
@@ -134,7 +138,7 @@ def cart_item(
     cart: Any = UNSAID,
     product: Any = UNSAID,
     quantity: Any = UNSAID,
-    open: Any = UNSAID,
+    open: Any = UNSAID,  # noqa: A002 - the contract's name
     copy: tuple[Any, ...] = (),
 ) -> CartItemMapping:
     """Map the class of the cart's items, or their table if they have no class.

@@ -353,7 +353,7 @@ def _condition(source: RowSource, given: Mapping[str, Any]) -> Attribute | Expre
         PartProblem: the database can't evaluate it.
     """
     part = _truth(_part(source, given, "open", if_missing=True), "open", source)
-    if part == Constant(True):
+    if isinstance(part, Constant) and part.value is True:
         return None
     if isinstance(part, Attribute | Expression):
         return part
