@@ -8,7 +8,7 @@ private, whether or not it begins with an underscore, and may change in any rele
 from .addresses import BillingAddress
 from .errors import ConfigurationError, Conflict, OrdersError
 from .http.blueprint import orders_bp
-from .models import Models, declare_models
+from .models import Models, declare_models, mapping
 from .schemas import BillingAddressSchema
 from .service import OrderService, current_orders
 
@@ -22,5 +22,6 @@ __all__ = [
     "OrdersError",
     "current_orders",
     "declare_models",
+    "mapping",
     "orders_bp",
 ]

@@ -21,6 +21,7 @@ from .models import Models
 from .models.contract import table
 from .pricing import AMOUNTS
 from .status import RELEASED
+from .stock_columns import StockColumn
 
 Database = Connection | scoped_session[Session]
 
@@ -168,9 +169,10 @@ def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[s
 
 
 def _stock_problems(database: Database, models: Models) -> Iterator[str]:
-    key, stock = models.columns.product_key, models.columns.product_stock
-    if stock is None:
+    product = models.shop.product
+    if not isinstance(product.stock, StockColumn):
         return
+    key, stock = product.key, product.stock.count
     for product, left in database.execute(select(key, stock).where(stock < 0)):
         yield f"I1: of product {product} there are {left} units"
     items = table(models.OrderItem)

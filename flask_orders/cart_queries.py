@@ -76,7 +76,7 @@ class CartQueries:
     def _items(self) -> Select[Any]:
         item, source = self._item, self._item.source
         keys = self._item_key
-        read = (*keys, self._product_reference, _quantity(item), self._product_of_item)
+        read = (*keys, self._product_reference, quantity_of(item), self._product_of_item)
         entity = source.columns if source.mapper is None else [source.given]
         query = (
             select(*read, *entity)
@@ -146,7 +146,8 @@ def conditions(parts: CartParts | CartItemParts) -> list[Any]:
     return [_expression(parts.source, parts.open)]
 
 
-def _quantity(item: CartItemParts) -> Any:
+def quantity_of(item: CartItemParts) -> Any:
+    """Return the expression of an item's units; NULL where each row is one unit."""
     quantity = item.quantity
     if isinstance(quantity, Attribute | Expression):
         return _expression(item.source, quantity)

@@ -196,7 +196,10 @@ class Carts:
         width = len(item.key)
         product, quantity, product_key = row[width : width + 3]
         found = row[width + 3] if item.source.mapper is not None else row
-        copied = {column.key: item.source.value(found, column) for column in item.copy}
+        copied = {
+            item.source.attribute_name(column): item.source.value(found, column)
+            for column in item.copy
+        }
         return CartItemRow(tuple(row[:width]), product, quantity, product_key, copied, found)
 
     def _found_late(self, rows: Sequence[CartItemRow], queries: CartQueries) -> dict[Any, Any]:

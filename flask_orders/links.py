@@ -183,4 +183,4 @@ def _is_inheritance(constraint: ForeignKeyConstraint, of_row: tuple[Table, ...])
     """Return whether a foreign key joins the tables of one row, in joined inheritance."""
     rows = constraint.parent
     is_other_table = rows in of_row and constraint.referred_table is not rows
-    return is_other_table and set(constraint.columns) == set(rows.primary_key.columns)
+    return is_other_table and all(column.primary_key for column in constraint.columns)

@@ -17,9 +17,11 @@ from flask import Flask
 from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 
 from .audit import problems
-from .models.contract import table
+from .cart_queries import quantity_of
+from .models.contract import spelled_as, table
 from .service import EXTENSION_KEY, OrderService, parts_of
 from .status import RELEASED
+from .stock_columns import ReservedStock, StockColumn
 
 __all__ = ["InjectedFault", "Ledger", "fault", "run_concurrently"]
 
@@ -86,20 +88,30 @@ class Ledger:
         models = self._orders.models
         is_held = table(models.Order).c.status.not_in(RELEASED)
         sold = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)
-        columns = models.columns
-        if columns.product_stock is None:
+        product = models.shop.product
+        counting = product.stock
+        if not isinstance(counting, StockColumn | ReservedStock):
             return {}
-        rows = connection.execute(select(columns.product_key, columns.product_stock))
-        return {key: None if stock is None else stock + sold[key] for key, stock in rows}
+        left = {
+            row[0]: counting.units(*row[1:])
+            for row in connection.execute(select(product.key, *counting.columns))
+        }
+        return {key: None if units is None else units + sold[key] for key, units in left.items()}
 
     def _in_carts_plus_sold(self, connection: Connection) -> Counter[Any]:
-        columns = self._orders.models.columns
-        rows = connection.execute(
-            select(columns.item_product, func.sum(columns.item_quantity)).group_by(
-                columns.item_product
-            )
-        )
+        shop = self._orders.models.shop
+        product = spelled_as(shop.product.key, shop.cart_item.product.column, self._referred)
+        units = func.count() if shop.cart_item.is_unit else func.sum(quantity_of(shop.cart_item))
+        items = select(product, units).select_from(shop.cart_item.source.given)
+        rows = connection.execute(items.group_by(product))
         return self._sold(connection) + Counter({row[0]: int(row[1]) for row in rows})
+
+    @property
+    def _referred(self) -> Any:
+        """The product's column to which items refer; None if that is its key."""
+        shop = self._orders.models.shop
+        target = shop.cart_item.product.target
+        return None if target is shop.product.key else target
 
     def _stock_problems(self, connection: Connection) -> Iterator[str]:
         now = self._stock_plus_sold(connection)

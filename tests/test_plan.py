@@ -37,6 +37,7 @@ from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import Cart, CartItem, PricedCart
 from flask_orders.product_stock import CountedStock, StockChange
+from flask_orders.service import parts_of
 from flask_orders.stock_columns import StockColumn, StockLevel
 from flask_orders.writer import OrderWriter
 
@@ -107,7 +108,8 @@ def items(draw: st.DrawFn) -> tuple[CartItem, ...]:
 def snapshot(of: tuple[CartItem, ...], voucher: Any = None) -> CartSnapshot:
     counts = {item.product_id: item.product.stock for item in of}
     stock = {key: StockLevel(count, is_held=count is not None) for key, count in counts.items()}
-    return CartSnapshot("cart", voucher, 9, tuple(item.key for item in of), of, (), stock)
+    keys = tuple((item.key,) for item in of)
+    return CartSnapshot("cart", voucher, 9, None, keys, of, (), stock)
 
 
 def planned(models: Models, cart: CartSnapshot, priced: PricedCart, **extra: Any) -> OrderPlan:

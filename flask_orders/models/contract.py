@@ -1,25 +1,15 @@
-"""The attributes that the shop's own classes must have, and the columns behind them.
+"""The shop's classes, their tables and keys, and what no class of a shop can be.
 
-A class that lacks one is refused when it is declared, with a fix for everything that it lacks. So
-locking reads and guarded UPDATEs never meet an attribute that no column backs.
+No mapper is configured here.
 """
 
-from functools import cached_property
 from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, CursorResult, Integer, Result, Table, Uuid, inspect, select
-from sqlalchemy.orm import (
-    ColumnProperty,
-    InstrumentedAttribute,
-    MappedAsDataclass,
-    Mapper,
-    RelationshipProperty,
-    SynonymProperty,
-)
+from sqlalchemy.orm import InstrumentedAttribute, MappedAsDataclass, Mapper
 
 from ..errors import ConfigurationError
-from .column_types import type_problem
 
 
 def table(cls: type[Any]) -> Table:
@@ -96,68 +86,6 @@ def key_attribute(cls: type[Any]) -> InstrumentedAttribute[Any]:
     return attribute(cls, primary_key(cls))
 
 
-def column(cls: type[Any], name: str) -> Column[Any] | None:
-    """Return the column behind an attribute, a synonym or a many-to-one relationship, if any."""
-    mapper: Mapper[Any] = inspect(cls)
-    prop = mapper.attrs.get(name)
-    while isinstance(prop, SynonymProperty):
-        prop = mapper.attrs.get(prop.name)
-    if isinstance(prop, ColumnProperty) and isinstance(prop.columns[0], Column):
-        return prop.columns[0]
-    if isinstance(prop, RelationshipProperty) and len(prop.local_columns) == 1:
-        (foreign_key,) = prop.local_columns
-        if isinstance(foreign_key, Column):
-            return foreign_key
-    return None
-
-
-def required_column(cls: type[Any], name: str) -> Column[Any]:
-    """Return the column behind an attribute that a class must have.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    found = column(cls, name)
-    if found is None:
-        raise ConfigurationError(
-            f"{cls.__name__} has no column behind '{name}': "
-            f"add {name} = synonym('...') with the name of its own attribute."
-        )
-    return found
-
-
-def optional_column(cls: type[Any], name: str) -> Column[Any] | None:
-    """Return the column behind an attribute; None only if the attribute is None.
-
-    Raises:
-        ConfigurationError: it is a property, a hybrid or an expression, which can't be guarded.
-    """
-    found = column(cls, name)
-    if found is None and getattr(cls, name) is not None:
-        raise ConfigurationError(
-            f"{cls.__name__}.{name} is no column, so that an order can't lock and change it: "
-            f"{_fix(name)}."
-        )
-    return found
-
-
-# The assignments that opt out of an attribute.
-OPT_OUTS = {
-    "shipping": "shipping = None if shipping is free",
-    "stock": "stock = None if the shop does not count stock",
-    "active": "active = True if every product is for sale",
-    "voucher": "voucher = None if the shop has no vouchers",
-}
-
-# The attributes that each class must have.
-ATTRIBUTES = {
-    "customer": (),
-    "product": ("sku", "name", "price", "shipping", "stock", "active"),
-    "cart": ("customer_id", "voucher"),
-    "cart_item": ("cart", "product", "quantity"),
-}
-
-
 def check_base(db: SQLAlchemy) -> None:
     """Refuse a base class on which the library's mixins can't be declared."""
     if "ix" not in db.metadata.naming_convention:
@@ -174,27 +102,12 @@ def check_base(db: SQLAlchemy) -> None:
         )
 
 
-def check_class(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
-    """Refuse one of the shop's classes if it can't be used, naming everything that it lacks."""
-    _check_model(db, name, cls)
-    primary_key(cls)
-    _check_table(name, cls)
-    missing = [attribute for attribute in ATTRIBUTES[name] if not hasattr(cls, attribute)]
-    problems = [f"the class lacks '{attribute}': {_fix(attribute)}" for attribute in missing]
-    problems += filter(None, (type_problem(cls, attribute) for attribute in ATTRIBUTES[name]))
-    if problems:
-        raise ConfigurationError(f"declare_models({name}={cls.__name__}): {'; '.join(problems)}.")
-
-
-def _check_table(name: str, cls: type[Any]) -> None:
-    """Refuse a class whose rows span two tables: an UPDATE or DELETE changes only one."""
-    mapper: Mapper[Any] = inspect(cls)
-    if name != "customer" and mapper.persist_selectable is not mapper.local_table:
-        raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): joined inheritance puts its columns into two "
-            "tables, and an order changes one: pass the class at the top of the hierarchy, with "
-            "all the attributes, or use single-table inheritance."
-        )
+def check_rows(db: SQLAlchemy, name: str, given: Any) -> None:
+    """Refuse what is neither a class nor, for the cart's items, a table of this db."""
+    if isinstance(given, Table) and name == "cart_item":
+        _check_metadata(db, name, given.name, given)
+    else:
+        _check_model(db, name, given)
 
 
 def check_mixin(db: SQLAlchemy, name: str, cls: type[Any], mixin: type[Any]) -> None:
@@ -208,69 +121,16 @@ def check_mixin(db: SQLAlchemy, name: str, cls: type[Any], mixin: type[Any]) -> 
 
 
 def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
-    mapper = inspect(cls, raiseerr=False)
-    if not isinstance(mapper, Mapper):
+    if not isinstance(inspect(cls, raiseerr=False), Mapper):
         raise ConfigurationError(
             f"declare_models({name}={cls!r}): pass a model, a class on db.Model."
         )
-    if cls.metadata is not db.metadata:
+    _check_metadata(db, name, cls.__name__, cls)
+
+
+def _check_metadata(db: SQLAlchemy, name: str, spelled: str, rows: Any) -> None:
+    if rows.metadata is not db.metadata:
         raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}): the class is on another db or bind, where no "
-            "foreign key can lead: pass classes of this db, without a __bind_key__."
+            f"declare_models({name}={spelled}): it is on another db or bind, where no foreign key "
+            "can lead: pass classes of this db, without a __bind_key__."
         )
-    if mapper.configured:
-        raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}) came too late: {cls.__name__} is in use "
-            "already. Call it in the module of your models, right after the classes."
-        )
-
-
-def _fix(attribute: str) -> str:
-    fix = f"add {attribute} = synonym('...') with the name of its own attribute"
-    return f"{fix}, or {OPT_OUTS[attribute]}" if attribute in OPT_OUTS else fix
-
-
-class HostColumns:
-    """The columns by which the conversion reads, locks and changes the shop's own rows.
-
-    Each is found at first use, when all of the shop's classes are mapped.
-    """
-
-    def __init__(self, product: type[Any], cart: type[Any], cart_item: type[Any]) -> None:
-        self._product, self._cart, self._cart_item = product, cart, cart_item
-
-    @cached_property
-    def product_key(self) -> Column[Any]:
-        return primary_key(self._product)
-
-    @cached_property
-    def product_stock(self) -> Column[Any] | None:
-        return optional_column(self._product, "stock")
-
-    @cached_property
-    def cart_key(self) -> Column[Any]:
-        return primary_key(self._cart)
-
-    @cached_property
-    def cart_customer(self) -> Column[Any]:
-        return required_column(self._cart, "customer_id")
-
-    @cached_property
-    def cart_voucher(self) -> Column[Any] | None:
-        return optional_column(self._cart, "voucher")
-
-    @cached_property
-    def item_key(self) -> Column[Any]:
-        return primary_key(self._cart_item)
-
-    @cached_property
-    def item_cart(self) -> Column[Any]:
-        return required_column(self._cart_item, "cart")
-
-    @cached_property
-    def item_product(self) -> Column[Any]:
-        return required_column(self._cart_item, "product")
-
-    @cached_property
-    def item_quantity(self) -> Column[Any]:
-        return required_column(self._cart_item, "quantity")

@@ -3,18 +3,29 @@
 Each `db` has one set of models, which is stored in its `db.metadata.info` and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event, inspect
 from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
-from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_items
-from .contract import HostColumns, check_base, check_class, check_mixin, primary_key, table
+from .builder import (
+    Builder,
+    add,
+    constrain,
+    index,
+    not_negative,
+    reference,
+    relate,
+    relate_items,
+    unmapped_columns,
+)
+from .contract import check_base, check_mixin, check_rows, primary_key, table
+from .mapping import CartItemMapping, CartMapping, MappedClass, ProductMapping
 from .mixins import (
     AddressMixin,
     CartItemMixin,
@@ -30,30 +41,35 @@ from .mixins import (
     VoucherMixin,
     VoucherRedemptionMixin,
 )
-from .promotions import PromotionModels, declare_promotions
+from .parts import are_same
+from .promotions import OFFER_PRODUCTS, PromotionModels, declare_promotions
+from .shop import Shop, check_shop, resolve
 
+# Keys of `db.metadata.info`: the models with their arguments, and why they can't be declared.
 INFO_KEY = "flask_orders"
+FAILURE_KEY = "flask_orders_failure"
 
 
 class Arguments(NamedTuple):
     """The arguments of one call of `declare_models`."""
 
     customer: type[Any] | None
-    product: type[Any] | None
-    cart: type[Any] | None
-    cart_item: type[Any] | None
+    product: MappedClass | None
+    cart: MappedClass | None
+    cart_item: MappedClass | None
     order: type[OrderMixin] | None
     order_item: type[OrderItemMixin] | None
     address: type[AddressMixin] | None
     table_prefix: str
+    promotions: bool
 
 
 @dataclass(frozen=True)
 class Models:
     """The classes of one `db`: the shop's own where it passed them, else the default ones.
 
-    `Offer`, `Voucher`, `VoucherRedemption` and their tables are declared at first use, by the shop
-    or by the default pricing.
+    `promotion_models` is None with `promotions=False`; `made` are the classes that are the
+    library's alone.
     """
 
     Customer: type[Any] | None
@@ -67,17 +83,31 @@ class Models:
     OutboxEvent: type[OutboxEventMixin]
     Address: type[AddressMixin]
     IdempotencyKey: type[IdempotencyKeyMixin]
-    declare_promotions: Callable[[], PromotionModels]
+    promotion_models: PromotionModels | None
+    resolved: Shop
+    made: tuple[type[Any], ...]
 
     @cached_property
-    def columns(self) -> HostColumns:
-        """The shop's columns that the conversion locks and changes."""
-        return HostColumns(self.Product, self.Cart, self.CartItem)
+    def shop(self) -> Shop:
+        """The parts of the shop's own classes.
 
-    @cached_property
-    def promotions(self) -> PromotionModels:
-        """The classes of the default pricing, declared at first use."""
-        return self.declare_promotions()
+        Raises:
+            ConfigurationError: a table of the library is a class of the shop's too.
+        """
+        for problem in self.merged_tables():
+            raise ConfigurationError(problem)
+        return self.resolved
+
+    def merged_tables(self) -> Iterator[str]:
+        """Yield each table that the shop's code has merged with one of the library, with a fix."""
+        for cls in self.made:
+            names = unmapped_columns(cls)
+            if names:
+                yield (
+                    f"your code declares a table '{table(cls).fullname}' with {', '.join(names)}, "
+                    "and so does the library; extend_existing makes them one, silently: call "
+                    "declare_models(db, ..., table_prefix='fo_')"
+                )
 
     @property
     def Offer(self) -> type[OfferMixin]:  # noqa: N802 - a class
@@ -95,28 +125,47 @@ class Models:
     def offer_products(self) -> Table:
         return self.promotions.offer_products
 
+    @property
+    def promotions(self) -> PromotionModels:
+        """The classes of offers and vouchers.
+
+        Raises:
+            ConfigurationError: the shop has none, by `promotions=False`.
+        """
+        if self.promotion_models is None:
+            raise ConfigurationError(
+                "This shop has no offers and vouchers of the library: leave promotions=False out "
+                "of declare_models(...) to have them, and run `flask db migrate`."
+            )
+        return self.promotion_models
+
 
 def declare_models(
     db: SQLAlchemy,
     *,
     customer: type[Any] | None = None,
-    product: type[Any] | None = None,
-    cart: type[Any] | None = None,
-    cart_item: type[Any] | None = None,
+    product: type[Any] | ProductMapping | None = None,
+    cart: type[Any] | CartMapping | None = None,
+    cart_item: type[Any] | Table | CartItemMapping | None = None,
     order: type[OrderMixin] | None = None,
     order_item: type[OrderItemMixin] | None = None,
     address: type[AddressMixin] | None = None,
     table_prefix: str = "",
+    promotions: bool = True,
 ) -> Models:
     """Declare every class that is not passed on `db.Model`, and link all of them.
+
+    It may be called before, between or after the shop's own classes, and configures none of them.
 
     Args:
         db: the shop's Flask-SQLAlchemy extension.
         customer: the shop's customer class. Without one, a customer is the JWT's subject, as text.
-        product, cart, cart_item: the shop's own classes; the README's section "In an existing
-            shop" lists the attributes that each must have.
+        product, cart, cart_item: the shop's own classes, or what `mapping.product`, `mapping.cart`
+            and `mapping.cart_item` return where attributes have other names than the parts.
         order, order_item, address: the shop's subclasses of the mixins, on its `db.Model`.
         table_prefix: a prefix for the names of the tables that are declared here.
+        promotions: False leaves offers and vouchers out, their tables and every column that refers
+            to them, for a shop with prices and vouchers of its own or with neither.
 
     Returns:
         The models; the same for the same arguments, however often it is called.
@@ -126,14 +175,18 @@ def declare_models(
             declared with other arguments. The message names the fix.
     """
     arguments = Arguments(
-        customer, product, cart, cart_item, order, order_item, address, table_prefix
+        customer,
+        _mapped(ProductMapping, product),
+        _mapped(CartMapping, cart),
+        _mapped(CartItemMapping, cart_item),
+        *(order, order_item, address),
+        table_prefix,
+        promotions,
     )
     known = db.metadata.info.get(INFO_KEY)
     if known is None:
-        _check(db, arguments)
-        models = _declare(Builder(db, table_prefix, customer), arguments)
-        known = db.metadata.info[INFO_KEY] = (arguments, models)
-    elif known[0] != arguments:
+        known = db.metadata.info[INFO_KEY] = (arguments, _declare_on(db, arguments))
+    elif not are_same(known[0], arguments):
         raise ConfigurationError(
             "declare_models(...) was called with other arguments before, or "
             "register_blueprint(orders_bp) came first and declared the default classes: call it "
@@ -149,13 +202,32 @@ def declared_models(db: SQLAlchemy) -> Models:
     return declare_models(db) if known is None else known[1]
 
 
+def _declare_on(db: SQLAlchemy, arguments: Arguments) -> Models:
+    """Declare the models of a `db`; what fails halfway fails in the same way ever after."""
+    failure: ConfigurationError | None = db.metadata.info.get(FAILURE_KEY)
+    if failure is not None:
+        raise failure
+    _check(db, arguments)
+    builder = Builder(db, arguments.table_prefix, arguments.customer)
+    builder.refuse_taken(_table_names(arguments))
+    try:
+        models = _declare(builder, arguments)
+    except ConfigurationError as error:
+        db.metadata.info[FAILURE_KEY] = error
+        raise
+    event.listen(db.Model, "instrument_class", _refuse_merging, propagate=True)
+    return models
+
+
 def _check(db: SQLAlchemy, arguments: Arguments) -> None:
     """Refuse classes that can't be used, before anything is declared."""
     check_base(db)
-    for name in ("customer", "product", "cart", "cart_item"):
-        cls = getattr(arguments, name)
-        if cls is not None:
-            check_class(db, name, cls)
+    mapped = _given(arguments)
+    for name, each in mapped.items():
+        check_rows(db, name, each.given)
+    if arguments.customer is not None:
+        check_rows(db, "customer", arguments.customer)
+        primary_key(arguments.customer)
     for name, mixin in (
         ("order", OrderMixin),
         ("order_item", OrderItemMixin),
@@ -164,27 +236,89 @@ def _check(db: SQLAlchemy, arguments: Arguments) -> None:
         cls = getattr(arguments, name)
         if cls is not None:
             check_mixin(db, name, cls, mixin)
+            _refuse_configuring(name, cls)
     if arguments.cart_item is not None and (arguments.cart is None or arguments.product is None):
         raise ConfigurationError(
             "declare_models(cart_item=...) needs product=... and cart=... too: "
             "your cart items refer to them."
         )
+    check_shop(arguments.customer, mapped, arguments.order_item)
+
+
+def _mapped(kind: type[MappedClass], given: Any) -> MappedClass | None:
+    """Return a mapping; a class whose attributes have the parts' names is given as it is."""
+    return given if given is None or isinstance(given, MappedClass) else kind(given, {})
+
+
+def _given(arguments: Arguments) -> dict[str, MappedClass]:
+    names = ("product", "cart", "cart_item")
+    return {name: found for name in names if (found := getattr(arguments, name)) is not None}
+
+
+def _refuse_configuring(name: str, cls: type[Any]) -> None:
+    """Refuse a class to which no column can be added without configuring unfinished classes."""
+    unfinished = [one.class_.__name__ for one in cls.registry.mappers if not one.configured]
+    if inspect(cls).configured and unfinished:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): {cls.__name__} is in use already, and adding "
+            f"columns to it now would configure {', '.join(sorted(unfinished))}, whose "
+            f"relationships may name classes of later modules: call it right after the class "
+            f"{cls.__name__}."
+        )
+
+
+def _refuse_merging(_mapper: Any, cls: Any) -> None:
+    """Refuse a later class of the shop's whose table extend_existing has merged with the library's.
+
+    It is a listener of all classes on one base, and remembers none of them.
+    """
+    known = cls.metadata.info.get(INFO_KEY)
+    if known is not None and not issubclass(cls, known[1].made):
+        for problem in known[1].merged_tables():
+            raise ConfigurationError(problem)
+
+
+def _table_names(arguments: Arguments) -> Iterator[str]:
+    """Yield the names of the tables that will be declared, without the prefix."""
+    defaults: dict[str, type[Any]] = {
+        "product": ProductMixin,
+        "cart": CartMixin,
+        "cart_item": CartItemMixin,
+        "order": OrderMixin,
+        "order_item": OrderItemMixin,
+        "address": AddressMixin,
+    }
+    mixins = [mixin for name, mixin in defaults.items() if getattr(arguments, name) is None]
+    mixins += [OrderPaymentMixin, OrderEventMixin, OutboxEventMixin, IdempotencyKeyMixin]
+    if arguments.promotions:
+        mixins += [VoucherMixin, VoucherRedemptionMixin, OfferMixin]
+        yield OFFER_PRODUCTS
+    yield from (mixin.__tablename__ for mixin in mixins)
 
 
 def _declare(builder: Builder, arguments: Arguments) -> Models:
-    product = arguments.product or _product(builder)
-    cart = arguments.cart or _cart(builder)
+    product = arguments.product.given if arguments.product else _product(builder)
+    cart = arguments.cart.given if arguments.cart else _cart(builder)
     order = arguments.order or builder.make("Order", OrderMixin)
     order_item = arguments.order_item or builder.make("OrderItem", OrderItemMixin)
     address = arguments.address or builder.make("Address", AddressMixin)
     _complete_address(builder, address)
     _complete_order(builder, order, address)
     _complete_order_item(order_item, order, product)
+    item = arguments.cart_item.given if arguments.cart_item else _cart_item(builder, cart, product)
+    promotions = None
+    if arguments.promotions:
+        promotions = declare_promotions(builder, product, cart, order, order_item)
+    mapped = {
+        "product": arguments.product or ProductMapping(product, {}),
+        "cart": arguments.cart or _default_cart(cart),
+        "cart_item": arguments.cart_item or CartItemMapping(item, {}),
+    }
     return Models(
         Customer=arguments.customer,
         Product=product,
         Cart=cart,
-        CartItem=arguments.cart_item or _cart_item(builder, cart, product),
+        CartItem=item,
         Order=order,
         OrderItem=order_item,
         OrderPayment=_payment(builder, order),
@@ -192,8 +326,16 @@ def _declare(builder: Builder, arguments: Arguments) -> Models:
         OutboxEvent=_of_order(builder.make("OutboxEvent", OutboxEventMixin), order),
         Address=address,
         IdempotencyKey=_idempotency_key(builder),
-        declare_promotions=partial(declare_promotions, builder, product, cart, order, order_item),
+        promotion_models=promotions,
+        resolved=resolve(arguments.customer, mapped, order_item),
+        made=tuple(builder.made),
     )
+
+
+def _default_cart(cart: type[Any]) -> CartMapping:
+    """Return the mapping of a default cart, whose voucher may have been left out."""
+    voucher = getattr(cart, "voucher_id", None)
+    return CartMapping(cart, {"customer": cart.customer_id, "voucher": voucher})
 
 
 def _product(builder: Builder) -> type[Any]:
@@ -218,7 +360,11 @@ def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[An
     )
     index(item, "product_id")
     relate(item, "product", relationship(product))
-    relate_items(cart, item, "cart", primary_key(item))
+    if issubclass(cart, CartMixin):
+        relate_items(cart, item, "cart", primary_key(item))
+    else:
+        # The shop's own class gets no attribute.
+        relate(item, "cart", relationship(cart))
     columns = table(item).c
     constrain(
         item,

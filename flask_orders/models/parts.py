@@ -215,11 +215,11 @@ def are_same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, QueryableAttribute):
-        return (one.class_, one.key) == (other.class_, other.key)
+        return bool((one.class_, one.key) == (other.class_, other.key))
     if isinstance(one, ClauseElement):
-        return one.compare(other)
+        return bool(one.compare(other))
     if isinstance(one, FunctionType):
-        return one.__code__ == other.__code__
+        return bool(one.__code__ == other.__code__)
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(are_same, one, other))
     if isinstance(one, dict):
@@ -228,4 +228,4 @@ def are_same(one: Any, other: Any) -> bool:
         return all(
             are_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)
         )
-    return bool(one is other or one == other)
+    return one is other or bool(one == other)

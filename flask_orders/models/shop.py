@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
+from inspect import get_annotations
 from types import FunctionType, NoneType
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Integer, Table
+from sqlalchemy import Boolean, Column, Integer, Table, inspect
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
@@ -25,6 +26,7 @@ from .mapping import (
     Reserved,
     TakenInCart,
 )
+from .mixins import OrderItemMixin
 from .parts import UNSAID, Attribute, Constant, Expression, Function, Part, PartProblem, part_of
 from .sources import RowSource, references, referred_by
 
@@ -122,32 +124,45 @@ class _MappingProblem(Exception):
     """Everything that is wrong with the mapping of one class."""
 
 
-def resolve(customer: type[Any] | None, mapped: Mapping[str, MappedClass]) -> Shop:
-    """Resolve the mapping of all classes.
+def check_shop(
+    customer: type[Any] | None,
+    mapped: Mapping[str, MappedClass],
+    order_item: type[OrderItemMixin] | None,
+) -> dict[str, Any]:
+    """Resolve the mappings that the shop has given, before anything is declared.
 
     Args:
         customer: the customer's class, if the shop has one.
         mapped: the mappings by their names: product, cart, cart_item.
+        order_item: the class of the order's items, if the shop has its own.
 
     Raises:
         ConfigurationError: something is wrong with any of them; the message has all of it.
     """
-    product, cart, item = (mapped[name] for name in ("product", "cart", "cart_item"))
-    cart_source, product_source = RowSource(cart.given), RowSource(product.given)
-    resolvers: tuple[Callable[[], Any], ...] = (
-        lambda: _product(product.parts, product_source),
-        lambda: _cart(cart.parts, cart_source, customer),
-        lambda: _cart_item(item.parts, RowSource(item.given), cart_source, product_source),
-    )
-    resolved, problems = list[Any](), list[str]()
-    for resolver in resolvers:
+    sources = {name: RowSource(each.given) for name, each in mapped.items()}
+    resolvers: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "product": lambda parts: _product(parts, sources["product"]),
+        "cart": lambda parts: _cart(parts, sources["cart"], customer),
+        "cart_item": lambda parts: _cart_item(parts, sources, order_item),
+    }
+    resolved, problems = dict[str, Any](), list[str]()
+    for name, each in mapped.items():
         try:
-            resolved.append(resolver())
+            resolved[name] = resolvers[name](each.parts)
         except _MappingProblem as problem:
             problems.append(str(problem))
     if problems:
         raise ConfigurationError(f"declare_models(...): {'. '.join(problems)}.")
-    return Shop(*resolved)
+    return resolved
+
+
+def resolve(
+    customer: type[Any] | None,
+    mapped: Mapping[str, MappedClass],
+    order_item: type[OrderItemMixin],
+) -> Shop:
+    """Resolve the mappings of all classes, as `check_shop` does."""
+    return Shop(**check_shop(customer, mapped, order_item))
 
 
 def _collect(
@@ -204,18 +219,21 @@ def _cart(given: Mapping[str, Any], source: RowSource, customer: type[Any] | Non
 
 
 def _cart_item(
-    given: Mapping[str, Any], source: RowSource, cart: RowSource, product: RowSource
+    given: Mapping[str, Any],
+    sources: Mapping[str, RowSource],
+    order_item: type[OrderItemMixin] | None,
 ) -> CartItemParts:
+    source = sources["cart_item"]
     found = _collect(
         "cart_item",
         source,
         {
             "key": lambda: _item_key(source),
-            "cart": lambda: _reference(source, given, "cart", cart),
-            "product": lambda: _reference(source, given, "product", product),
+            "cart": lambda: _reference(source, given, "cart", sources["cart"]),
+            "product": lambda: _reference(source, given, "product", sources["product"]),
             "quantity": lambda: _quantity(source, given),
             "open": lambda: _condition(source, given),
-            "copy": lambda: tuple(_copied(source, each) for each in given.get("copy", ())),
+            "copy": lambda: _copied(source, given.get("copy", ()), order_item),
         },
     )
     return CartItemParts(source, **found)
@@ -444,7 +462,8 @@ def _reference(
         column = _column(source, given, name)
         if column is None:
             raise PartProblem(f"{name}: None is no column; {_line(source, name)}")
-        return Reference(column, referred_by(column, target) or target.primary_key[0])
+        referred = referred_by(column, target)
+        return Reference(column, target.primary_key[0] if referred is None else referred)
     found = references(source, target)
     if len(found) == 1:
         return Reference(*found[0])
@@ -470,11 +489,33 @@ def _named_column(source: RowSource, name: str) -> Column[Any] | None:
     return part.column if isinstance(part, Attribute) else None
 
 
-def _copied(source: RowSource, given: Any) -> Column[Any]:
+def _copied(
+    source: RowSource, given: Any, order_item: type[OrderItemMixin] | None
+) -> tuple[Column[Any], ...]:
+    """Return the columns that are copied to the order item's columns of the same names.
+
+    Raises:
+        PartProblem: one of them is no column, or the order item has no such column of the shop's.
+    """
+    copied = given if isinstance(given, tuple | list) else (given,)
+    columns = tuple(_copied_column(source, each) for each in copied)
+    own = set() if order_item is None else set(inspect(order_item).columns.keys())
+    for column in columns:
+        name = source.attribute_name(column)
+        if name not in own - set(get_annotations(OrderItemMixin)):
+            raise PartProblem(
+                f"copy: your order items have no column '{name}' of their own; write class "
+                f"OrderItem(OrderItemMixin, db.Model) with {name}: Mapped[...], and pass "
+                "order_item=OrderItem"
+            )
+    return columns
+
+
+def _copied_column(source: RowSource, given: Any) -> Column[Any]:
     part = part_of(source, "copy", given)
     if isinstance(part, Attribute):
         return part.column
-    raise PartProblem(f"copy: {given!r} is no column of {source.name}")
+    raise PartProblem(f"copy: {given} is no column of {source.name}; leave it out")
 
 
 def _load(source: RowSource, given: Any) -> Any:

@@ -75,13 +75,17 @@ class RowSource:
         """Return the value of a column in a loaded row."""
         if self.mapper is None:
             return row._mapping[column]
-        return getattr(row, self.mapper.get_property_by_column(column).key)
+        return getattr(row, self.attribute_name(column))
+
+    def attribute_name(self, column: Column[Any]) -> str:
+        """Return the name of a column's attribute; in a bare table, of the column."""
+        if self.mapper is None:
+            return str(column.key)
+        return str(self.mapper.get_property_by_column(column).key)
 
     def spell(self, column: Column[Any]) -> str:
         """Return a column as the shop's own code names it: `Basket.owner_id`."""
-        if self.mapper is None:
-            return f"{self.code}.{column.key}"
-        return f"{self.code}.{self.mapper.get_property_by_column(column).key}"
+        return f"{self.code}.{self.attribute_name(column)}"
 
 
 def references(source: RowSource, target: RowSource) -> list[tuple[Column[Any], Column[Any]]]:
