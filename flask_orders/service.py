@@ -27,6 +27,7 @@ from .errors import ConfigurationError, OrderNotFound
 from .idempotency import IdempotentRequest
 from .keys import as_order_id, new_key
 from .lifecycle import Lifecycle, Transition
+from .list_prices import ListPrices
 from .models import Models, OrderMixin
 from .outbox import Outbox
 from .pagination import OrderPage, Page, find_page
@@ -58,7 +59,7 @@ class OrderService:
         self.options = {"pricing": pricing, "saved_address": saved_address}
         self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
-        prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)
+        prices: Pricing = pricing or _default_pricing(session, models, lambda: self.currency)
         self.carts = Carts(
             session, models, lambda: self.currency, priced_by_product=not own_pricing
         )
@@ -402,6 +403,14 @@ class OrderService:
 
     def _outbox(self) -> Outbox | None:
         return Outbox(self.session, self.models) if self.settings.outbox else None
+
+
+def _default_pricing(
+    session: scoped_session[Session], models: Models, currency: Callable[[], Currency]
+) -> Pricing:
+    if models.promotion_models is None:
+        return ListPrices(currency)
+    return Promotions(session, models, currency)
 
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:

@@ -213,7 +213,8 @@ LAYERS = (
     {"db"},
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
-        *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "placing"),
+        *("idempotency", "lifecycle", "links", "list_prices", "outbox", "pagination"),
+        *("payments", "placing"),
         *("plan", "promotions", "rows", "schemas", "service", "signals", "stock", "testing"),
         *("versions", "writer"),
     },

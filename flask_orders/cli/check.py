@@ -29,7 +29,7 @@ COLUMNS = (
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Yield everything that is wrong, each with a fix."""
     yield from _request_problems(app, orders)
-    wrong_classes = list(_classes(orders))
+    wrong_classes = [*orders.models.merged_tables()] or [*_classes(orders)]
     yield from wrong_classes
     dependents = Dependents(orders.session, orders.models)
     yield from _guarded("what hangs on cart items", iter(dependents.problems))
@@ -116,6 +116,14 @@ def _whole_amounts(product: type[Any]) -> Iterator[str]:
 def _pricing(orders: OrderService) -> Iterator[str]:
     voucher = _cart_voucher(orders)
     if orders.has_own_pricing or voucher is None:
+        return
+    if orders.models.promotion_models is None:
+        yield (
+            f"your carts' vouchers ({voucher.table.name}.{voucher.name}) mean nothing to the "
+            "default pricing, since declare_models has promotions=False, and a cart with one is "
+            "refused: pass register_blueprint(orders_bp, pricing=...), or leave promotions=False "
+            "out"
+        )
         return
     of_library = orders.models.Voucher.__tablename__
     for key in voucher.foreign_keys:

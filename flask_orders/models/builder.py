@@ -1,11 +1,14 @@
 """The steps by which the library's classes are made on the shop's `db.Model`.
 
-A class is made of its mixin. Columns that depend on the shop are added afterwards, in the same way
-to a default class and to the shop's subclass of a mixin. Every constraint of the library is marked
-as its own, so that a lost race is distinguished from a constraint of the shop's.
+A class is made of its mixin, under a name that no class of the shop's has. Columns that depend on
+the shop are added afterwards, in the same way to a default class and to the shop's subclass of a
+mixin, and no mapper is configured. Every constraint of the library is marked as its own, so that a
+lost race is distinguished from a constraint of the shop's.
 """
 
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from inspect import get_annotations
+from typing import Any, NoReturn
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -35,40 +38,84 @@ class Builder:
 
     def __init__(self, db: SQLAlchemy, prefix: str, customer: type[Any] | None) -> None:
         self.db = db
-        self.prefix = prefix
+        self.made: list[type[Any]] = []
+        self._prefix = prefix
         self._customer = customer
 
-    def make(self, name: str, mixin: type[Any]) -> type[Any]:
-        """Return a class with the mixin's columns; its table has the mixin's name, prefixed."""
-        table_name = self.prefix + mixin.__tablename__
-        self._refuse_taken(table_name)
-        attributes = {
-            "__tablename__": table_name,
-            "__module__": "flask_orders.models",
-        }
-        return type(self._free_name(name), (mixin, self.db.Model), attributes)
+    def table_name(self, name: str) -> str:
+        """Return the name of a table of the library's, with the shop's prefix."""
+        return self._prefix + name
 
-    def _refuse_taken(self, table_name: str) -> None:
-        if table_name in self.db.metadata.tables:
+    def refuse_taken(self, names: Iterable[str]) -> None:
+        """Refuse tables that the shop has already, before any of them is declared."""
+        tables = map(self.table_name, names)
+        taken = [table for table in tables if self._key(table) in self.db.metadata.tables]
+        if taken:
             raise ConfigurationError(
-                f"Your db already has a table '{table_name}': call declare_models(db, ..., "
+                f"Your db already has a table '{taken[0]}': call declare_models(db, ..., "
                 "table_prefix='fo_'), or with another prefix; if the table holds your own "
                 "products, carts or customers, pass its class."
             )
 
-    def _free_name(self, name: str) -> str:
-        """Return a class name that the shop has not used.
+    def make(self, name: str, mixin: type[Any]) -> type[Any]:
+        """Return a class with the mixin's columns; its table has the mixin's name, prefixed."""
+        attributes = {
+            "__tablename__": self.table_name(mixin.__tablename__),
+            "__module__": "flask_orders.models",
+        }
+        made = type(f"FlaskOrders{name}", (mixin, self.db.Model), attributes)
+        # It stays registered as FlaskOrders...: the shop's relationship("Order") is to find the
+        # shop's own class, whether that comes before or after.
+        made.__name__ = made.__qualname__ = name
+        _refuse_columns_of_base(made, mixin)
+        self.made.append(made)
+        return made
 
-        The shop's relationship("Order") must go on finding the shop's own Order.
+    def _key(self, table_name: str) -> str:
+        """Return the key in the metadata of a table that a class on this base has.
+
+        The schema may come from the base's `__table_args__`, which may depend on the class.
         """
-        taken = {mapper.class_.__name__ for mapper in cast(Any, self.db.Model).registry.mappers}
-        return f"Orders{name}" if name in taken else name
+        attributes = {"__abstract__": True, "__tablename__": table_name}
+        sketch: Any = type("FlaskOrdersSketch", (self.db.Model,), attributes)
+        options: Any = getattr(sketch, "__table_args__", None) or ({},)
+        if not isinstance(options, Mapping):
+            options = options[-1] if isinstance(options[-1], Mapping) else {}
+        schema = options.get("schema", self.db.metadata.schema)
+        return table_name if schema is None else f"{schema}.{table_name}"
 
     def customer_column(self, *, ondelete: str, **options: Any) -> Column[Any]:
         """Return a foreign key to the customer's class, or, without one, the JWT's subject."""
         if self._customer is None:
             return Column("customer_id", EXACT_TEXT, **options)
         return reference("customer_id", self._customer, ondelete=ondelete, **options)
+
+
+def _refuse_columns_of_base(made: type[Any], mixin: type[Any]) -> None:
+    """Refuse a base class with columns that no row of the library's could fill."""
+    own = get_annotations(mixin)
+    for column in table(made).c:
+        if column.name in own:
+            continue
+        if column.primary_key:
+            _refuse_column(column, "a primary key of its own,")
+        if not column.nullable and column.default is None and column.server_default is None:
+            _refuse_column(column, "NOT NULL without a default,", "give it a default=, or ")
+
+
+def _refuse_column(column: Column[Any], what: str, fix: str = "") -> NoReturn:
+    raise ConfigurationError(
+        f"The base class of your models has a column '{column.name}', {what} which the library's "
+        f"tables would have too: {fix}move it from the base into a mixin, class Own: "
+        f"{column.name}: ..., and write your own classes as class Product(Own, db.Model)."
+    )
+
+
+def unmapped_columns(cls: type[Any]) -> list[str]:
+    """Return the names of a table's columns that its class does not map: another class's."""
+    mappers = inspect(cls).self_and_descendants
+    mapped = {column for mapper in mappers for column in mapper.columns}
+    return [column.name for column in table(cls).c if column not in mapped]
 
 
 def reference(name: str, target: type[Any], *, ondelete: str, **options: Any) -> Column[Any]:
@@ -78,8 +125,18 @@ def reference(name: str, target: type[Any], *, ondelete: str, **options: Any) ->
 
 
 def add(cls: type[Any], *columns: Column[Any]) -> None:
-    """Add columns to a class that has been mapped."""
+    """Add columns to a class that has been mapped.
+
+    Raises:
+        ConfigurationError: the class has a column of that name already.
+    """
     for new in columns:
+        if new.name in table(cls).c:
+            raise ConfigurationError(
+                f"{cls.__name__} has a column '{new.name}' of your own, which declare_models adds: "
+                "leave it out; if it comes from the base class of your models, move it into a "
+                "mixin of your own classes."
+            )
         # Not by setattr, which a DeclarativeBaseNoMeta does not intercept.
         table(cls).append_column(new)
         inspect(cls).add_property(new.name, new)
@@ -102,18 +159,22 @@ def relate(cls: type[Any], name: str, new: RelationshipProperty[Any]) -> None:
 
 def relate_items(owner: type[Any], item: type[Any], name: str, order_by: Column[Any]) -> None:
     """Relate an owner to its `items`, and each item to its owner as the attribute `name`."""
+    # A mapper that is configured looks for the other side at once, so that one has to make both.
+    is_configured = inspect(owner).configured
+    other_side: dict[str, Any] = {"backref" if is_configured else "back_populates": name}
     relate(
         owner,
         "items",
         relationship(
             item,
-            back_populates=name,
             order_by=order_by,
             cascade="all, delete-orphan",
             passive_deletes=True,
+            **other_side,
         ),
     )
-    relate(item, name, relationship(owner, back_populates="items"))
+    if not is_configured:
+        relate(item, name, relationship(owner, back_populates="items"))
 
 
 def constrain(cls: type[Any], *constraints: Constraint) -> None:

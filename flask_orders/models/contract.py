@@ -213,11 +213,6 @@ def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
             f"declare_models({name}={cls.__name__}): the class is on another db or bind, where no "
             "foreign key can lead: pass classes of this db, without a __bind_key__."
         )
-    if mapper.configured:
-        raise ConfigurationError(
-            f"declare_models({name}={cls.__name__}) came too late: {cls.__name__} is in use "
-            "already. Call it in the module of your models, right after the classes."
-        )
 
 
 def _fix(attribute: str) -> str:

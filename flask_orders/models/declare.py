@@ -3,17 +3,27 @@
 Each `db` has one set of models, which is stored in its `db.metadata.info` and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event, inspect
 from sqlalchemy.orm import relationship
 
 from ..errors import ConfigurationError
-from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_items
+from .builder import (
+    Builder,
+    add,
+    constrain,
+    index,
+    not_negative,
+    reference,
+    relate,
+    relate_items,
+    unmapped_columns,
+)
 from .contract import HostColumns, check_base, check_class, check_mixin, primary_key, table
 from .mixins import (
     AddressMixin,
@@ -30,9 +40,11 @@ from .mixins import (
     VoucherMixin,
     VoucherRedemptionMixin,
 )
-from .promotions import PromotionModels, declare_promotions
+from .promotions import OFFER_PRODUCTS, PromotionModels, declare_promotions
 
+# Keys of `db.metadata.info`: the models with their arguments, and why they can't be declared.
 INFO_KEY = "flask_orders"
+FAILURE_KEY = "flask_orders_failure"
 
 
 class Arguments(NamedTuple):
@@ -46,14 +58,15 @@ class Arguments(NamedTuple):
     order_item: type[OrderItemMixin] | None
     address: type[AddressMixin] | None
     table_prefix: str
+    promotions: bool
 
 
 @dataclass(frozen=True)
 class Models:
     """The classes of one `db`: the shop's own where it passed them, else the default ones.
 
-    `Offer`, `Voucher`, `VoucherRedemption` and their tables are declared at first use, by the shop
-    or by the default pricing.
+    `promotion_models` is None with `promotions=False`; `made` are the classes that are the
+    library's alone.
     """
 
     Customer: type[Any] | None
@@ -67,17 +80,30 @@ class Models:
     OutboxEvent: type[OutboxEventMixin]
     Address: type[AddressMixin]
     IdempotencyKey: type[IdempotencyKeyMixin]
-    declare_promotions: Callable[[], PromotionModels]
+    promotion_models: PromotionModels | None
+    made: tuple[type[Any], ...]
 
     @cached_property
     def columns(self) -> HostColumns:
-        """The shop's columns that the conversion locks and changes."""
+        """The shop's columns that the conversion locks and changes.
+
+        Raises:
+            ConfigurationError: a table of the library is a class of the shop's too.
+        """
+        for problem in self.merged_tables():
+            raise ConfigurationError(problem)
         return HostColumns(self.Product, self.Cart, self.CartItem)
 
-    @cached_property
-    def promotions(self) -> PromotionModels:
-        """The classes of the default pricing, declared at first use."""
-        return self.declare_promotions()
+    def merged_tables(self) -> Iterator[str]:
+        """Yield each table that the shop's code has merged with one of the library, with a fix."""
+        for cls in self.made:
+            names = unmapped_columns(cls)
+            if names:
+                yield (
+                    f"your code declares a table '{table(cls).fullname}' with {', '.join(names)}, "
+                    "and so does the library; extend_existing makes them one, silently: call "
+                    "declare_models(db, ..., table_prefix='fo_')"
+                )
 
     @property
     def Offer(self) -> type[OfferMixin]:  # noqa: N802 - a class
@@ -95,6 +121,20 @@ class Models:
     def offer_products(self) -> Table:
         return self.promotions.offer_products
 
+    @property
+    def promotions(self) -> PromotionModels:
+        """The classes of offers and vouchers.
+
+        Raises:
+            ConfigurationError: the shop has none, by `promotions=False`.
+        """
+        if self.promotion_models is None:
+            raise ConfigurationError(
+                "This shop has no offers and vouchers of the library: leave promotions=False out "
+                "of declare_models(...) to have them, and run `flask db migrate`."
+            )
+        return self.promotion_models
+
 
 def declare_models(
     db: SQLAlchemy,
@@ -107,8 +147,11 @@ def declare_models(
     order_item: type[OrderItemMixin] | None = None,
     address: type[AddressMixin] | None = None,
     table_prefix: str = "",
+    promotions: bool = True,
 ) -> Models:
     """Declare every class that is not passed on `db.Model`, and link all of them.
+
+    It may be called before, between or after the shop's own classes, and configures none of them.
 
     Args:
         db: the shop's Flask-SQLAlchemy extension.
@@ -117,6 +160,8 @@ def declare_models(
             shop" lists the attributes that each must have.
         order, order_item, address: the shop's subclasses of the mixins, on its `db.Model`.
         table_prefix: a prefix for the names of the tables that are declared here.
+        promotions: False leaves offers and vouchers out, their tables and every column that refers
+            to them, for a shop with prices and vouchers of its own or with neither.
 
     Returns:
         The models; the same for the same arguments, however often it is called.
@@ -126,13 +171,13 @@ def declare_models(
             declared with other arguments. The message names the fix.
     """
     arguments = Arguments(
-        customer, product, cart, cart_item, order, order_item, address, table_prefix
+        *(customer, product, cart, cart_item, order, order_item, address),
+        table_prefix,
+        promotions,
     )
     known = db.metadata.info.get(INFO_KEY)
     if known is None:
-        _check(db, arguments)
-        models = _declare(Builder(db, table_prefix, customer), arguments)
-        known = db.metadata.info[INFO_KEY] = (arguments, models)
+        known = db.metadata.info[INFO_KEY] = (arguments, _declare_on(db, arguments))
     elif known[0] != arguments:
         raise ConfigurationError(
             "declare_models(...) was called with other arguments before, or "
@@ -147,6 +192,23 @@ def declared_models(db: SQLAlchemy) -> Models:
     """Return the models of this `db`; declare the default ones if the shop has declared none."""
     known = db.metadata.info.get(INFO_KEY)
     return declare_models(db) if known is None else known[1]
+
+
+def _declare_on(db: SQLAlchemy, arguments: Arguments) -> Models:
+    """Declare the models of a `db`; what fails halfway fails in the same way ever after."""
+    failure: ConfigurationError | None = db.metadata.info.get(FAILURE_KEY)
+    if failure is not None:
+        raise failure
+    _check(db, arguments)
+    builder = Builder(db, arguments.table_prefix, arguments.customer)
+    builder.refuse_taken(_table_names(arguments))
+    try:
+        models = _declare(builder, arguments)
+    except ConfigurationError as error:
+        db.metadata.info[FAILURE_KEY] = error
+        raise
+    event.listen(db.Model, "instrument_class", _refuse_merging, propagate=True)
+    return models
 
 
 def _check(db: SQLAlchemy, arguments: Arguments) -> None:
@@ -164,11 +226,53 @@ def _check(db: SQLAlchemy, arguments: Arguments) -> None:
         cls = getattr(arguments, name)
         if cls is not None:
             check_mixin(db, name, cls, mixin)
+            _refuse_configuring(name, cls)
     if arguments.cart_item is not None and (arguments.cart is None or arguments.product is None):
         raise ConfigurationError(
             "declare_models(cart_item=...) needs product=... and cart=... too: "
             "your cart items refer to them."
         )
+
+
+def _refuse_configuring(name: str, cls: type[Any]) -> None:
+    """Refuse a class to which no column can be added without configuring unfinished classes."""
+    unfinished = [one.class_.__name__ for one in cls.registry.mappers if not one.configured]
+    if inspect(cls).configured and unfinished:
+        raise ConfigurationError(
+            f"declare_models({name}={cls.__name__}): {cls.__name__} is in use already, and adding "
+            f"columns to it now would configure {', '.join(sorted(unfinished))}, whose "
+            f"relationships may name classes of later modules: call it right after the class "
+            f"{cls.__name__}."
+        )
+
+
+def _refuse_merging(_mapper: Any, cls: Any) -> None:
+    """Refuse a later class of the shop's whose table extend_existing has merged with the library's.
+
+    It is a listener of all classes on one base, and remembers none of them.
+    """
+    known = cls.metadata.info.get(INFO_KEY)
+    if known is not None and not issubclass(cls, known[1].made):
+        for problem in known[1].merged_tables():
+            raise ConfigurationError(problem)
+
+
+def _table_names(arguments: Arguments) -> Iterator[str]:
+    """Yield the names of the tables that will be declared, without the prefix."""
+    defaults: dict[str, type[Any]] = {
+        "product": ProductMixin,
+        "cart": CartMixin,
+        "cart_item": CartItemMixin,
+        "order": OrderMixin,
+        "order_item": OrderItemMixin,
+        "address": AddressMixin,
+    }
+    mixins = [mixin for name, mixin in defaults.items() if getattr(arguments, name) is None]
+    mixins += [OrderPaymentMixin, OrderEventMixin, OutboxEventMixin, IdempotencyKeyMixin]
+    if arguments.promotions:
+        mixins += [VoucherMixin, VoucherRedemptionMixin, OfferMixin]
+        yield OFFER_PRODUCTS
+    yield from (mixin.__tablename__ for mixin in mixins)
 
 
 def _declare(builder: Builder, arguments: Arguments) -> Models:
@@ -192,7 +296,10 @@ def _declare(builder: Builder, arguments: Arguments) -> Models:
         OutboxEvent=_of_order(builder.make("OutboxEvent", OutboxEventMixin), order),
         Address=address,
         IdempotencyKey=_idempotency_key(builder),
-        declare_promotions=partial(declare_promotions, builder, product, cart, order, order_item),
+        promotion_models=declare_promotions(builder, product, cart, order, order_item)
+        if arguments.promotions
+        else None,
+        made=tuple(builder.made),
     )
 
 

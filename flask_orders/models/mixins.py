@@ -2,6 +2,7 @@
 
 `declare_models` makes classes of them on the shop's `db.Model`, and adds the constraints and the
 foreign keys, whose types depend on the shop. Here those are declared for the type checker only.
+Each column names its type, so that a base's `type_annotation_map` changes none of them.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Boolean, Integer, SmallInteger, String, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from ..addresses import COUNTRY_CODE_LENGTH, LONGEST, LONGEST_POSTAL_CODE, BillingAddress
@@ -53,9 +54,9 @@ class OrderMixin(_Row):
 
     __tablename__ = "orders"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     number: Mapped[str] = mapped_column(String(16))
-    sequence: Mapped[int]
+    sequence: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(String(20))
     currency: Mapped[str] = mapped_column(String(3))
     currency_decimals: Mapped[int] = mapped_column(SmallInteger)
@@ -65,7 +66,7 @@ class OrderMixin(_Row):
     billing_state: Mapped[str] = mapped_column(String(LONGEST))
     billing_country: Mapped[str] = mapped_column(String(COUNTRY_CODE_LENGTH))
     voucher_code: Mapped[str | None] = mapped_column(String(VOUCHER_CODE_LENGTH))
-    items_count: Mapped[int]
+    items_count: Mapped[int] = mapped_column(Integer)
     subtotal: Mapped[Decimal] = mapped_column(Money)
     savings_on_items: Mapped[Decimal] = mapped_column(Money)
     discount_amount: Mapped[Decimal] = mapped_column(Money)
@@ -92,11 +93,11 @@ class OrderItemMixin(_Row):
 
     __tablename__ = "order_items"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    position: Mapped[int]
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    position: Mapped[int] = mapped_column(Integer)
     sku: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
-    quantity: Mapped[int]
+    quantity: Mapped[int] = mapped_column(Integer)
     list_price: Mapped[Decimal] = mapped_column(Money)
     unit_price: Mapped[Decimal] = mapped_column(Money)
     discount_amount: Mapped[Decimal] = mapped_column(Money)
@@ -104,7 +105,7 @@ class OrderItemMixin(_Row):
     shipping: Mapped[Decimal] = mapped_column(Money)
     voucher_discount: Mapped[Decimal] = mapped_column(Money)
     offer_title: Mapped[str | None] = mapped_column(Text)
-    stock_deducted: Mapped[bool]
+    stock_deducted: Mapped[bool] = mapped_column(Boolean)
 
     if TYPE_CHECKING:
         order_id: Mapped[UUID]
@@ -126,7 +127,7 @@ class OrderPaymentMixin(_Row):
     amount: Mapped[Decimal] = mapped_column(Money)
     currency: Mapped[str] = mapped_column(String(3))
     received: Mapped[datetime] = mapped_column(UTCDateTime)
-    expected: Mapped[bool]
+    expected: Mapped[bool] = mapped_column(Boolean)
 
     if TYPE_CHECKING:
         order_id: Mapped[UUID]
@@ -140,7 +141,7 @@ class OrderEventMixin(_Row):
 
     __tablename__ = "order_events"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     from_status: Mapped[str] = mapped_column(String(20))
     to_status: Mapped[str] = mapped_column(String(20))
     actor: Mapped[str] = mapped_column(String(20))
@@ -161,12 +162,12 @@ class OutboxEventMixin(_Row):
     __tablename__ = "order_outbox"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    event_id: Mapped[UUID]
+    event_id: Mapped[UUID] = mapped_column(Uuid)
     type: Mapped[str] = mapped_column(String(64))
     body: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     due: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
-    attempts: Mapped[int]
+    attempts: Mapped[int] = mapped_column(Integer)
 
     if TYPE_CHECKING:
         order_id: Mapped[UUID]
@@ -205,9 +206,9 @@ class IdempotencyKeyMixin(_Row):
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
-    checkout: Mapped[bool]
-    order_id: Mapped[UUID]
-    payable: Mapped[bool]
+    checkout: Mapped[bool] = mapped_column(Boolean)
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    payable: Mapped[bool] = mapped_column(Boolean)
     created: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
 
     if TYPE_CHECKING:
@@ -227,8 +228,8 @@ class ProductMixin(_Row):
     name: Mapped[str] = mapped_column(String(255))
     price: Mapped[Decimal] = mapped_column(Money)
     shipping: Mapped[Decimal | None] = mapped_column(Money)
-    stock: Mapped[int | None]
-    active: Mapped[bool] = mapped_column(default=True)
+    stock: Mapped[int | None] = mapped_column(Integer)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
 
 
 class CartMixin(_Row):
@@ -254,7 +255,7 @@ class CartItemMixin(_Row):
     __tablename__ = "cart_items"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    quantity: Mapped[int]
+    quantity: Mapped[int] = mapped_column(Integer)
 
     if TYPE_CHECKING:
         cart_id: Mapped[int]
@@ -278,8 +279,8 @@ class OfferMixin(_Row):
     discount_value: Mapped[Decimal] = mapped_column(Money)
     valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     valid_to: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    active: Mapped[bool] = mapped_column(default=True)
-    first_order_only: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    first_order_only: Mapped[bool] = mapped_column(Boolean, default=False)
 
     if TYPE_CHECKING:
         products: Mapped[list[Any]]
@@ -305,12 +306,12 @@ class VoucherMixin(_Row):
     discount_type: Mapped[str] = mapped_column(String(10))
     discount_value: Mapped[Decimal] = mapped_column(Money)
     usage: Mapped[str] = mapped_column(String(20), default="multiple")
-    usage_limit: Mapped[int | None]
-    times_used: Mapped[int] = mapped_column(default=0)
+    usage_limit: Mapped[int | None] = mapped_column(Integer)
+    times_used: Mapped[int] = mapped_column(Integer, default=0)
     minimum_order_value: Mapped[Decimal | None] = mapped_column(Money)
     valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     valid_to: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    active: Mapped[bool] = mapped_column(default=True)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
 
     @validates("code")
     def _normalise_code(self, _key: str, value: str) -> str:

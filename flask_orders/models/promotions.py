@@ -1,7 +1,4 @@
-"""Offers and vouchers, declared at first use by the default pricing or by the shop.
-
-A shop with its own pricing has none of these tables, and no columns that refer to them.
-"""
+"""Offers and vouchers, which `promotions=False` leaves out, with all columns that refer to them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +11,12 @@ from .contract import table
 from .mixins import CartMixin, OfferMixin, VoucherMixin, VoucherRedemptionMixin
 from .types import BigKey
 
+OFFER_PRODUCTS = "offer_products"
+
 
 @dataclass(frozen=True)
 class PromotionModels:
-    """The classes of the default pricing."""
+    """The classes of offers and vouchers."""
 
     Offer: type[OfferMixin]
     Voucher: type[VoucherMixin]
@@ -66,8 +65,9 @@ def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Ta
     constrain(offer, not_negative("offer", offer))
     # It finds the few active offers among all that there have ever been.
     Index(None, table(offer).c.active)
+    offers = table(offer)
     links = Table(
-        f"{builder.prefix}offer_products",
+        builder.table_name(OFFER_PRODUCTS),
         builder.db.metadata,
         Column("id", BigKey, primary_key=True),
         reference("offer_id", offer, ondelete="CASCADE", nullable=False),
@@ -75,6 +75,9 @@ def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Ta
         reference("product_id", product, ondelete="SET NULL"),
         UniqueConstraint("offer_id", "product_id"),
         UniqueConstraint("product_id", "offer_id"),
+        # What the base's __table_args__ say of the other tables.
+        schema=offers.schema,
+        **offers.dialect_kwargs,
     )
     relate(offer, "products", relationship(product, secondary=links, passive_deletes=True))
     return links
