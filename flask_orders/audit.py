@@ -51,7 +51,7 @@ def problems(
     """
     _use_snapshot(database, models)
     yield from _stock_problems(database, models)
-    if not has_own_pricing:
+    if not has_own_pricing and models.promotion_models is not None:
         yield from voucher_problems(database, models)
     yield from order_problems(database, models, on_progress)
 

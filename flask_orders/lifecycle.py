@@ -222,7 +222,7 @@ class Lifecycle:
             *("id", "number", "customer_id", "status"),
             *("currency", "currency_decimals", "total_amount"),
         )
-        # A shop with a pricing of its own has no `voucher_id`.
+        # Without the library's vouchers there is no `voucher_id`.
         voucher = (name for name in ("voucher_code", "voucher_id") if name in orders.c)
         return select(*(orders.c[name] for name in (*names, *voucher)))
 

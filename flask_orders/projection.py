@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .addresses import BillingAddress
+from .offers import Voucher
 from .pricing import AMOUNTS, PricedCart, PricedItem
 
 
@@ -25,7 +26,8 @@ def order_fields(
         "customer_id": customer_id,
         "currency": priced.currency.code,
         "currency_decimals": priced.currency.decimals,
-        "voucher_id": None if voucher is None else voucher.id,
+        # The key of a voucher of the shop's own would be another row's in `vouchers`.
+        "voucher_id": voucher.id if isinstance(voucher, Voucher) else None,
         "voucher_code": None if voucher is None else voucher.code,
         **{name: getattr(priced, name) for name in AMOUNTS},
     }

@@ -19,6 +19,7 @@ from werkzeug.local import LocalProxy
 from .address_book import SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
+from .components import Components
 from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
@@ -28,7 +29,6 @@ from .keys import as_order_id, new_key
 from .lifecycle import Transition
 from .models import Models, OrderMixin
 from .pagination import OrderPage, Page, find_page
-from .parts import Parts
 from .payments import Payment
 from .pricing import Currency, PricedCart, Pricing
 from .settings import Settings
@@ -51,7 +51,7 @@ class OrderService:
         self.session = session
         self.models = models
         self._settings = settings
-        self._parts = Parts.of(session, models, settings, pricing, saved_address)
+        self._components = Components.of(session, models, settings, pricing, saved_address)
 
     @property
     def settings(self) -> Settings:
@@ -130,7 +130,7 @@ class OrderService:
             extra or {},
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
-        return self._parts.placing.place(order_request, keyed)
+        return self._components.placing.place(order_request, keyed)
 
     def convert(
         self,
@@ -164,8 +164,8 @@ class OrderService:
         order_request = OrderRequest(
             new_key(), customer_id, billing_address, expected_total, extra=extra or {}
         )
-        state = self._parts.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
-        placed = self._parts.converter.convert(order_request, state.last_sequence, state)
+        state = self._components.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
+        placed = self._components.converter.convert(order_request, state.last_sequence, state)
         # The statements above bypass what the session has loaded.
         self.session.expire_all()
         return self.get(customer_id, placed.order_id)
@@ -199,7 +199,7 @@ class OrderService:
         self._begin()
         payment = Payment(as_order_id(order_id), reference, amount, currency)
         with self.session.begin_nested():
-            self._parts.payments.record(payment)
+            self._components.payments.record(payment)
         return self._changed(payment.order_id)
 
     def check_out(
@@ -225,7 +225,7 @@ class OrderService:
         key = as_order_id(order_id)
         transition = Transition(event_id or new_key(), key, CUSTOMER, customer_id)
         with self.session.begin_nested():
-            payable = self._parts.lifecycle.check_out(transition)
+            payable = self._components.lifecycle.check_out(transition)
         return PlacedOrder(key, payable)
 
     def cancel(
@@ -258,7 +258,7 @@ class OrderService:
         self._begin()
         key, actor = as_order_id(order_id), SHOP if by_shop else CUSTOMER
         with self.session.begin_nested():
-            self._parts.lifecycle.cancel(
+            self._components.lifecycle.cancel(
                 Transition(event_id or new_key(), key, actor, customer_id, note)
             )
         return self._changed(key)
@@ -280,7 +280,7 @@ class OrderService:
         self._begin()
         transition = Transition(new_key(), as_order_id(order_id), SHOP, note=note)
         with self.session.begin_nested():
-            self._parts.lifecycle.deliver(transition)
+            self._components.lifecycle.deliver(transition)
         return self._changed(transition.order_id)
 
     def expire(self, limit: int = 100) -> int:
@@ -298,7 +298,7 @@ class OrderService:
         """
         self._begin()
         with self.session.begin_nested():
-            count = self._parts.lifecycle.expire(self.settings.payment_hours, limit)
+            count = self._components.lifecycle.expire(self.settings.payment_hours, limit)
         self.session.expire_all()
         return count
 
@@ -316,7 +316,7 @@ class OrderService:
         return problems(
             self.session,
             self.models,
-            has_own_pricing=self._parts.has_own_pricing,
+            has_own_pricing=self._components.has_own_pricing,
             on_progress=on_progress,
         )
 
@@ -328,7 +328,7 @@ class OrderService:
         with more than ORDERS_MAX_ITEMS items is not priced. `refusal` is what would refuse the
         order, except what depends on the request: its address and its `expected_total`.
         """
-        return self._parts.converter.preview(customer_id)
+        return self._components.converter.preview(customer_id)
 
     def page(self, customer_id: Any, wanted: Page) -> OrderPage | None:
         """Return a page of the customer's orders, or None if there is no such customer."""
@@ -377,9 +377,9 @@ class OrderService:
         return found
 
 
-def parts_of(orders: OrderService) -> Parts:
+def components_of(orders: OrderService) -> Components:
     """Return what the library's own code uses of a service beside its public calls."""
-    return orders._parts
+    return orders._components
 
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 from .audit import problems
 from .cart_queries import quantity_of
 from .models.contract import spelled_as, table
-from .service import EXTENSION_KEY, OrderService, parts_of
+from .service import EXTENSION_KEY, OrderService, components_of
 from .status import RELEASED
 from .stock_columns import ReservedStock, StockColumn
 
@@ -63,7 +63,10 @@ class Ledger:
         each other, I5 amounts.
         """
         with self._engine.connect() as connection:
-            models, has_own_pricing = self._orders.models, parts_of(self._orders).has_own_pricing
+            models, has_own_pricing = (
+                self._orders.models,
+                components_of(self._orders).has_own_pricing,
+            )
             return [
                 *self._stock_problems(connection),
                 *self._unit_problems(connection),

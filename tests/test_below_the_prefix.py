@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from example_app import create_app
 from flask_orders import ConfigurationError, current_orders, orders_bp
-from flask_orders.service import parts_of
+from flask_orders.service import components_of
 
 from .support.apps import install, make_app
 from .support.database import nothing_changed
@@ -309,7 +309,7 @@ def test_a_second_registration_keeps_the_options_of_the_first() -> None:
     app.register_blueprint(orders_bp, name="second", url_prefix="/second")
     app.register_blueprint(orders_bp, name="third", url_prefix="/third", pricing=prices)
     assert app.extensions["orders"] is service
-    assert parts_of(service).options == {"pricing": prices, "saved_address": None}
+    assert components_of(service).options == {"pricing": prices, "saved_address": None}
     for prefix in (ORDERS, "/second/", "/third/"):
         assert app.test_client().get(prefix).status_code == 401
 

@@ -16,9 +16,7 @@ from sqlalchemy.orm import (
     Mapped,
     MappedAsDataclass,
     column_property,
-    configure_mappers,
     mapped_column,
-    relationship,
     synonym,
 )
 
@@ -197,18 +195,6 @@ def test_an_order_class_without_the_mixin_is_refused() -> None:
         declare_models(db, order=Order)
 
 
-def test_too_late() -> None:
-    db = new_db()
-
-    class User(db.Model):
-        __tablename__ = "user"
-        id: Mapped[int] = mapped_column(primary_key=True)
-
-    configure_mappers()
-    with pytest.raises(ConfigurationError, match=r"came too late.*right after the classes"):
-        declare_models(db, customer=User)
-
-
 def test_after_the_blueprint() -> None:
     db = new_db()
 
@@ -231,39 +217,6 @@ def test_cart_items_without_their_cart() -> None:
 
     with pytest.raises(ConfigurationError, match=r"needs product=\.\.\. and cart=\.\.\. too"):
         declare_models(db, cart_item=CartItem)
-
-
-def test_the_library_s_classes_never_take_the_shop_s_names() -> None:
-    """relationship("Address") must go on finding the shop's."""
-    db = new_db()
-
-    class Address(db.Model):
-        __tablename__ = "address"
-        id: Mapped[int] = mapped_column(primary_key=True)
-
-    class User(db.Model):
-        __tablename__ = "user"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        address_id: Mapped[int] = mapped_column(sa.ForeignKey("address.id"))
-        address = relationship("Address")
-
-    models = declare_models(db, customer=User)
-    configure_mappers()
-    assert User.address.property.mapper.class_ is Address
-    assert models.Address.__name__ == "OrdersAddress"
-
-
-def test_a_shop_with_prices_of_its_own_has_no_offers_and_vouchers() -> None:
-    db = new_db()
-
-    class ShopPricing:
-        pass
-
-    install(db, pricing=ShopPricing())
-    assert {"offers", "vouchers", "offer_products", "voucher_redemptions"}.isdisjoint(
-        db.metadata.tables
-    )
-    assert "voucher_id" not in db.metadata.tables["orders"].c
 
 
 def test_an_address_from_the_shop_s_callback_is_checked() -> None:

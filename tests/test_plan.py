@@ -37,7 +37,7 @@ from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import Cart, CartItem, PricedCart
 from flask_orders.product_stock import CountedStock, StockChange
-from flask_orders.service import parts_of
+from flask_orders.service import components_of
 from flask_orders.stock_columns import StockColumn, StockLevel
 from flask_orders.writer import OrderWriter
 
@@ -127,9 +127,7 @@ def priced_cart(
 
 
 def default_models() -> Models:
-    models = declare_models(new_db())
-    assert models.promotions
-    return models
+    return declare_models(new_db())
 
 
 DEFAULT = default_models()
@@ -304,7 +302,7 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
     shop.cart(customer, {shop.product(): 2, shop.product(): 1}, voucher)
     with shop.app.app_context():
         orders, session, models = current_orders, shop.db.session, shop.models
-        cart = parts_of(orders).carts.read(customer, 10)
+        cart = components_of(orders).carts.read(customer, 10)
         assert cart is not None
         priced = priced_cart(cart.items, replace(VOUCHER, id=voucher), offers=())
         plan = OrderPlanner(models).plan(

@@ -26,7 +26,7 @@ from flask_orders import (
     errors,
     orders_bp,
 )
-from flask_orders.service import parts_of
+from flask_orders.service import components_of
 from flask_orders.signals import order_placed
 
 from .support.apps import install, make_app
@@ -205,18 +205,18 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
-    {"db.managed", "db.dialects"},
+    {"db.managed", "db.dialects", "db.bulk"},
     {
-        *("addresses", "countries", "currency", "keys", "offers", "pricing", "projection"),
-        *("settings", "status", "texts"),
+        *("addresses", "amounts", "countries", "currency", "keys", "offers", "pricing"),
+        *("projection", "settings", "status", "stock", "texts"),
     },
-    {"models"},
+    {"models", "stock_columns"},
     {"db"},
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
-        *("idempotency", "lifecycle", "links", "outbox", "pagination", "parts", "payments"),
-        *("placing", "plan", "promotions", "rows", "schemas", "service", "signals", "stock"),
-        *("testing", "versions", "writer"),
+        *("components", "idempotency", "lifecycle", "links", "list_prices", "outbox"),
+        *("pagination", "payments", "placing", "plan", "product_reader", "product_stock"),
+        *("promotions", "rows", "schemas", "service", "signals", "testing", "versions", "writer"),
     },
     {"cli"},
     {"http"},
@@ -448,7 +448,7 @@ def test_the_same_options_inside_a_blueprint_that_is_registered_twice() -> None:
         JWTManager(app)
         db.init_app(app)
         app.register_blueprint(outer)
-        assert parts_of(app.extensions["orders"]).options["saved_address"] is no_address
+        assert components_of(app.extensions["orders"]).options["saved_address"] is no_address
 
 
 def no_address(_customer_id: object) -> None:

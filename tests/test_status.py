@@ -14,7 +14,7 @@ from flask_orders import OrdersError
 from flask_orders.keys import new_key
 from flask_orders.lifecycle import Transition
 from flask_orders.models.contract import table
-from flask_orders.service import parts_of
+from flask_orders.service import components_of
 from flask_orders.signals import SIGNALS
 from flask_orders.status import (
     CUSTOMER,
@@ -103,7 +103,7 @@ def take(shop: Shop, order_id: UUID, target: str, actor: str) -> OrdersError | N
     """Ask for the transition; return its error."""
     try:
         with shop.service() as orders:
-            parts_of(orders).lifecycle.change(Transition(new_key(), order_id, actor), target)
+            components_of(orders).lifecycle.change(Transition(new_key(), order_id, actor), target)
     except OrdersError as error:
         return error
     return None

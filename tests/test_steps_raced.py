@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from flask_orders import OrdersError, current_orders
-from flask_orders.service import parts_of
+from flask_orders.service import components_of
 from flask_orders.testing import Ledger, run_concurrently
 
 from .support.effort import LONG
@@ -188,7 +188,7 @@ def expire_now(shop: Shop) -> None:
         orders = current_orders
         for attempt in orders.retrying():
             with attempt, attempt.transaction():
-                parts_of(orders).lifecycle.expire(0, 2)
+                components_of(orders).lifecycle.expire(0, 2)
 
 
 def test_two_expiring_processes_share_the_work(shop: Shop) -> None:

@@ -22,6 +22,10 @@ from .check_tables import check_tables, shop_tables
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Yield everything that is wrong, each with a fix."""
     yield from _request_problems(app, orders)
+    merged = list(orders.models.merged_tables())
+    yield from merged
+    if merged:
+        return
     dependents = Dependents(orders.session, orders.models)
     yield from _guarded("what hangs on cart items", iter(dependents.problems))
     yield from _guarded("the mapping", check_mapping(orders))

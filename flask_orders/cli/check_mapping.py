@@ -13,7 +13,7 @@ from ..models import Models
 from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
 from ..models.shop import CartItemParts, CartParts, Shop
 from ..models.sources import RowSource
-from ..service import OrderService, parts_of
+from ..service import OrderService, components_of
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 # Names of columns of a cart that hold money or a code which an order does not copy by itself.
@@ -26,7 +26,7 @@ def check_mapping(orders: OrderService) -> Iterator[str]:
     shop = orders.models.shop
     yield from _overlooked(shop.cart, "cart")
     yield from _overlooked(shop.cart_item, "cart_item")
-    if not parts_of(orders).has_own_pricing:
+    if not components_of(orders).has_own_pricing:
         yield from _left_out(shop)
         yield from _pricing(orders.models)
 
@@ -35,7 +35,7 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Send the statements by which a conversion reads and locks, for no customer."""
     with db.engine.connect() as connection, connection.begin() as transaction:
         session = db.session.session_factory(bind=connection)
-        for what, statement, parameters in parts_of(orders).carts.statements():
+        for what, statement, parameters in components_of(orders).carts.statements():
             try:
                 session.execute(statement, parameters).all()
             except Exception as error:
@@ -135,6 +135,14 @@ def _looks_like(
 def _pricing(models: Models) -> Iterator[str]:
     voucher = models.shop.cart.voucher
     if voucher is None:
+        return
+    if models.promotion_models is None:
+        yield (
+            f"your carts' vouchers ({voucher.table.name}.{voucher.name}) mean nothing to the "
+            "default pricing, since declare_models has promotions=False, and a cart with one is "
+            "refused: pass register_blueprint(orders_bp, pricing=...), or leave promotions=False "
+            "out"
+        )
         return
     of_library = models.Voucher.__tablename__
     for key in voucher.foreign_keys:

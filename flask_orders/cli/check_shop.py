@@ -18,7 +18,7 @@ from ..cart_queries import conditions, loads
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
 from ..product_reader import ProductReader
-from ..service import OrderService, parts_of
+from ..service import OrderService, components_of
 from .check_tables import MIGRATE, indexes
 
 # Rows in memory at a time.
@@ -74,7 +74,7 @@ def check_shop_rows(
         yield "doubled carts", _doubled_carts(db, shop.cart, shop.cart.customer.column)
     product_tables = {table.key for table in shop.product.source.tables}
     # A pricing of the shop's own may find its prices elsewhere.
-    if not parts_of(orders).has_own_pricing and not product_tables & incomplete:
+    if not components_of(orders).has_own_pricing and not product_tables & incomplete:
         yield "the products' prices", _prices(db, orders)
 
 
@@ -105,7 +105,7 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Count the products that are on sale and can't be sold at their price."""
     product, currency = orders.models.shop.product, orders.currency
     key = product.source.attribute(product.key)
-    reader, count, examples = parts_of(orders).carts.reader, 0, list[Any]()
+    reader, count, examples = components_of(orders).carts.reader, 0, list[Any]()
     with _session(db) as session:
         for found, *read in _product_rows(session, product, reader):
             values = reader.read(read[0], read[1:], currency)

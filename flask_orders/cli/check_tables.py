@@ -12,7 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import SAWarning
 
 from ..models import CartItemMixin, CartMixin, Models, ProductMixin
-from ..service import OrderService, parts_of
+from ..service import OrderService
 
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
 
@@ -55,8 +55,7 @@ def library_tables(orders: OrderService) -> Iterator[sa.Table]:
     for cls in (models.Product, models.Cart, models.CartItem):
         if issubclass(cls, ProductMixin | CartMixin | CartItemMixin):
             yield sa.inspect(cls).local_table
-    # With a pricing of the shop's own there are none, and asking for them would declare them.
-    if not parts_of(orders).has_own_pricing:
+    if models.promotion_models is not None:
         yield from (getattr(models, name).__table__ for name in PROMOTIONS)
         yield models.offer_products
 

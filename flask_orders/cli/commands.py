@@ -21,7 +21,7 @@ from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder
 from ..outbox import Delivery, Outbox, deliver_next
-from ..service import current_orders, parts_of
+from ..service import components_of, current_orders
 from ..signals import outbox_event
 from .check import notes, problems
 
@@ -95,7 +95,7 @@ def expire(batch: int) -> None:
     An order that can't be cancelled is named, the others are cancelled, and the exit code is 1.
     """
     orders, total = current_orders, 0
-    hours, lifecycle = orders.settings.payment_hours, parts_of(orders).lifecycle
+    hours, lifecycle = orders.settings.payment_hours, components_of(orders).lifecycle
     failures: dict[str, str] = {}
     with click.progressbar(length=lifecycle.count_late(hours), label="Expiring") as bar:
         for late in _late_orders(hours, batch):
@@ -114,7 +114,7 @@ def _late_orders(hours: int, batch: int) -> Iterator[list[LateOrder]]:
     while True:
         for attempt in orders.retrying():
             with attempt, attempt.transaction():
-                late = parts_of(orders).lifecycle.late_orders(hours, batch, last)
+                late = components_of(orders).lifecycle.late_orders(hours, batch, last)
         if not late:
             return
         yield late
@@ -131,7 +131,7 @@ def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> 
     try:
         for attempt in orders.retrying():
             with attempt, attempt.transaction():
-                count = parts_of(orders).lifecycle.expire_these(hours, late)
+                count = components_of(orders).lifecycle.expire_these(hours, late)
     except Exception as error:
         if is_unavailable(error):
             raise

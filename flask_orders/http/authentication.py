@@ -19,7 +19,7 @@ from flask_jwt_extended.exceptions import NoAuthorizationError, UserLookupError
 from flask_jwt_extended.internal_utils import has_user_lookup
 
 from ..errors import ConfigurationError, OrdersError, UnknownCustomer
-from ..service import current_orders, parts_of
+from ..service import components_of, current_orders
 from .customers import key_of_subject, key_of_user
 from .requests import is_json_object, read_body, token_places
 
@@ -69,7 +69,7 @@ def known_customer_id() -> Any:
         UnknownCustomer: there is no such customer, or not any more.
     """
     key = customer_id()
-    if parts_of(current_orders).converter.load_state(key) is None:
+    if components_of(current_orders).converter.load_state(key) is None:
         raise UnknownCustomer
     return key
 

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, Misconfigured, OrdersError, TryAgain, U
 from ..keys import new_key
 from ..pagination import Page
 from ..schemas import CreateOrderSchema, PageSchema, PreviewQuerySchema, preview
-from ..service import current_orders, parts_of
+from ..service import components_of, current_orders
 from .authentication import (
     answer_unknown_customer,
     customer_id,
@@ -66,7 +66,7 @@ def create_order() -> Response:
         # Before anything is written: there may be nowhere to pay.
         payment_url(order_request.id)
     keyed = idempotent_request(order_request, body)
-    placed = parts_of(current_orders).placing.place(order_request, keyed)
+    placed = components_of(current_orders).placing.place(order_request, keyed)
     return checked_out(placed) if order_request.checkout else saved(placed)
 
 

@@ -12,7 +12,7 @@ from ..db.dialects import dialect_of
 from ..db.retrying import watch_changes
 from ..errors import ConfigurationError
 from ..models.declare import declared_models
-from ..service import EXTENSION_KEY, OrderService, parts_of
+from ..service import EXTENSION_KEY, OrderService, components_of
 from ..settings import Settings
 from .problems import watch_paths
 from .requests import watch_arrivals
@@ -43,7 +43,7 @@ class OrdersBlueprint(Blueprint):
             _set_up(cast(Flask, app), given)
             watch_paths(cast(Flask, app), self)
         else:
-            _refuse_other_options(parts_of(first).options, given)
+            _refuse_other_options(components_of(first).options, given)
         super().register(app, options)
 
 

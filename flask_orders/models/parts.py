@@ -171,7 +171,7 @@ def _column_of(source: RowSource, given: Any) -> Column[Any] | None:
     """Return the source's column that an attribute, a synonym or a column stands for, if any."""
     found = given
     if isinstance(given, QueryableAttribute):
-        prop = given.prop
+        prop = getattr(given, "prop", None)
         if not isinstance(prop, ColumnProperty):
             return None
         found = prop.columns[0]

@@ -153,7 +153,7 @@ class WebOrder(fo.models.OrderMixin, db.Model):  # + flask_orders
 
 fo.declare_models(  # + flask_orders
     db, customer=Customer, product=Variant, cart=Cart, cart_item=CartItem,  # + flask_orders
-    order=WebOrder, table_prefix="fo_")  # fmt: skip  # + flask_orders
+    order=WebOrder, table_prefix="fo_", promotions=False)  # fmt: skip  # + flask_orders
 
 
 def prices_for(customer_id: int, variants: Sequence[Variant]) -> dict[int, Decimal]:

@@ -14,6 +14,7 @@ from .address_book import AddressBook, SavedAddress
 from .carts import Carts
 from .converting import Converter
 from .lifecycle import Lifecycle
+from .list_prices import ListPrices
 from .models import Models
 from .outbox import Outbox
 from .payments import Payments
@@ -26,7 +27,7 @@ from .signals import Emitter
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """What an `OrderService` is made of.
 
     Attributes:
@@ -59,7 +60,7 @@ class Parts:
             return Currency.of(settings().currency)
 
         own_pricing = pricing is not None
-        prices: Pricing = pricing or Promotions(session, models)
+        prices = pricing or _default_pricing(session, models)
         stock = ResolvedStock(session, models)
         carts = Carts(session, models, currency, stock, priced_by_product=not own_pricing)
         emitter = Emitter(
@@ -85,3 +86,7 @@ class Parts:
             Payments(session, models, lifecycle, emitter),
             Placing(session, models, settings, converter, lifecycle),
         )
+
+
+def _default_pricing(session: scoped_session[Session], models: Models) -> Pricing:
+    return ListPrices() if models.promotion_models is None else Promotions(session, models)
