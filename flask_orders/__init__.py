@@ -1,8 +1,9 @@
 """Atomic checkout for Flask: turns the signed-in customer's cart into an order.
 
-The names here are what most shops need. What the modules `.models`, `.pricing`, `.schemas`,
-`.errors`, `.signals` and `.testing` list in `__all__` is public too. Every other name and module is
-private, whether or not it begins with an underscore, and may change in any release.
+The names here are what most shops need. What the modules `.models`, `.models.mapping`, `.pricing`,
+`.stock`, `.schemas`, `.errors`, `.signals` and `.testing` list in `__all__` is public too. Every
+other name and module is private, whether or not it begins with an underscore, and may change in any
+release.
 """
 
 from .addresses import BillingAddress

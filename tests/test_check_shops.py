@@ -185,7 +185,7 @@ def test_customers_with_two_carts_are_counted_and_listed(shop: OldShop) -> None:
     code, output = shop.check()
     assert (code, output.count("\n")) == (1, 2), output
     assert "add unique=True to OpenBasket.customer_id" in output
-    assert "2 customer(s) have more than one cart" in output
+    assert "2 customer(s) have more than one open cart" in output
     assert sorted(map(tuple, selected(shop, output))) == [("ann", 2), ("ben", 3)]
 
 

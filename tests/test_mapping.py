@@ -214,7 +214,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "copy without a column of the order item": (
         lambda s: {"cart_item": s.row(copy=(s.Row.share,))},
-        "order_item=.*share",
+        "no column 'share' of their own; .*order_item=OrderItem",
     ),
     "copy over a column of the library": (
         lambda s: {"cart_item": mapping.cart_item(s.Row, quantity=1, copy=(s.Row.id,))},

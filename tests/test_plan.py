@@ -140,7 +140,7 @@ def test_a_plan_is_consistent_with_its_priced_cart(
     priced = priced_cart(of, voucher)
     plan = planned(DEFAULT, snapshot(of, None if voucher is None else voucher.id), priced)
 
-    assert plan.cart_item_keys == tuple(item.key for item in of)
+    assert plan.cart_item_keys == tuple((item.key,) for item in of)
     assert [row["position"] for row in plan.items] == list(range(1, len(of) + 1))
     assert {row["order_id"] for row in plan.items} == {plan.order["id"]} == {plan.reference.id}
     assert len({row["id"] for row in plan.items}) == len(of)
@@ -352,7 +352,7 @@ def test_a_plan_is_written_as_it_is(shop: Shop) -> None:
     "wrong",
     [
         {"stock": {4_000_000: StockChange(1)}},
-        {"cart_item_keys": (4_000_000,)},
+        {"cart_item_keys": ((4_000_000,),)},
         {"voucher_removal": VoucherRemoval(4_000_000, None)},
     ],
     ids=["stock", "cart items", "voucher"],

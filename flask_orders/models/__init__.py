@@ -4,7 +4,6 @@ Every class is declared on the shop's own `db.Model`; the shop's own classes are
 """
 
 from ..texts import voucher_code
-from . import mapping as mapping
 from .declare import Models, declare_models
 from .mixins import (
     AddressMixin,

@@ -161,7 +161,7 @@ def _sql(source: RowSource, given: Any) -> Part:
     foreign = _foreign_tables(source, given)
     if foreign:
         raise PartProblem(
-            f"{given} reads {', '.join(foreign)}, which is not the row's own: give an expression "
+            f"{spelled(given)} reads {', '.join(foreign)}, which is not the row's own: give an expression "
             f"of {source.name}, or a function of the object"
         )
     return Expression(given)
@@ -178,6 +178,13 @@ def _column_of(source: RowSource, given: Any) -> Column[Any] | None:
     if isinstance(found, Column) and any(found is column for column in source.columns):
         return found
     return None
+
+
+def spelled(given: Any) -> str:
+    """Return an expression as an error names it; a subquery's text would configure mappers."""
+    element = given.__clause_element__() if isinstance(given, QueryableAttribute) else given
+    is_select = any(getattr(found, "is_select", False) for found in visitors.iterate(element))
+    return "the subquery" if is_select else str(given)
 
 
 def _foreign_tables(source: RowSource, given: Any) -> list[str]:

@@ -27,7 +27,17 @@ from .mapping import (
     TakenInCart,
 )
 from .mixins import OrderItemMixin
-from .parts import UNSAID, Attribute, Constant, Expression, Function, Part, PartProblem, part_of
+from .parts import (
+    UNSAID,
+    Attribute,
+    Constant,
+    Expression,
+    Function,
+    Part,
+    PartProblem,
+    part_of,
+    spelled,
+)
 from .sources import RowSource, references, referred_by
 
 LINES = {
@@ -341,7 +351,7 @@ def _spelling(source: RowSource, part: Part, name: str) -> str:
         return source.spell(part.column)
     if isinstance(part, Function) and isinstance(part.call, FunctionType):
         return part.call.__name__
-    return str(part.given) if isinstance(part, Expression) and part.is_known else name
+    return spelled(part.given) if isinstance(part, Expression) and part.is_known else name
 
 
 def _truth(part: Part, name: str, source: RowSource) -> Part:
