@@ -161,8 +161,8 @@ def _sql(source: RowSource, given: Any) -> Part:
     foreign = _foreign_tables(source, given)
     if foreign:
         raise PartProblem(
-            f"{spelled(given)} reads {', '.join(foreign)}, which is not the row's own: give an expression "
-            f"of {source.name}, or a function of the object"
+            f"{spelled(given)} reads {', '.join(foreign)}, which is not the row's own: give an "
+            f"expression of {source.name}, or a function of the object"
         )
     return Expression(given)
 
