@@ -13,7 +13,7 @@ from flask_orders import ConfigurationError, Models, declare_models
 from flask_orders.models import AddressMixin, OrderItemMixin, OrderMixin
 
 from .support.apps import install, new_db
-from .support.shops import Shop
+from .support.shops import open_shop
 
 POSITIONS = ("before", "between", "after", "configured")
 
@@ -93,9 +93,7 @@ def test_the_shop_s_names_go_on_meaning_the_shop_s_classes(position: str) -> Non
 def test_an_order_wherever_the_models_were_declared(database: URL, position: str) -> None:
     db = new_db()
     user, later, models = declared(db, position)
-    shop = Shop(install(db, database), db, models)
-    with shop.app.app_context():
-        db.create_all()
+    shop = open_shop(db, database, models)
     customer = "ann" if position == "before" else shop.add(user())
     if position != "before":
         shop.add(later.Order(user_id=customer, events=[later.OrderEvent()]))
@@ -147,9 +145,7 @@ def test_an_order_class_that_is_in_use_already(database: URL) -> None:
 
     db.Model.registry.configure()
     models = declare_models(db, customer=user, order=WebOrder, order_item=WebItem, address=Home)
-    shop = Shop(install(db, database), db, models)
-    with shop.app.app_context():
-        db.create_all()
+    shop = open_shop(db, database, models)
     customer = shop.add(user())
     shop.cart(customer, {shop.product("10.00"): 2, shop.product("1.00"): 1})
     assert shop.order(customer)["total_amount"] == "21.00"

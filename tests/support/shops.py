@@ -229,6 +229,29 @@ def make_shop(url: URL, *, create_tables: bool = True, **config: Any) -> Shop:
     return Shop(app, db, models)
 
 
+def open_shop(db: Any, url: URL, models: Models, **options: Any) -> Shop:
+    """Return a shop of these models, in which `flask orders check` finds nothing wrong.
+
+    Args:
+        options: arguments of `register_blueprint`.
+    """
+    config = {
+        "ORDERS_PAYMENT_ENDPOINT": "pay",
+        "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
+    }
+    app = install(db, url, config=config, **options)
+    app.add_url_rule("/pay/<uuid:order_id>", "pay", lambda order_id: "")
+    with app.app_context():
+        db.create_all()
+    return Shop(app, db, models)
+
+
+def check_output(shop: Shop) -> str:
+    """Return what `flask orders check` prints."""
+    output: str = shop.app.test_cli_runner().invoke(args=["orders", "check"]).output
+    return output
+
+
 def _discount(text: str) -> tuple[str, Decimal]:
     """Return the type and value of a discount written as "10%" or "2.50"."""
     if text.endswith("%"):
