@@ -21,6 +21,7 @@ from .addresses import BillingAddress
 from .audit import problems
 from .carts import Carts
 from .converting import NEW_CUSTOMER, Converter, OrderRequest, PlacedOrder
+from .current_customer import CurrentCustomer
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
 from .errors import ConfigurationError, OrderNotFound
@@ -52,10 +53,15 @@ class OrderService:
         settings: Callable[[], Settings],
         pricing: Pricing | None = None,
         saved_address: SavedAddress | None = None,
+        current_customer: CurrentCustomer | None = None,
     ) -> None:
         self.session = session
         self.models = models
-        self.options = {"pricing": pricing, "saved_address": saved_address}
+        self.options: dict[str, Any] = {
+            "pricing": pricing,
+            "saved_address": saved_address,
+            "current_customer": current_customer,
+        }
         self.has_own_pricing = own_pricing = pricing is not None
         self._settings = settings
         prices: Pricing = pricing or Promotions(session, models, lambda: self.currency)

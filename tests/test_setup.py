@@ -206,8 +206,8 @@ LAYERS = (
     {"errors"},
     {"db.managed", "db.dialects"},
     {
-        *("addresses", "countries", "currency", "keys", "offers", "pricing", "projection"),
-        *("settings", "status", "texts"),
+        *("addresses", "countries", "currency", "current_customer", "keys", "offers"),
+        *("pricing", "projection", "settings", "status", "texts"),
     },
     {"models"},
     {"db"},
