@@ -117,8 +117,8 @@ def _check_visitor(app: Flask, orders: OrderService, source: CurrentCustomer) ->
 
 def check_csrf(app: Flask, orders: OrderService) -> Iterator[str]:
     """Report Flask-WTF's CSRFProtect where it only hinders: a JWT has a protection of its own."""
-    refused = [] if orders.options["current_customer"] else _endpoints_with_csrf(app)
-    if refused:
+    refused = _endpoints_with_csrf(app)
+    if refused and orders.options["current_customer"] is None:
         yield (
             f"CSRFProtect refuses every POST to {', '.join(refused)}: call "
             "csrf.exempt(orders_bp). A JWT in a cookie has its own protection, "
@@ -128,7 +128,7 @@ def check_csrf(app: Flask, orders: OrderService) -> Iterator[str]:
 
 def csrf_notes(app: Flask, orders: OrderService) -> Iterator[str]:
     """Say what a client needs where CSRFProtect may protect a session's cookie."""
-    if orders.options["current_customer"] and _endpoints_with_csrf(app):
+    if orders.options["current_customer"] is not None and _endpoints_with_csrf(app):
         header, *_ = app.config["WTF_CSRF_HEADERS"]
         yield (
             f"CSRFProtect demands its token in the header {header} of every POST to the orders, "

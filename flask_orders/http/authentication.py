@@ -18,6 +18,7 @@ from flask_jwt_extended import (
 from flask_jwt_extended.exceptions import NoAuthorizationError, UserLookupError
 from flask_jwt_extended.internal_utils import has_user_lookup
 from sqlalchemy import Dialect
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 from ..current_customer import CurrentCustomer, ask
 from ..errors import ConfigurationError, OrdersError, Unauthorized, UnknownCustomer
@@ -89,7 +90,11 @@ def answer_unknown_customer(_error: UnknownCustomer) -> ResponseReturnValue:
 
 def _name_customer(source: CurrentCustomer) -> None:
     """Record the customer's key, once: a retry asks the database again, and not the shop."""
-    g.orders_customer_id = key_of_current(current_orders.models, ask(source), _dialect())
+    try:
+        g.orders_customer_id = key_of_current(current_orders.models, ask(source), _dialect())
+    except ObjectDeletedError:
+        # The shop has committed since it loaded the customer, and somebody has deleted the row.
+        raise UnknownCustomer from None
     if request.method == "POST":
         # The credentials may be a cookie, which a browser sends with another site's forms.
         require_json()
