@@ -3,14 +3,14 @@
 `http/`, `cli/` and `testing` need some of them beside the service's public calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy.orm import scoped_session
 
-from .address_book import AddressBook, SavedAddress
+from .address_book import AddressBook
 from .carts import Carts
 from .converting import Converter
 from .lifecycle import Lifecycle
@@ -34,7 +34,7 @@ class Components:
         options: what `register_blueprint` was given, by name.
     """
 
-    options: dict[str, Any]
+    options: Mapping[str, Any]
     carts: Carts
     converter: Converter
     lifecycle: Lifecycle
@@ -51,10 +51,13 @@ class Components:
         session: scoped_session[Session],
         models: Models,
         settings: Callable[[], Settings],
-        pricing: Pricing | None,
-        saved_address: SavedAddress | None,
+        options: Mapping[str, Any],
     ) -> Self:
-        """Make the parts of a service, by the arguments of `OrderService`."""
+        """Make the components of a service, by the arguments of `OrderService`.
+
+        `options` are what `register_blueprint` takes.
+        """
+        pricing: Pricing | None = options["pricing"]
 
         def currency() -> Currency:
             return Currency.of(settings().currency)
@@ -74,12 +77,12 @@ class Components:
             carts,
             stock,
             prices,
-            AddressBook(session, models, saved_address),
+            AddressBook(session, models, options["saved_address"]),
             lifecycle,
             has_own_pricing=own_pricing,
         )
         return cls(
-            {"pricing": pricing, "saved_address": saved_address},
+            options,
             carts,
             converter,
             lifecycle,

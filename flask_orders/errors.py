@@ -29,6 +29,7 @@ __all__ = [
     "PriceChanged",
     "RequestTooLarge",
     "TryAgain",
+    "Unauthorized",
     "UnknownCustomer",
     "UnsupportedMediaType",
     "VoucherNotApplicable",
@@ -44,7 +45,7 @@ class Conflict(Exception):
 
 
 class UnknownCustomer(LookupError):
-    """There is no such customer; over HTTP, the shop's own 401."""
+    """There is no such customer, or nobody is signed in; over HTTP, 401."""
 
 
 class OrdersError(Exception):
@@ -283,6 +284,15 @@ class UnsupportedMediaType(OrdersError):
     """The body is not JSON, or is compressed."""
 
     code, status, title = "unsupported_media_type", 415, "The request is not JSON"
+
+
+class Unauthorized(OrdersError):
+    """Nobody is signed in, in a shop that names its customers without JWTs."""
+
+    code, status, title = "unauthorized", 401, "Nobody is signed in"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in, then send the request again.")
 
 
 class PathNotFound(OrdersError):

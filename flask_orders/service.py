@@ -21,6 +21,7 @@ from .addresses import BillingAddress
 from .audit import problems
 from .components import Components
 from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
+from .current_customer import CurrentCustomer
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
 from .errors import ConfigurationError, OrderNotFound
@@ -47,11 +48,21 @@ class OrderService:
         settings: Callable[[], Settings],
         pricing: Pricing | None = None,
         saved_address: SavedAddress | None = None,
+        current_customer: CurrentCustomer | None = None,
     ) -> None:
         self.session = session
         self.models = models
         self._settings = settings
-        self._components = Components.of(session, models, settings, pricing, saved_address)
+        self._components = Components.of(
+            session,
+            models,
+            settings,
+            {
+                "pricing": pricing,
+                "saved_address": saved_address,
+                "current_customer": current_customer,
+            },
+        )
 
     @property
     def settings(self) -> Settings:

@@ -30,8 +30,11 @@ OPENAPI = f"{ORDERS}openapi.json"
 ORDER = f"{ORDERS}{{order_id}}/"
 
 
-# In Python only, or of no path that is described.
-NO_ANSWERS = {"order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"}
+# In Python only, of no path that is described, or of a shop without JWTs.
+NO_ANSWERS = {
+    *("order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"),
+    "unauthorized",
+}
 
 
 class Contract:

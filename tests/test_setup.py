@@ -207,8 +207,8 @@ LAYERS = (
     {"errors"},
     {"db.managed", "db.dialects", "db.bulk"},
     {
-        *("addresses", "amounts", "countries", "currency", "keys", "offers", "pricing"),
-        *("projection", "settings", "status", "stock", "texts"),
+        *("addresses", "amounts", "countries", "currency", "current_customer", "keys", "offers"),
+        *("pricing", "projection", "settings", "status", "stock", "texts"),
     },
     {"models", "stock_columns"},
     {"db"},

@@ -14,7 +14,13 @@ from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_mapping import check_mapping, check_statements
-from .check_requests import check_csrf, check_payment, check_routes
+from .check_requests import (
+    check_csrf,
+    check_customers,
+    check_payment,
+    check_routes,
+    csrf_notes,
+)
 from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
 from .check_tables import check_tables, shop_tables
 
@@ -33,8 +39,9 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _database_problems(db, orders)
 
 
-def notes(orders: OrderService) -> Iterator[str]:
+def notes(app: Flask, orders: OrderService) -> Iterator[str]:
     """Yield what works and may surprise the shop."""
+    yield from _guarded("CSRFProtect", csrf_notes(app, orders))
     yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
 
 
@@ -42,8 +49,8 @@ def _request_problems(app: Flask, orders: OrderService) -> Iterator[str]:
     endpoint = orders.settings.payment_endpoint
     yield from _guarded("the payment endpoint", check_payment(app, endpoint))
     yield from _guarded("the routes", check_routes(app))
-    yield from _guarded("CSRFProtect", check_csrf(app))
-    yield from _jwt(app)
+    yield from _guarded("CSRFProtect", check_csrf(app, orders))
+    yield from _guarded("the customers", check_customers(app, orders))
 
 
 def _database_problems(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
@@ -72,15 +79,3 @@ def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:
         reason, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
         busy = ", or run it again" if isinstance(error, OperationalError) else ""
         yield f"{what} could not be checked ({type(error).__name__}: {reason}): fix that{busy}"
-
-
-def _jwt(app: Flask) -> Iterator[str]:
-    if "flask-jwt-extended" not in app.extensions:
-        yield "no customer can sign in: call JWTManager(app), of Flask-JWT-Extended"
-        return
-    locations = app.config["JWT_TOKEN_LOCATION"]
-    if "cookies" in locations and not app.config["JWT_COOKIE_CSRF_PROTECT"]:
-        yield (
-            "another site's page can order in a customer's name, since the JWT is in a cookie: "
-            "set JWT_COOKIE_CSRF_PROTECT = True"
-        )

@@ -1,4 +1,4 @@
-"""Check routes, payment endpoint and CSRF protection, for `flask orders check`.
+"""Check routes, payment endpoint, customers and CSRF protection, for `flask orders check`.
 
 It tries them, in requests of the app's own that run none of the shop's views, and none of its
 before_request functions except Flask-WTF's.
@@ -13,6 +13,9 @@ from uuid import UUID
 from flask import Flask, request, url_for
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import BuildError, Rule
+
+from ..current_customer import CurrentCustomer, ask, is_signed_in
+from ..service import OrderService, components_of
 
 # An id that no order has.
 ORDER_ID = UUID(int=7 << 76 | 2 << 62)
@@ -70,8 +73,72 @@ def _unreachable_fix(app: Flask) -> str:
     return "for a subdomain set SERVER_NAME, and Flask(..., subdomain_matching=True)"
 
 
-def check_csrf(app: Flask) -> Iterator[str]:
-    """Let Flask-WTF's CSRFProtect, if the app has one, judge a POST to each orders endpoint."""
+def check_customers(app: Flask, orders: OrderService) -> Iterator[str]:
+    """Look for what names the customers: `current_customer=`, or else Flask-JWT-Extended."""
+    source = components_of(orders).options["current_customer"]
+    if source is not None:
+        yield from _check_visitor(app, orders, source)
+    elif "flask-jwt-extended" not in app.extensions:
+        yield (
+            "no customer can sign in: call JWTManager(app), of Flask-JWT-Extended, or pass "
+            "register_blueprint(orders_bp, current_customer=...), with Flask-Login current_user"
+        )
+    elif (
+        "cookies" in app.config["JWT_TOKEN_LOCATION"] and not app.config["JWT_COOKIE_CSRF_PROTECT"]
+    ):
+        yield (
+            "another site's page can order in a customer's name, since the JWT is in a cookie: "
+            "set JWT_COOKIE_CSRF_PROTECT = True"
+        )
+
+
+def _check_visitor(app: Flask, orders: OrderService, source: CurrentCustomer) -> Iterator[str]:
+    """Ask who the customer is in a request without credentials."""
+    with _order_request(app):
+        try:
+            visitor = ask(source)
+        except Exception:
+            # It may read what a before_request function of the shop's puts into `g`.
+            return
+        finally:
+            orders.session.rollback()
+        is_known = is_signed_in(visitor)
+    if is_known:
+        yield (
+            "current_customer= names a customer in a request without credentials, in whose name "
+            "everybody could order: let it give None if nobody is signed in"
+        )
+    elif orders.models.Customer is None and not isinstance(visitor, bool | None):
+        yield (
+            "current_customer= gives objects, and the shop has no class of customers: pass their "
+            "class, as in declare_models(db, customer=User), or let it give the customer's key"
+        )
+
+
+def check_csrf(app: Flask, orders: OrderService) -> Iterator[str]:
+    """Report Flask-WTF's CSRFProtect where it only hinders: a JWT has a protection of its own."""
+    refused = _endpoints_with_csrf(app)
+    if refused and components_of(orders).options["current_customer"] is None:
+        yield (
+            f"CSRFProtect refuses every POST to {', '.join(refused)}: call "
+            "csrf.exempt(orders_bp). A JWT in a cookie has its own protection, "
+            "JWT_COOKIE_CSRF_PROTECT"
+        )
+
+
+def csrf_notes(app: Flask, orders: OrderService) -> Iterator[str]:
+    """Say what a client needs where CSRFProtect may protect a session's cookie."""
+    if components_of(orders).options["current_customer"] is not None and _endpoints_with_csrf(app):
+        header, *_ = app.config["WTF_CSRF_HEADERS"]
+        yield (
+            f"CSRFProtect demands its token in the header {header} of every POST to the orders, "
+            "which is right where a cookie says who the customer is; where a token or a gateway "
+            "does, call csrf.exempt(orders_bp)"
+        )
+
+
+def _endpoints_with_csrf(app: Flask) -> list[str]:
+    """Let CSRFProtect, if the app has one, judge a POST to each orders endpoint."""
     # The function that it registers, called as Flask calls it: it respects WTF_CSRF_ENABLED,
     # WTF_CSRF_CHECK_DEFAULT, WTF_CSRF_METHODS and every exemption.
     protections = [
@@ -79,15 +146,9 @@ def check_csrf(app: Flask) -> Iterator[str]:
         for function in app.before_request_funcs.get(None, ())
         if getattr(function, "__module__", None) == "flask_wtf.csrf"
     ]
-    refused = [
+    return sorted(
         rule.endpoint for rule in _order_rules(app, "POST") if _is_refused(app, rule, protections)
-    ]
-    if refused:
-        yield (
-            f"CSRFProtect refuses every POST to {', '.join(sorted(refused))} with an HTML page: "
-            "call csrf.exempt(orders_bp). A JWT in a cookie has its own protection, "
-            "JWT_COOKIE_CSRF_PROTECT"
-        )
+    )
 
 
 def _is_refused(app: Flask, rule: Rule, protections: list[Any]) -> bool:

@@ -59,7 +59,7 @@ def check() -> None:
     found = list(problems(_app(), current_app.extensions["sqlalchemy"], current_orders))
     for problem in found:
         click.echo(f"- {problem}")
-    for note in notes(current_orders):
+    for note in notes(_app(), current_orders):
         click.echo(f"Note: {note}.")
     if found:
         raise SystemExit(1)

@@ -22,7 +22,7 @@ from .authentication import (
     customer_id,
     known_customer_id,
     needs_no_token,
-    verify_token,
+    verify_customer,
 )
 from .openapi import describe
 from .problems import http_problem, problem
@@ -132,9 +132,9 @@ def openapi() -> Response:
 
 @orders_bp.before_request
 def require_customer() -> None:
-    """Refuse a request without a valid token; the JWT's own answers are the shop's to shape."""
+    """Refuse a request without a customer; a JWT's own answers are the shop's to shape."""
     if not needs_no_token():
-        verify_token()
+        verify_customer()
 
 
 @orders_bp.after_request
@@ -168,7 +168,7 @@ def answer_problem(error: OrdersError) -> Response:
 
 @orders_bp.errorhandler(UnknownCustomer)
 def answer_unknown(error: UnknownCustomer) -> ResponseReturnValue:
-    """Return the shop's own 401."""
+    """Return 401; with a JWT it is the shop's own."""
     return answer_unknown_customer(error)
 
 

@@ -27,6 +27,7 @@ from ..errors import (
     PriceChanged,
     RequestTooLarge,
     TryAgain,
+    Unauthorized,
     UnsupportedMediaType,
     VoucherNotApplicable,
     VoucherReason,
@@ -46,7 +47,7 @@ from ..schemas import (
     WholeNumber,
 )
 from ..status import STATUSES
-from .requests import token_places
+from .requests import current_customer, token_places
 
 if TYPE_CHECKING:
     from apispec import APISpec
@@ -146,7 +147,8 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
 
     Args:
         prefix: the path under which the blueprint is registered.
-        config: the app's; its `JWT_...` keys say how a token is sent.
+        config: the app's; its `JWT_...` keys say how a token is sent, unless the shop names its
+            customers itself.
 
     Raises:
         ConfigurationError: apispec is not installed.
@@ -159,8 +161,12 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
         spec.components.security_scheme(name, scheme)
     for path, operations in _paths().items():
         for method, operation in operations.items():
-            if "security" not in operation:
+            if "security" in operation:
+                continue
+            if current_customer() is None:
                 operation |= _security(schemes, method)
+            else:
+                operation |= _without_token(operation, method)
         spec.path(prefix + path, operations=operations)
     made: Json = spec.to_dict()
     for name, schema in made["components"]["schemas"].items():
@@ -171,7 +177,7 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
             # Some versions of marshmallow and apispec forbid additional ones.
             schema.pop("additionalProperties", None)
     _restrict_codes(made["components"]["schemas"])
-    if "json" in token_places(config):
+    if "json" in token_places():
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
     return made
 
@@ -393,9 +399,10 @@ def _problem() -> Json:
 
 def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
     """Return the places, other than the body, where Flask-JWT-Extended accepts a token."""
-    places, header = token_places(config), config["JWT_HEADER_NAME"]
+    places = token_places()
     schemes: dict[str, Json] = {}
     if "headers" in places:
+        header = config["JWT_HEADER_NAME"]
         is_bearer = (header, config["JWT_HEADER_TYPE"]) == ("Authorization", "Bearer")
         schemes["header"] = (
             {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -417,6 +424,22 @@ def _security_schemes(config: Mapping[str, Any]) -> dict[str, Json]:
         if prefix:
             schemes["query"]["description"] = f"The token after {prefix!r}."
     return schemes
+
+
+def _without_token(operation: Json, method: str) -> Json:
+    """Return what differs in a shop that names its customers itself, in a way of its own.
+
+    No security scheme is claimed. A POST must be JSON, even if nothing in it is read.
+    """
+    if method == "get":
+        return {"responses": operation["responses"] | {"401": _refusal([Unauthorized])}}
+    refusals = {"401": _refusal([Unauthorized]), "415": _refusal([UnsupportedMediaType])}
+    empty = {"required": True, **_content({"type": "object", "maxProperties": 0})}
+    # What the call describes itself comes first.
+    return {
+        "requestBody": operation.get("requestBody", empty),
+        "responses": refusals | operation["responses"] | {"401": refusals["401"]},
+    }
 
 
 def _security(schemes: Mapping[str, Json], method: str) -> Json:

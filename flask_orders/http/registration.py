@@ -6,7 +6,9 @@ from typing import Any, cast
 from flask import Blueprint, Flask
 from flask.sansio.app import App
 from flask_sqlalchemy import SQLAlchemy
+from werkzeug.local import LocalProxy
 
+from ..current_customer import check_current_customer
 from ..db.after_commit import watch_commits
 from ..db.dialects import dialect_of
 from ..db.retrying import watch_changes
@@ -18,7 +20,7 @@ from .problems import watch_paths
 from .requests import watch_arrivals
 
 # What `register_blueprint(orders_bp, ...)` takes beside Flask's own options.
-OPTIONS = ("pricing", "saved_address")
+OPTIONS = ("pricing", "saved_address", "current_customer")
 
 
 class OrdersBlueprint(Blueprint):
@@ -31,11 +33,14 @@ class OrdersBlueprint(Blueprint):
             pricing: the shop's own `Pricing`.
             saved_address: the shop's own source of a customer's saved address: called with the
                 customer's key, it returns a `BillingAddress` or None.
+            current_customer: names the request's customer in a shop without JWTs: a function or a
+                proxy that gives the customer's key, its text, an object of the mapped class, or
+                None if nobody is signed in.
 
         Raises:
-            ConfigurationError: db.init_app(app) has not been called, a setting is wrong, or the
-                app has been given another value of an option by an earlier registration. An option
-                that is left out keeps its value.
+            ConfigurationError: db.init_app(app) has not been called, a setting or an option is
+                wrong, or the app has been given another value of an option by an earlier
+                registration. An option that is left out keeps its value.
         """
         given = {name: options.pop(name, None) for name in OPTIONS}
         first: OrderService | None = app.extensions.get(EXTENSION_KEY)
@@ -49,7 +54,7 @@ class OrdersBlueprint(Blueprint):
 
 def _refuse_other_options(first: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if value is not None and value is not first[name] and value != first[name]:
+        if value is not None and not _is_same(value, first[name]):
             raise ConfigurationError(
                 f"register_blueprint(orders_bp, {name}=...) was called with another {name} before, "
                 "or without one: an app has one order service, under whatever names it is "
@@ -57,11 +62,19 @@ def _refuse_other_options(first: Mapping[str, Any], given: Mapping[str, Any]) ->
             )
 
 
+def _is_same(value: Any, first: Any) -> bool:
+    # A proxy compares as the object that it stands for, of which there may be none now.
+    is_proxy = isinstance(value, LocalProxy) or isinstance(first, LocalProxy)
+    return value is first or (not is_proxy and bool(value == first))
+
+
 def _set_up(app: Flask, options: Mapping[str, Any]) -> None:
     db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
     if db is None:
         raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
     Settings.of(app.config)
+    if options["current_customer"] is not None:
+        check_current_customer(options["current_customer"])
     models = declared_models(db)
     with app.app_context():
         engines = db.engines

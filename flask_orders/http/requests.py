@@ -17,6 +17,7 @@ from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from ..converting import OrderRequest
+from ..current_customer import CurrentCustomer
 from ..errors import (
     InvalidRequest,
     OrderNotFound,
@@ -25,6 +26,7 @@ from ..errors import (
     UnsupportedMediaType,
 )
 from ..idempotency import IdempotentRequest
+from ..service import components_of, current_orders
 
 FIELDS_AT_FAULT = "Correct the fields listed in 'errors'."
 
@@ -97,12 +99,21 @@ def json_object(body: bytes | OrdersError) -> dict[str, Any]:
             f"The body is compressed ({coding[:20]!r}): send it as it is, without the header "
             "'Content-Encoding'."
         )
-    if not request.is_json:
-        raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
+    require_json()
     document = _parse(body)
-    if "json" in token_places(current_app.config):
+    if "json" in token_places():
         document.pop(current_app.config["JWT_JSON_KEY"], None)
     return document
+
+
+def require_json() -> None:
+    """Refuse a request whose Content-Type is not JSON, as a form's never is.
+
+    Raises:
+        UnsupportedMediaType: another type, or none.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
 
 
 def is_json_object(body: bytes | OrdersError) -> bool:
@@ -117,7 +128,7 @@ def is_json_object(body: bytes | OrdersError) -> bool:
 def query() -> dict[str, str]:
     """Return the query, with each name once, without the token that it may bring."""
     values = request.args.copy()
-    if "query_string" in token_places(current_app.config):
+    if "query_string" in token_places():
         values.poplist(current_app.config["JWT_QUERY_STRING_NAME"])
     repeated = [name for name, given in values.lists() if len(given) > 1]
     if repeated:
@@ -179,9 +190,17 @@ def idempotent_request(
     )
 
 
-def token_places(config: Mapping[str, Any]) -> list[str]:
-    """Return where Flask-JWT-Extended looks for a token."""
-    places = config["JWT_TOKEN_LOCATION"]
+def current_customer() -> CurrentCustomer | None:
+    """Return the option `current_customer=`; None in a shop whose customers are named by JWTs."""
+    source: CurrentCustomer | None = components_of(current_orders).options["current_customer"]
+    return source
+
+
+def token_places() -> list[str]:
+    """Return where Flask-JWT-Extended looks for a token that names the customer."""
+    if current_customer() is not None:
+        return []
+    places = current_app.config["JWT_TOKEN_LOCATION"]
     return [places] if isinstance(places, str) else list(places)
 
 

@@ -29,13 +29,15 @@ def install(
     *,
     config: Mapping[str, Any] | None = None,
     flask: Mapping[str, Any] | None = None,
+    jwt: bool = True,
     **options: Any,
 ) -> Flask:
-    """Return an app of this `db`, with JWTs and the blueprint.
+    """Return an app of this `db` with the blueprint.
 
     Args:
         config: further settings of the app.
         flask: arguments of `Flask`.
+        jwt: whether customers have JWTs.
         options: arguments of `register_blueprint`.
     """
     app = Flask("shop", **(flask or {}))
@@ -46,7 +48,8 @@ def install(
             **(config or {}),
         }
     )
-    JWTManager(app)
+    if jwt:
+        JWTManager(app)
     db.init_app(app)
     app.register_blueprint(orders_bp, **options)
     return app

@@ -1,6 +1,7 @@
 """The requests that most tests send, and the address in them."""
 
 from typing import Any
+from uuid import UUID
 
 from flask_orders import BillingAddress
 
@@ -20,3 +21,17 @@ CHECKOUT: dict[str, Any] = {**SAVE, "action": "checkout"}
 
 # An address that Python code hands in.
 HOME = BillingAddress("1 Bay St", "K1A 0B1", "Ottawa", "ON", "CA")
+
+# An order that nobody has.
+NO_ORDER = f"{ORDERS}{UUID(int=7)}/"
+
+# Every call that needs a customer, and what they answer to one who has a cart, in this order.
+CALLS = [
+    ("GET", ORDERS),
+    ("GET", PREVIEW),
+    ("GET", NO_ORDER),
+    ("POST", ORDERS),
+    ("POST", f"{NO_ORDER}checkout/"),
+    ("POST", f"{NO_ORDER}cancel/"),
+]
+ANSWERED = [200, 200, 404, 201, 404, 404]
