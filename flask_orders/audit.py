@@ -4,7 +4,7 @@ The arithmetic is a second opinion: it computes every amount from the stored ite
 of the README, on purpose without the conversion's own code or its projection, so that a mistake
 there does not hide itself. I1 is about stock, I2 vouchers, I3 carts, I4 orders and their items, I5
 amounts. The rows do not tell what there was before: of I1 the audit checks that no stock is below
-zero, and of I3 nothing.
+zero and that reserved units are allocated, nothing of a shop's own `Stock`, and of I3 nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,17 @@ from decimal import Decimal
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, Engine, Table, and_, case, exists, func, or_, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import scoped_session
 
 from .currency import ZERO
@@ -21,7 +31,7 @@ from .models import Models
 from .models.contract import table
 from .pricing import AMOUNTS
 from .status import RELEASED
-from .stock_columns import StockColumn
+from .stock_audit import stock_problems
 
 Database = Connection | scoped_session[Session]
 
@@ -50,7 +60,7 @@ def problems(
         on_progress: called with the number of orders that were checked since the last call.
     """
     _use_snapshot(database, models)
-    yield from _stock_problems(database, models)
+    yield from stock_problems(database, models)
     if not has_own_pricing and models.promotion_models is not None:
         yield from voucher_problems(database, models)
     yield from order_problems(database, models, on_progress)
@@ -166,19 +176,6 @@ def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[s
     wrong = [name for name, value in expected.items() if getattr(row, name) != value]
     if wrong:
         yield f"I5: of the {what} these do not follow: {', '.join(wrong)}"
-
-
-def _stock_problems(database: Database, models: Models) -> Iterator[str]:
-    product = models.shop.product
-    if not isinstance(product.stock, StockColumn):
-        return
-    key, stock = product.key, product.stock.count
-    for product, left in database.execute(select(key, stock).where(stock < 0)):
-        yield f"I1: of product {product} there are {left} units"
-    items = table(models.OrderItem)
-    is_deducted = exists().where(items.c.product_id == key, items.c.stock_deducted)
-    for (product,) in database.execute(select(key).where(stock.is_(None), is_deducted)):
-        yield f"I1: the stock of product {product} is NULL, and orders have taken units from it"
 
 
 def recomputed(items: Sequence[Any]) -> dict[str, Any]:

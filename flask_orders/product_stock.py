@@ -1,32 +1,29 @@
 """The stock of the shop's products: read, deducted by an order, restocked by its cancellation.
 
 A stock never falls below zero, whatever has changed since it was read, and a product's version is
-counted up with a count in its row. One UPDATE changes all products of an order. The products are
-locked in the order of their keys before they are restocked, as a conversion does.
+counted up with a count in its row. One UPDATE changes all products of an order.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from math import floor
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Column, ColumnElement, FromClause, Integer, Select, inspect, select
+from sqlalchemy import Column, FromClause, Integer, inspect
 from sqlalchemy.orm import Mapper, scoped_session
 
 from .db.bulk import Change, RowsUpdate, Values, has_arrays
 from .errors import ConfigurationError, Conflict
 from .models import Models
 from .models.contract import row_count
+from .product_lock import ProductLock, in_parts, key_in
 from .stock import Stock
 from .stock_columns import NOT_COUNTED, CountingColumns, ReservedStock, StockColumn, StockLevel
 from .versions import RowVersion
-
-# Products in one statement, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
-MOST_KEYS = 5000
 
 # None: no stock is counted.
 StockKind = StockColumn | ReservedStock | Stock | None
@@ -97,7 +94,7 @@ class CountedStock:
         counting: CountingColumns,
     ) -> None:
         self._session, self._product, self._counting = session, product, counting
-        self._key = key
+        self._key, self._changed = key, counting.changed
 
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         return {
@@ -110,7 +107,7 @@ class CountedStock:
             self._change(changes, self._deducting)
 
     def restock(self, units: Mapping[Any, int]) -> None:
-        for part in _parts(units):
+        for part in in_parts(units):
             found = self._locking.lock(part)
             changes = {
                 key: StockChange(count, found.next_versions.get(key))
@@ -141,42 +138,45 @@ class CountedStock:
         return RowVersion.of(self._product)
 
     @cached_property
-    def _locking(self) -> "ProductLock":
+    def _locking(self) -> ProductLock:
         return ProductLock(self._session, self._product, self._key, self._version)
 
     @cached_property
     def _deducting(self) -> Sequence[RowsUpdate]:
-        return self._updates(self._counting.deduct)
+        def deduct(new: Values) -> Change:
+            units = new["units"]
+            return {self._changed: self._counting.deducted(units)}, [self._counting.has_left(units)]
+
+        return self._updates(deduct)
 
     @cached_property
     def _restocking(self) -> Sequence[RowsUpdate]:
-        return self._updates(self._counting.restock)
+        def restock(new: Values) -> Change:
+            return {self._changed: self._counting.restocked(new["units"])}, []
 
-    def _updates(self, change: Callable[[ColumnElement[Any]], Change]) -> Sequence[RowsUpdate]:
+        return self._updates(restock)
+
+    def _updates(self, count: Callable[[Values], Change]) -> Sequence[RowsUpdate]:
         """Return an UPDATE of each table: a subclass has its version in its parent's."""
-        counted, version = self._counting.changed.table, self._version
         # Units are counted in integers, whatever the column is.
-        units = {"units": Integer()}
-
-        def set_units(new: Values) -> Change:
-            return change(new["units"])
-
-        if version is None:
-            return [self._update(counted, units, set_units)]
-        versions, column = {"version": version.column.type}, version.column
+        units, counted = {"units": Integer()}, self._changed.table
+        if self._version is None:
+            return [self._update(counted, units, count)]
+        column = self._version.column
+        version = {"version": column.type}
 
         def set_version(new: Values) -> Change:
             return {column: new["version"]}, []
 
         def set_both(new: Values) -> Change:
-            values, guards = set_units(new)
-            return {**values, **set_version(new)[0]}, guards
+            values, guards = count(new)
+            return {**values, column: new["version"]}, guards
 
         if column.table is counted:
-            return [self._update(counted, units | versions, set_both)]
+            return [self._update(counted, units | version, set_both)]
         return [
-            self._update(counted, units, set_units),
-            self._update(column.table, versions, set_version),
+            self._update(counted, units, count),
+            self._update(column.table, version, set_version),
         ]
 
     def _update(
@@ -206,7 +206,7 @@ class OwnStock:
 
     def restock(self, units: Mapping[Any, int]) -> None:
         found = Counter[Any]()
-        for part in _parts(units):
+        for part in in_parts(units):
             found += self._locking.lock(part).units
         if found:
             self._stock.restock(dict(found))
@@ -221,80 +221,6 @@ class OwnStock:
                 f"{key!r}: return a number of units, or None if they are not counted."
             )
         return StockLevel(floor(available), is_held=True)
-
-
-@dataclass(frozen=True, slots=True)
-class LockedUnits:
-    """Units by the keys that their products have now, and the next versions of their rows."""
-
-    units: Counter[Any]
-    next_versions: Mapping[Any, Any]
-
-
-class ProductLock:
-    """Locks products in the order of their keys; an UPDATE has none."""
-
-    def __init__(
-        self,
-        session: scoped_session[Session],
-        product: type[Any],
-        key: Column[Any],
-        version: RowVersion | None,
-    ) -> None:
-        self._session, self._product, self._key, self._version = session, product, key, version
-
-    def lock(self, units: Mapping[Any, int]) -> LockedUnits:
-        """Lock the products of units; return the units of those that exist."""
-        version = self._version
-        rows = self._session.execute(self._query(units).with_for_update(key_share=True)).all()
-        versions = {} if version is None else {row[0]: version.next(row[1]) for row in rows}
-        return LockedUnits(self._found_units(units, [row[0] for row in rows]), versions)
-
-    def _query(self, units: Mapping[Any, int]) -> Select[Any]:
-        key, version = self._key, self._version
-        query = select(key).where(key.in_(list(units))).order_by(key)
-        if version is None:
-            return query
-        query = query.add_columns(version.column)
-        if version.column.table is key.table:
-            return query
-        return query.where(key_in(version.column.table, self._product, key) == key)
-
-    def _found_units(self, units: Mapping[Any, int], locked: Sequence[Any]) -> Counter[Any]:
-        found = Counter({key: units[key] for key in locked if key in units})
-        if len(found) < len(locked):
-            # A key that was respelled since, and is equal in the database only.
-            key = self._key
-            for other in units.keys() - found.keys():
-                now = self._session.execute(select(key).where(key == other)).scalar()
-                if now is not None:
-                    found[now] += units[other]
-        return found
-
-
-def key_in(rows: FromClause, product: type[Any], key: Column[Any]) -> Column[Any]:
-    """Return the product's key in one of the tables of its class.
-
-    Raises:
-        ConfigurationError: the table has a key of its own, or of several columns.
-    """
-    mapper: Mapper[Any] = inspect(product)
-    of_key = mapper.get_property_by_column(key).columns
-    columns = [column for column in of_key if column.table is rows] or [*rows.primary_key]
-    if len(columns) != 1:
-        raise ConfigurationError(
-            f"{product.__name__}'s table '{rows.description}' has no column for the product's key: "
-            "its stock can't be changed there."
-        )
-    return cast(Column[Any], columns[0])
-
-
-def _parts(units: Mapping[Any, int]) -> Iterator[dict[Any, int]]:
-    """Split units into parts that one statement has room for, always in the same order of keys."""
-    # By text: keys need not be comparable in Python.
-    keys = sorted(units, key=str)
-    for start in range(0, len(keys), MOST_KEYS):
-        yield {key: units[key] for key in keys[start : start + MOST_KEYS]}
 
 
 class ResolvedStock:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import Column, ColumnElement, case, func
 
-from .db.bulk import Change
 from .errors import ConfigurationError
 
 
@@ -53,12 +52,16 @@ class CountingColumns(Protocol):
         """Return the stock level by the values of `columns`."""
         ...
 
-    def deduct(self, units: ColumnElement[Any]) -> Change:
-        """Return what a deduction of units sets, and its guards."""
+    def has_left(self, units: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return the guard of a deduction: so many units are left."""
         ...
 
-    def restock(self, units: ColumnElement[Any]) -> Change:
-        """Return what a restock of units sets, and its guards."""
+    def deducted(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what a deduction of units sets `changed` to."""
+        ...
+
+    def restocked(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what a restock of units sets `changed` to."""
         ...
 
 
@@ -84,11 +87,14 @@ class StockColumn:
     def level(self, *values: Any) -> StockLevel:
         return _held(self.units(*values))
 
-    def deduct(self, units: ColumnElement[Any]) -> Change:
-        return {self.count: self.count - units}, [self.count >= units]
+    def has_left(self, units: ColumnElement[Any]) -> ColumnElement[bool]:
+        return self.count >= units
 
-    def restock(self, units: ColumnElement[Any]) -> Change:
-        return {self.count: self.count + units}, []
+    def deducted(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        return self.count - units
+
+    def restocked(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        return self.count + units
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +131,19 @@ class ReservedStock:
     def level(self, *values: Any) -> StockLevel:
         return _held(self.units(*values))
 
-    def deduct(self, units: ColumnElement[Any]) -> Change:
-        # By an addition: MySQL refuses a difference of unsigned columns that is below 0.
-        allocated = self._held + units
-        return {self.allocated: allocated}, [self.quantity >= allocated]
+    def has_left(self, units: ColumnElement[Any]) -> ColumnElement[bool]:
+        # By an addition: MariaDB refuses a difference of unsigned columns that is below 0.
+        return self.quantity >= self.deducted(units)
 
-    def restock(self, units: ColumnElement[Any]) -> Change:
-        return {self.allocated: case((self._held > units, self._held - units), else_=0)}, []
+    def deducted(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        return self.held + units
+
+    def restocked(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((self.held > units, self.held - units), else_=0)
 
     @property
-    def _held(self) -> ColumnElement[Any]:
+    def held(self) -> ColumnElement[Any]:
+        """The expression for the units that are allocated."""
         return func.coalesce(self.allocated, 0)
 
 

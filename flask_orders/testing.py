@@ -19,9 +19,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 from .audit import problems
 from .cart_queries import quantity_of
 from .models.contract import spelled_as, table
+from .product_lock import key_in
+from .product_stock import ResolvedStock
 from .service import EXTENSION_KEY, OrderService, components_of
 from .status import RELEASED
-from .stock_columns import ReservedStock, StockColumn
+from .stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 __all__ = ["InjectedFault", "Ledger", "fault", "run_concurrently"]
 
@@ -36,7 +38,8 @@ class Ledger:
     """Records stock, carts and orders when it is created, and finds what does not add up later.
 
     Create it while no request is running. Report units that are put into carts, or removed from
-    them, afterwards with `put`.
+    them, afterwards with `put`. A `Stock` of the shop's own is asked what is available; a stock
+    that is not a row of the shop's database has to have settled by then.
 
     Args:
         app: the shop's app, with `orders_bp` registered.
@@ -44,11 +47,12 @@ class Ledger:
 
     def __init__(self, app: Flask) -> None:
         self._orders: OrderService = app.extensions[EXTENSION_KEY]
+        self._app = app
         with app.app_context():
             self._engine: Engine = app.extensions["sqlalchemy"].engine
         self._put = Counter[Any]()
         self._lock = threading.Lock()
-        self._stock_and_sold = self._read(self._stock_plus_sold)
+        self._units_before = self._read(self._all_units)
         self._units = self._read(self._in_carts_plus_sold)
 
     def put(self, product_id: Any, units: int) -> None:
@@ -87,27 +91,43 @@ class Ledger:
         )
         return Counter({row[0]: int(row[1]) for row in rows})
 
-    def _stock_plus_sold(self, connection: Connection) -> dict[Any, int | None]:
+    def _all_units(self, connection: Connection) -> dict[Any, int]:
+        """Return the units of each counted product, in the stock and wherever it was taken to."""
         models = self._orders.models
         is_held = table(models.Order).c.status.not_in(RELEASED)
-        sold = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)
-        product = models.shop.product
-        counting = product.stock
-        if not isinstance(counting, StockColumn | ReservedStock):
-            return {}
-        left = {
-            row[0]: counting.units(*row[1:])
-            for row in connection.execute(select(product.key, *counting.columns))
-        }
-        return {key: None if units is None else units + sold[key] for key, units in left.items()}
+        taken = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)
+        if isinstance(models.shop.product.stock, StockTakenInCart):
+            taken += self._in_carts(connection)
+        stock = self._stock(connection)
+        return {key: units + taken[key] for key, units in stock.items() if units is not None}
 
-    def _in_carts_plus_sold(self, connection: Connection) -> Counter[Any]:
+    def _stock(self, connection: Connection) -> dict[Any, int | None]:
+        product = self._orders.models.shop.product
+        source, key, kind = product.source, product.key, product.stock
+        if kind is None:
+            return {}
+        if isinstance(kind, StockColumn | ReservedStock):
+            rows = connection.execute(
+                select(key_in(kind.changed.table, source.given, key), *kind.columns)
+            )
+            return {row[0]: kind.units(*row[1:]) for row in rows}
+        with self._app.app_context():
+            session = self._orders.session
+            found = session.execute(select(source.attribute(key), source.given)).all()
+            stock = ResolvedStock(session, self._orders.models)
+            levels = stock.levels(dict(map(tuple, found)))
+            return {key: level.available for key, level in levels.items()}
+
+    def _in_carts(self, connection: Connection) -> Counter[Any]:
         shop = self._orders.models.shop
         product = spelled_as(shop.product.key, shop.cart_item.product.column, self._referred)
         units = func.count() if shop.cart_item.is_unit else func.sum(quantity_of(shop.cart_item))
         items = select(product, units).select_from(shop.cart_item.source.given)
         rows = connection.execute(items.group_by(product))
-        return self._sold(connection) + Counter({row[0]: int(row[1]) for row in rows})
+        return Counter({row[0]: int(row[1]) for row in rows})
+
+    def _in_carts_plus_sold(self, connection: Connection) -> Counter[Any]:
+        return self._sold(connection) + self._in_carts(connection)
 
     @property
     def _referred(self) -> Any:
@@ -117,9 +137,9 @@ class Ledger:
         return None if target is shop.product.key else target
 
     def _stock_problems(self, connection: Connection) -> Iterator[str]:
-        now = self._stock_plus_sold(connection)
-        for key, before in self._stock_and_sold.items():
-            if before is not None and now.get(key, before) != before:
+        now = self._all_units(connection)
+        for key, before in self._units_before.items():
+            if now.get(key, before) != before:
                 yield f"I1: of product {key} there were {before} units, now {now[key]}"
 
     def _unit_problems(self, connection: Connection) -> Iterator[str]:

@@ -215,8 +215,9 @@ LAYERS = (
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
         *("components", "idempotency", "lifecycle", "links", "list_prices", "outbox"),
-        *("pagination", "payments", "placing", "plan", "product_reader", "product_stock"),
-        *("promotions", "rows", "schemas", "service", "signals", "testing", "versions", "writer"),
+        *("pagination", "payments", "placing", "plan", "product_lock", "product_reader"),
+        *("product_stock", "promotions", "rows", "schemas", "service", "signals", "stock_audit"),
+        *("testing", "versions", "writer"),
     },
     {"cli"},
     {"http"},
