@@ -121,6 +121,10 @@ class Carts:
             row=own,
         )
 
+    def refresh_products(self, keys: Sequence[Any]) -> None:
+        """Read products that are locked once more, into the objects that the session has."""
+        self._session.execute(self._locking_queries.products, {"keys": keys}).all()
+
     def is_price(self, amount: Any) -> bool:
         """Return whether a product can be sold or shipped for an amount, in the shop's currency."""
         return isinstance(amount, Decimal | int) and self._currency().is_price(

@@ -36,6 +36,7 @@ from flask_orders.models.contract import table
 from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import Cart, CartItem, PricedCart
+from flask_orders.receivers import PlacingReceivers
 from flask_orders.stock import StockChange, StockColumn
 from flask_orders.writer import OrderWriter
 
@@ -312,7 +313,8 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
             extra={},
         )
         addresses, stock = AddressBook(session, models, None), StockColumn(session, models)
-        yield plan, OrderWriter(session, models, addresses, stock, NoVouchers())
+        receivers = PlacingReceivers(session, models, orders.carts)
+        yield plan, OrderWriter(session, models, addresses, stock, NoVouchers(), receivers)
         session.rollback()
 
 

@@ -214,7 +214,17 @@ LAYERS = (
     {
         *("address_book", "audit", "cart_queries", "carts", "converting", "dependents"),
         *("idempotency", "lifecycle", "links", "outbox", "pagination", "payments", "placing"),
-        *("plan", "promotions", "rows", "schemas", "service", "signals", "stock", "testing"),
+        *(
+            "plan",
+            "promotions",
+            "receivers",
+            "rows",
+            "schemas",
+            "service",
+            "signals",
+            "stock",
+            "testing",
+        ),
         *("versions", "writer"),
     },
     {"cli"},
