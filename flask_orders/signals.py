@@ -105,10 +105,9 @@ class Emitter:
 
 
 def read_order(session: scoped_session[Session], models: Models, order_id: UUID) -> OrderMixin:
-    """Return an order with its items, as it is now."""
-    order = models.Order
-    query = select(order).where(order.id == order_id).options(selectinload(order.items))
-    # An earlier attempt may have left its object in the session.
-    found = session.execute(query.execution_options(populate_existing=True))
-    read: OrderMixin = found.scalar_one()
-    return read
+    """Return an order with its items."""
+    model = models.Order
+    order: OrderMixin = session.execute(
+        select(model).where(model.id == order_id).options(selectinload(model.items))
+    ).scalar_one()
+    return order

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from flask_orders import Conflict, OrdersError, current_orders
+from flask_orders import ConfigurationError, Conflict, OrdersError, current_orders
 from flask_orders.signals import order_placed, order_placing
 from flask_orders.testing import Ledger, run_concurrently
 
@@ -268,6 +268,24 @@ def test_a_receiver_that_takes_the_order_apart_is_a_misconfiguration(
     assert len(calls) == 1
     assert [r for r in caplog.records if sentence in r.getMessage()]
     assert mugs.post(customer).status_code == 201
+
+
+def test_what_receivers_leave_pending_is_written_before_the_cart_is_emptied(mugs: Shop) -> None:
+    """In a session that does not flush by itself too."""
+    customer = full_basket(mugs)
+
+    def receive(_app: Flask, **given: Any) -> None:
+        deleting_an_item(mugs, **given)
+
+    with mugs.app.app_context(), mugs.db.session.no_autoflush:
+        with receiving(write_everywhere, receive), nothing_changed(mugs):
+            with pytest.raises(ConfigurationError, match="has deleted the cart or an item"):
+                current_orders.convert(customer, billing_address=HOME)
+            mugs.db.session.rollback()
+        with receiving(write_everywhere):
+            current_orders.convert(customer, billing_address=HOME)
+            mugs.db.session.commit()
+    assert mugs.rows("baskets")[0]["total_items"] == 0
 
 
 def test_a_cart_deleted_by_a_statement_is_noticed_too(mugs: Shop) -> None:
