@@ -29,7 +29,7 @@ def make_mug_shop(url: URL, **options: Any) -> Shop:
         id: Mapped[int] = mapped_column(primary_key=True)
         sku: Mapped[str] = mapped_column(sa.String(64))
         name: Mapped[str] = mapped_column(sa.String(200))
-        price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
+        price: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
         shipping: Mapped[Decimal | None] = mapped_column(sa.Numeric(10, 2))
         stock: Mapped[int | None]
         active: Mapped[bool] = mapped_column(default=True)
