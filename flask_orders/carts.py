@@ -167,6 +167,10 @@ class Carts:
         if queries.late is not None:
             yield "added products", queries.late, queries.late_keys.parameters([])
 
+    def refresh_products(self, keys: Sequence[Any]) -> None:
+        """Read products that are locked once more, into the objects that the session has."""
+        self._session.execute(self._locking_queries.products, {"keys": keys}).all()
+
     @cached_property
     def _is_noisy(self) -> bool:
         """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""

@@ -36,6 +36,7 @@ from .models.mixins import microseconds
 from .plan import OrderPlan, OrderPlanner
 from .pricing import Cart, PricedCart, Pricing, check_priced
 from .product_stock import ProductStock
+from .receivers import PlacingReceivers
 from .settings import Settings
 from .status import AWAITING_PAYMENT, CUSTOMER
 from .writer import OrderWriter
@@ -121,7 +122,8 @@ class Converter:
         self._lifecycle = lifecycle
         self._has_own_pricing = has_own_pricing
         self._planner = OrderPlanner(models)
-        self._writer = OrderWriter(session, models, addresses, stock, pricing)
+        receivers = PlacingReceivers(session, models, carts)
+        self._writer = OrderWriter(session, models, addresses, stock, pricing, receivers)
 
     def convert(self, order_request: OrderRequest, since: int, state: CustomerState) -> PlacedOrder:
         """Convert the customer's cart, in a savepoint, which an error rolls back.

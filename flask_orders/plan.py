@@ -46,8 +46,11 @@ class OrderPlan:
         voucher: the voucher to redeem, as the `Pricing` has returned it.
         order: the order's row, complete but for `SET_BY_WRITER`.
         items: the rows of its items, complete, by position.
+        cart_key: the key of the cart.
         cart_item_keys: the keys of the cart items to delete.
         voucher_removal: the cart that still holds a voucher; None if it holds none.
+        cart: the shop's own cart object.
+        cart_items: the shop's own cart items, one for each of `items`.
     """
 
     reference: OrderReference
@@ -56,8 +59,11 @@ class OrderPlan:
     voucher: AppliedVoucher | None
     order: Row
     items: tuple[Row, ...]
+    cart_key: Any
     cart_item_keys: tuple[tuple[Any, ...], ...]
     voucher_removal: VoucherRemoval | None
+    cart: Any
+    cart_items: tuple[tuple[Any, ...], ...]
 
 
 class OrderPlanner:
@@ -99,8 +105,11 @@ class OrderPlanner:
                 | _new_order(reference, sequence, now)
             ),
             items=self._items(reference, cart, priced),
+            cart_key=cart.key,
             cart_item_keys=cart.item_keys,
             voucher_removal=self._voucher_removal(cart),
+            cart=cart.row,
+            cart_items=tuple(item.cart_item.rows for item in priced.items),
         )
 
     def _stock_changes(self, cart: CartSnapshot) -> dict[Any, StockChange]:

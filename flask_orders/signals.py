@@ -1,7 +1,8 @@
 """The public signals (blinker), each sent after the commit of the change that it reports.
 
 The sender is the Flask app; while the receivers run, `db.session` is a session of their own. Every
-status that an order can be changed to has a signal, by the table in `status.py`.
+status that an order can be changed to has a signal, by the table in `status.py`. `order_placing`
+alone is sent inside the order's transaction, in its session.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ __all__ = [
     "order_delivered",
     "order_paid",
     "order_placed",
+    "order_placing",
     "outbox_event",
     "payment_unexpected",
 ]
@@ -36,6 +38,12 @@ SIGNALS: Mapping[str, NamedSignal] = {
     for rule in TRANSITIONS
 }
 
+order_placing = _namespace.signal(
+    "order-placing",
+    doc="A cart is becoming an order, in this transaction: `order=`, `cart=` the shop's own cart, "
+    "`items=` pairs of an order item and the shop's own cart item. Its receivers may write, and "
+    "refuse the order by raising an `OrdersError`.",
+)
 order_placed = _namespace.signal("order-placed", doc="A cart became an order: `order=`.")
 order_paid = SIGNALS[PAID]
 order_cancelled = SIGNALS[CANCELLED]
@@ -88,11 +96,18 @@ class Emitter:
         send_after_commit(self._session, signal, partial(self._content, order_id, reference))
 
     def _content(self, order_id: UUID, reference: str | None) -> dict[str, Any]:
-        model, payment = self._models.Order, self._models.OrderPayment
-        order: OrderMixin = self._session.execute(
-            select(model).where(model.id == order_id).options(selectinload(model.items))
-        ).scalar_one()
+        order = read_order(self._session, self._models, order_id)
         if reference is None:
             return {"order": order}
+        payment = self._models.OrderPayment
         recorded = select(payment).where(payment.reference == reference)
         return {"order": order, "payment": self._session.execute(recorded).scalar_one()}
+
+
+def read_order(session: scoped_session[Session], models: Models, order_id: UUID) -> OrderMixin:
+    """Return an order with its items."""
+    model = models.Order
+    order: OrderMixin = session.execute(
+        select(model).where(model.id == order_id).options(selectinload(model.items))
+    ).scalar_one()
+    return order

@@ -1,9 +1,9 @@
 """Write a planned order: every row of it, or an error that undoes all of them.
 
 The order of the statements is the lock order that conversions and transitions share: address,
-stock, voucher, order and items, cart items, cart. The number of statements does not depend on the
-number of items. Every UPDATE and DELETE is guarded by its count of rows; an INSERT can only
-succeed in full or fail.
+stock, voucher, order and items, what the receivers of `order_placing` write, cart items, cart. The
+number of statements does not depend on the number of items. Every UPDATE and DELETE is guarded by
+its count of rows; an INSERT can only succeed in full or fail.
 """
 
 from functools import cached_property
@@ -22,6 +22,7 @@ from .models.contract import row_count, table
 from .plan import OrderPlan, VoucherRemoval
 from .pricing import Pricing
 from .product_stock import ProductStock
+from .receivers import PlacingReceivers, deleted_by_receiver
 from .versions import RowVersion
 
 
@@ -35,12 +36,14 @@ class OrderWriter:
         addresses: AddressBook,
         stock: ProductStock,
         pricing: Pricing,
+        receivers: PlacingReceivers,
     ) -> None:
         self._session = session
         self._models = models
         self._addresses = addresses
         self._stock = stock
         self._pricing = pricing
+        self._receivers = receivers
         self._dependents = Dependents(session, models)
 
     def write(self, plan: OrderPlan) -> None:
@@ -49,7 +52,10 @@ class OrderWriter:
         Raises:
             Conflict: a row is not as it was when the plan was made.
             IntegrityError: another order of the customer has the same running number.
-            OrdersError: the shop's own `Pricing` has refused the voucher.
+            OrdersError: the shop's own `Pricing` has refused the voucher, or a receiver of
+                `order_placing` the order.
+            ConfigurationError: a receiver has deleted the cart or an item, or ended the
+                transaction.
         """
         address_id = self._address_id(plan)
         self._stock.deduct(plan.stock)
@@ -58,7 +64,14 @@ class OrderWriter:
         order = {**plan.order, "billing_address_id": address_id}
         self._session.execute(insert(table(self._models.Order)), [order])
         self._session.execute(insert(table(self._models.OrderItem)), list(plan.items))
-        self._dependents.delete_items(plan.cart_item_keys)
+        are_called = self._receivers.call(plan)
+        try:
+            self._dependents.delete_items(plan.cart_item_keys)
+        except Conflict:
+            if are_called:
+                # The items are locked: nobody but a receiver can have deleted one.
+                raise deleted_by_receiver() from None
+            raise
         if plan.voucher_removal is not None:
             self._remove_voucher(plan.voucher_removal)
 

@@ -37,6 +37,7 @@ from flask_orders.offers import Offer, Voucher, price_cart
 from flask_orders.plan import SET_BY_WRITER, OrderPlan, OrderPlanner, VoucherRemoval
 from flask_orders.pricing import Cart, CartItem, PricedCart
 from flask_orders.product_stock import CountedStock, StockChange
+from flask_orders.receivers import PlacingReceivers
 from flask_orders.service import components_of
 from flask_orders.stock_columns import StockColumn, StockLevel
 from flask_orders.writer import OrderWriter
@@ -316,7 +317,8 @@ def plan_of(shop: Shop) -> Iterator[tuple[OrderPlan, OrderWriter]]:
         )
         addresses, products = AddressBook(session, models, None), table(models.Product).c
         stock = CountedStock(session, models.Product, products.id, StockColumn(products.stock))
-        yield plan, OrderWriter(session, models, addresses, stock, NoVouchers())
+        receivers = PlacingReceivers(session, models, components_of(orders).carts)
+        yield plan, OrderWriter(session, models, addresses, stock, NoVouchers(), receivers)
         session.rollback()
 
 

@@ -180,8 +180,8 @@ class ShopPricing:  # + flask_orders
         db.session.execute(latest.with_for_update()).all()  # + flask_orders
         variants = [item.product for item in items]  # + flask_orders
         prices = prices_for(cart.customer_id, variants)  # + flask_orders
-        of = p.PricedItem.of  # + flask_orders
-        lines = [of(i, currency, unit_price=prices[i.product_id]) for i in items]  # + flask_orders
+        lines = [p.PricedItem.of(i, currency, list_price=i.product.price,  # + flask_orders
+            unit_price=prices[i.product_id]) for i in items]  # fmt: skip  # + flask_orders
         if cart.voucher is None:  # + flask_orders
             return p.PricedCart.of(lines, currency)  # + flask_orders
         coupon = db.session.get_one(Coupon, cart.voucher)  # + flask_orders

@@ -1,0 +1,68 @@
+"""The receivers of `order_placing`: what they write is part of the order, or undone with it.
+
+They see the order's rows, today's stock, and the cart as it is before it is emptied.
+"""
+
+from typing import Any
+
+from flask_sqlalchemy.session import Session
+from sqlalchemy import select
+from sqlalchemy.orm import scoped_session
+
+from .carts import Carts
+from .db.before_commit import send_before_commit
+from .errors import ConfigurationError
+from .models import Models
+from .plan import OrderPlan
+from .signals import order_placing, read_order
+
+
+class PlacingReceivers:
+    """The receivers of one app."""
+
+    def __init__(self, session: scoped_session[Session], models: Models, carts: Carts) -> None:
+        self._session = session
+        self._models = models
+        self._carts = carts
+
+    def call(self, plan: OrderPlan) -> bool:
+        """Call the receivers, inside the transaction; flush what they have changed.
+
+        Args:
+            plan: the plan of an order that is written, and whose cart is not emptied yet.
+
+        Returns:
+            Whether there are any.
+
+        Raises:
+            ConfigurationError: a receiver has deleted the cart, or ended the transaction.
+            Exception: whatever a receiver raises.
+        """
+        are_called = send_before_commit(self._session, order_placing, lambda: self._content(plan))
+        if are_called and plan.cart is not None:
+            self._require_cart(plan)
+        return are_called
+
+    def _content(self, plan: OrderPlan) -> dict[str, Any]:
+        # A receiver that changes a product changes the version that the order has left.
+        self._carts.refresh_products(list(plan.stock))
+        order = read_order(self._session, self._models, plan.reference.id)
+        items = [
+            (item, row)
+            for item, rows in zip(order.items, plan.cart_items, strict=True)
+            for row in rows
+        ]
+        return {"order": order, "cart": plan.cart, "items": items}
+
+    def _require_cart(self, plan: OrderPlan) -> None:
+        key = self._models.shop.cart.key
+        if self._session.execute(select(key).where(key == plan.cart_key)).first() is None:
+            raise deleted_by_receiver()
+
+
+def deleted_by_receiver() -> ConfigurationError:
+    """Return the error about a receiver that has deleted the cart, or an item of it."""
+    return ConfigurationError(
+        f"A receiver of {order_placing.name} has deleted the cart or an item in it: leave both as "
+        "they are; the order deletes its cart items after the receivers."
+    )
