@@ -50,7 +50,7 @@ class OrderPlan:
         cart_item_keys: the keys of the cart items to delete.
         voucher_removal: the cart that still holds a voucher; None if it holds none.
         cart: the shop's own cart object.
-        cart_items: the shop's own cart items, one for each of `items`.
+        cart_items: the shop's own cart items of each of `items`.
     """
 
     reference: OrderReference
