@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from ..models.column_types import PRODUCT_AMOUNTS, has_whole_amounts
 from ..service import OrderService
 from .check_database import check_connection, check_engine
+from .check_own_fields import check_own_fields
 from .check_requests import check_csrf, check_payment, check_routes
 from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
 from .check_tables import check_tables
@@ -49,6 +50,7 @@ def _request_problems(app: Flask, orders: OrderService) -> Iterator[str]:
     yield from _guarded("the payment endpoint", check_payment(app, endpoint))
     yield from _guarded("the routes", check_routes(app))
     yield from _guarded("CSRFProtect", check_csrf(app))
+    yield from _guarded("the order's own columns", check_own_fields(app, orders))
     yield from _jwt(app)
 
 

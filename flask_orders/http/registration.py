@@ -12,13 +12,16 @@ from ..db.dialects import dialect_of
 from ..db.retrying import watch_changes
 from ..errors import ConfigurationError
 from ..models.declare import declared_models
+from ..own_fields import SCHEMAS_KEY, Schemas, schemas_of
 from ..service import EXTENSION_KEY, OrderService
 from ..settings import Settings
 from .problems import watch_paths
 from .requests import watch_arrivals
+from .responses import order_url
 
 # What `register_blueprint(orders_bp, ...)` takes beside Flask's own options.
 OPTIONS = ("pricing", "saved_address")
+SCHEMAS = ("request_schema", "order_schema")
 
 
 class OrdersBlueprint(Blueprint):
@@ -31,6 +34,8 @@ class OrdersBlueprint(Blueprint):
             pricing: the shop's own `Pricing`.
             saved_address: the shop's own source of a customer's saved address: called with the
                 customer's key, it returns a `BillingAddress` or None.
+            request_schema, order_schema: subclasses of `CreateOrderSchema` and `OrderSchema`, with
+                fields of the shop's own.
 
         Raises:
             ConfigurationError: db.init_app(app) has not been called, a setting is wrong, or the
@@ -38,12 +43,14 @@ class OrdersBlueprint(Blueprint):
                 that is left out keeps its value.
         """
         given = {name: options.pop(name, None) for name in OPTIONS}
+        schemas = {name: options.pop(name, None) for name in SCHEMAS}
         first: OrderService | None = app.extensions.get(EXTENSION_KEY)
         if first is None:
-            _set_up(cast(Flask, app), given)
+            _set_up(cast(Flask, app), given, schemas)
             watch_paths(cast(Flask, app), self)
         else:
             _refuse_other_options(first.options, given)
+            _refuse_other_options(schemas_of(cast(Flask, app)).options, schemas)
         super().register(app, options)
 
 
@@ -57,7 +64,7 @@ def _refuse_other_options(first: Mapping[str, Any], given: Mapping[str, Any]) ->
             )
 
 
-def _set_up(app: Flask, options: Mapping[str, Any]) -> None:
+def _set_up(app: Flask, options: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
     db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
     if db is None:
         raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
@@ -75,6 +82,7 @@ def _set_up(app: Flask, options: Mapping[str, Any]) -> None:
     dialect_of(engine.dialect).prepare_engine(engine)
     watch_changes(db.session, engines.values())
     watch_commits(db.session)
+    app.extensions[SCHEMAS_KEY] = Schemas(models, order_url, **schemas)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), **options
     )

@@ -30,6 +30,7 @@ from .mixins import (
     VoucherMixin,
     VoucherRedemptionMixin,
 )
+from .own_columns import OwnColumns
 from .promotions import PromotionModels, declare_promotions
 
 INFO_KEY = "flask_orders"
@@ -73,6 +74,11 @@ class Models:
     def columns(self) -> HostColumns:
         """The shop's columns that the conversion locks and changes."""
         return HostColumns(self.Product, self.Cart, self.CartItem)
+
+    @cached_property
+    def own_columns(self) -> OwnColumns:
+        """The columns of the order that are the shop's own."""
+        return OwnColumns(self.Order)
 
     @cached_property
     def promotions(self) -> PromotionModels:
