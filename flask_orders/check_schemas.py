@@ -93,15 +93,22 @@ def _instance(option: str, cls: Any, base: type[Any], *arguments: Any) -> Any:
             f"register_blueprint(orders_bp, {option}={cls!r}): pass a class, not an instance, "
             f"declared as class {base.__name__.replace('Create', 'Shop')}({base.__name__})."
         )
-    return cls(*arguments)
+    try:
+        return cls(*arguments)
+    # By marshmallow: two fields of one name; or by the shop's own __init__.
+    except (TypeError, ValueError) as error:
+        raise _problem(option, cls, str(error)) from error
 
 
 def _refuse(option: str, cls: type[Any], problems: Iterator[str]) -> None:
     found = list(problems)
     if found:
-        raise ConfigurationError(
-            f"register_blueprint(orders_bp, {option}={cls.__name__}): {'; '.join(found)}."
-        )
+        raise _problem(option, cls, "; ".join(found))
+
+
+def _problem(option: str, cls: type[Any], sentence: str) -> ConfigurationError:
+    called = f"register_blueprint(orders_bp, {option}={cls.__name__})"
+    return ConfigurationError(f"{called}: {sentence.rstrip('.')}.")
 
 
 def _request_problems(schema: CreateOrderSchema, columns: OwnColumns) -> Iterator[str]:
@@ -154,9 +161,7 @@ def _loaded(field: Any, sent: Any) -> Any:
 def _own_field_problems(field: Any, columns: OwnColumns, *, is_final: bool) -> Iterator[str]:
     """Yield why what a field loads can't be stored; `is_final`: no hook changes it."""
     name = loaded_name(field)
-    if name in LIBRARY_FIELDS:
-        yield f"{field.name!r} loads {name!r}, which is the library's: change its attribute="
-    elif name not in columns:
+    if name not in columns:
         yield (
             f"{field.name!r} loads {name!r}, {columns.what_is_wrong(name)}; if it is only checked, "
             f"or a @post_load makes other columns of it, write not_stored = ({field.name!r},)"
@@ -175,8 +180,6 @@ def _order_problems(schema: OrderSchema, order: type[Any]) -> Iterator[str]:
             yield f"it changes {name!r}, which every order has: give your field another name"
     own = _own_dump_fields(schema)
     for name, field in own.items():
-        if (field.data_key or name) in library:
-            yield f"{name!r} is sent as {field.data_key!r}, which every order has: change data_key"
         attribute = (field.attribute or name).split(".")[0]
         reads_order = isinstance(field, Flattened) and field.attribute is None
         if field._CHECK_ATTRIBUTE and not (reads_order or _has_attribute(order, attribute)):

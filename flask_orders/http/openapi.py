@@ -4,6 +4,7 @@ So it describes what the blueprint accepts and returns. Needs apispec, the extra
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from importlib.metadata import version
 from itertools import groupby
 from operator import attrgetter
@@ -254,7 +255,9 @@ def _describe_field(_converter: Any, field: "fields.Field[Any]", ret: Json) -> J
     if "type" in added and field.allow_none:
         types = added["type"]
         added["type"] = [*([types] if isinstance(types, str) else types), "null"]
-    return added
+    # The bounds of a shop's own Decimal: numbers in JSON.
+    bounds = {name: float(value) for name, value in ret.items() if isinstance(value, Decimal)}
+    return bounds | added
 
 
 def _paths() -> dict[str, dict[str, Json]]:
