@@ -56,7 +56,7 @@ class OrderRequest:
         expected_total: the highest acceptable total, in the shop's currency.
         checkout: whether a zero-total order becomes paid now.
         arrived: when the request reached the shop, if that is known.
-        extra: values of the shop's own columns of the order, by name.
+        extra: values of the shop's own columns of the order, by attribute.
     """
 
     id: UUID

@@ -122,6 +122,11 @@ class InvalidRequest(OrdersError):
     def __init__(self, detail: str, errors: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(detail, **({} if errors is None else {"errors": errors}))
 
+    @classmethod
+    def of_fields(cls, errors: Mapping[str, Sequence[str]]) -> Self:
+        """Return the refusal of fields whose messages say all."""
+        return cls("Correct the fields listed in 'errors'.", errors)
+
 
 class EmptyCart(OrdersError):
     """The customer has no cart, or no item in it."""

@@ -9,9 +9,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
@@ -19,10 +20,14 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import scoped_session
 
-from .addresses import BillingAddress
 from .converting import PlacedOrder
 from .db.classify import is_lock_timeout
-from .errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidRequest
+from .errors import (
+    ConfigurationError,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidRequest,
+)
 from .models import Models
 from .models.contract import row_count, table
 
@@ -51,6 +56,7 @@ class IdempotentRequest:
         fields: Mapping[str, Any],
         *,
         checkout: bool,
+        extra: Mapping[str, Any],
     ) -> Self:
         """Return the request that is made under a key.
 
@@ -60,15 +66,19 @@ class IdempotentRequest:
             operation: what is called, such as an HTTP method and path.
             fields: the validated values it is called with, so that requests that mean the same
                 are the same. None is the same as left out.
+            checkout: whether the order is to be paid, or only saved.
+            extra: what it is called with for the shop's own columns; None is as left out.
 
         Raises:
             InvalidRequest: the key is not 1 to 255 visible ASCII characters.
+            ConfigurationError: a value of `extra` has no form that another process would give it.
         """
         if not _VISIBLE.fullmatch(key):
             raise InvalidRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.")
-        # A field that is None is left out, so that a new field changes no fingerprint.
-        given = {name: value for name, value in fields.items() if value is not None}
-        request = json.dumps([*operation, given], sort_keys=True, default=_canonical)
+        asked_for = _given(fields)
+        if own := _given(extra):
+            asked_for["extra"] = own
+        request = _as_text([*operation, asked_for])
         return cls(customer_id, _sha256(key), _sha256(request), checkout)
 
 
@@ -146,13 +156,53 @@ def _result(placed: PlacedOrder) -> dict[str, Any]:
     return {"order_id": placed.order_id, "payable": placed.payable}
 
 
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    # A value that is None is left out, so that a new field changes no fingerprint.
+    return {name: _canonical(value) for name, value in values.items() if value is not None}
+
+
 def _canonical(value: Any) -> Any:
-    """Return a validated value as JSON, equal for equal values."""
-    if isinstance(value, BillingAddress):
-        return asdict(value)
+    """Return a value as JSON: equal for equal values, in every process, whatever their order.
+
+    Raises:
+        ConfigurationError: nothing but its place in memory tells the value from another one.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        # A member of an IntEnum or a StrEnum is its value.
+        return value
+    if isinstance(value, Mapping):
+        return {_name(name): _canonical(each) for name, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(map(_canonical, value), key=_as_text)
+    if isinstance(value, list | tuple):
+        return [_canonical(each) for each in value]
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
-    # A value of the shop's own, such as a date.
+        return f"{value.normalize():f}" if value.is_finite() else str(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _canonical(getattr(value, each.name)) for each in fields(value)}
+    return _text(value)
+
+
+def _name(name: Any) -> str:
+    return name if isinstance(name, str) else _as_text(_canonical(name))
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _text(value: Any) -> str:
+    """Return the text of a date, a UUID, or any other object that has one of its own."""
+    kind: Any = type(value)
+    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+        raise ConfigurationError(
+            f"a request with an Idempotency-Key is compared with the first one, and "
+            f"{kind.__name__} has nothing to compare: make it a dataclass, or give it a __str__."
+        )
     return str(value)
 
 

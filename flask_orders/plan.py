@@ -92,7 +92,7 @@ class OrderPlanner:
             address: the address to bill.
             sequence: the customer's running order number.
             now: when the order is made.
-            extra: values of the shop's own columns, by name; other names are ignored.
+            extra: values of the shop's own columns, by attribute.
         """
         return OrderPlan(
             reference=reference,
@@ -100,7 +100,8 @@ class OrderPlanner:
             stock=self._stock_changes(cart),
             voucher=priced.voucher,
             order=self._order_rows.complete(
-                order_fields(reference.customer_id, priced, extra)
+                self._models.own_columns.by_column(extra)
+                | order_fields(reference.customer_id, priced)
                 | address_fields(address.address)
                 | _new_order(reference, sequence, now)
             ),

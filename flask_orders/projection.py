@@ -4,7 +4,6 @@ The columns of `OrderMixin` and `OrderItemMixin`, and the fields of `OrderSchema
 an order reads the same in its preview, in its rows and in its answers.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,16 +12,10 @@ from .offers import Voucher
 from .pricing import AMOUNTS, PricedCart, PricedItem
 
 
-def order_fields(
-    customer_id: Any, priced: PricedCart, extra: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the fields that an order has from its request and its priced cart.
-
-    `extra` are the request's own fields; none of them replaces a field of the library.
-    """
+def order_fields(customer_id: Any, priced: PricedCart) -> dict[str, Any]:
+    """Return the fields that an order has from its customer and its priced cart."""
     voucher = priced.voucher
     return {
-        **(extra or {}),
         "customer_id": customer_id,
         "currency": priced.currency.code,
         "currency_decimals": priced.currency.decimals,

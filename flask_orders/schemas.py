@@ -1,15 +1,16 @@
 """The requests and responses as marshmallow schemas, which `openapi.json` is made from.
 
 An unknown or repeated field of a request is refused. An order is read by its attributes, so that
-one schema serializes a stored order and one that is only previewed.
+one schema serializes a stored order and one that is only previewed. A shop adds fields of its own
+in subclasses of `CreateOrderSchema` and `OrderSchema`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from marshmallow import (
@@ -100,7 +101,7 @@ class Country(AddressText):
         return None if value is None else country_name(value)
 
 
-class ExpectedTotal(fields.Field[Decimal]):
+class ExpectedTotal(fields.Decimal):
     """An amount with up to four decimals, as a string or a whole number; never a float."""
 
     PATTERN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
@@ -125,7 +126,7 @@ class WholeNumber(fields.Integer):
         return int(value)
 
 
-class Amount(fields.Field[Decimal]):
+class Amount(fields.Decimal):
     """An amount as a string with the decimals that the order stored for its currency."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **_kwargs: Any) -> str:
@@ -154,6 +155,8 @@ class Flattened(fields.Nested):
     """A nested object of the response, made of the outer object's own attributes.
 
     It is null if the outer object's `attribute` is None.
+
+        delivery_address = Flattened(DeliverySchema, attribute="delivery_city", allow_none=True)
     """
 
     def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = missing) -> Any:
@@ -194,7 +197,17 @@ class BillingAddressSchema(Schema):
 
 
 class CreateOrderSchema(Schema):
-    """The body of `POST /`."""
+    """The body of `POST /`; a subclass adds fields, `register_blueprint(..., request_schema=...)`.
+
+    What is loaded goes into the columns of the shop's own order class with the same names. One
+    instance loads every request.
+
+    Attributes:
+        not_stored: names of fields that are only validated, or that a `@post_load` turns into
+            other ones; they need no column.
+    """
+
+    not_stored: ClassVar[Collection[str]] = ()
 
     action = fields.String(
         required=True,
@@ -295,7 +308,7 @@ class OfferSchema(Schema):
 class OrderItemSchema(Schema):
     """An item of an order."""
 
-    id: fields.Field[Any] = fields.UUID(**_described("The order item's key."))
+    id: "fields.Field[Any]" = fields.UUID(**_described("The order item's key."))
     product = Flattened(ItemProductSchema)
     unit_price = Amount(**_described("The price of one unit after its offer."))
     list_price = Amount(**_described("The price of one unit before its offer."))
@@ -390,8 +403,13 @@ class PreviewSchema(PricedCartSchema):
     )
 
 
-def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) -> dict[str, Any]:
-    """Return the response of `GET /preview/` for a priced cart."""
+def preview(
+    cart: PricedCart, customer_id: Any, expected_total: Decimal | None, own_fields: Schema
+) -> dict[str, Any]:
+    """Return the response of `GET /preview/` for a priced cart.
+
+    `own_fields` are those of the shop's own that a priced cart has.
+    """
     is_as_expected = expected_total is None or expected_total == cart.total_amount
     order = SimpleNamespace(
         **order_fields(customer_id, cart),
@@ -409,7 +427,7 @@ def preview(cart: PricedCart, customer_id: Any, expected_total: Decimal | None) 
             order=order, expected=expected_total, actual=cart.total_amount
         )
     dumped: dict[str, Any] = PreviewSchema().dump(order)
-    return dumped
+    return {**dumped, **own_fields.dump(order)}
 
 
 class OrderAddressSchema(Schema):
@@ -423,13 +441,26 @@ class OrderAddressSchema(Schema):
 
 
 class OrderSchema(Schema):
-    """An order; `order_url` returns the URL of the order with a key."""
+    """An order; a subclass adds fields, `register_blueprint(..., order_schema=...)`.
+
+    Args:
+        order_url: returns the URL of the order with a key.
+        only: the names of the fields to serialize; all by default.
+
+    Attributes:
+        in_preview: names of added fields that the preview has too. There they read a priced cart:
+            `currency`, `customer_id`, `voucher_code`, `items`, `items_count` and the amounts.
+    """
 
     class Meta:
         include = AMOUNT_FIELDS
 
-    def __init__(self, order_url: Callable[[UUID], str]) -> None:
-        super().__init__()
+    in_preview: ClassVar[Collection[str]] = ()
+
+    def __init__(
+        self, order_url: Callable[[UUID], str], *, only: Collection[str] | None = None
+    ) -> None:
+        super().__init__(only=None if only is None else tuple(only))
         self._order_url = order_url
 
     id = fields.UUID(**_described("The order's key."))

@@ -116,7 +116,7 @@ class OrderService:
             idempotency_key: the client's name for this request, 1 to 255 visible ASCII characters,
                 such as a UUID in a hidden field of the form. The same call with the same key has
                 the result of the first, for ORDERS_IDEMPOTENCY_HOURS.
-            extra: values for columns of the shop's own order class, by name.
+            extra: values for the columns of the shop's own order class, by attribute.
 
         Returns:
             The order's key, whether there is something to pay, and whether it is a replay.
@@ -124,13 +124,17 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
-            InvalidRequest: the key is not valid, or the cart is too large.
+            InvalidRequest: the key is not valid, the cart is too large, or a column can't hold its
+                value of `extra`.
             IdempotencyKeyReused: the key came with other arguments before.
             IdempotencyKeyInUse: the first call with the key is still running.
             UnknownCustomer: there is no such customer.
-            ConfigurationError: the session has uncommitted changes, or the shop is misconfigured.
+            ConfigurationError: the session has uncommitted changes, `extra` names no column of the
+                shop's own, or the shop is misconfigured.
             TryAgain: conflicts went on through ORDERS_RETRIES attempts.
         """
+        extra = extra or {}
+        self.models.own_columns.check(extra)
         order_request = OrderRequest(
             new_key(),
             customer_id,
@@ -138,7 +142,7 @@ class OrderService:
             expected_total,
             checkout,
             datetime.now(UTC),
-            extra or {},
+            extra,
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
         return self._components.placing.place(order_request, keyed)
@@ -162,7 +166,7 @@ class OrderService:
             customer_id: the customer's primary key.
             billing_address: left out, it is the customer's saved address.
             expected_total: the highest acceptable total, in the shop's currency.
-            extra: values for columns of the shop's own order class, by name.
+            extra: values for the columns of the shop's own order class, by attribute.
 
         Returns:
             The order, status `awaiting_payment`.
@@ -170,10 +174,14 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
+            InvalidRequest: a column can't hold its value of `extra`.
+            ConfigurationError: `extra` names no column of the shop's own.
         """
+        extra = extra or {}
+        self.models.own_columns.check(extra)
         self._begin()
         order_request = OrderRequest(
-            new_key(), customer_id, billing_address, expected_total, extra=extra or {}
+            new_key(), customer_id, billing_address, expected_total, extra=extra
         )
         state = self._components.converter.load_state(customer_id, billing_address) or NEW_CUSTOMER
         placed = self._components.converter.convert(order_request, state.last_sequence, state)
@@ -395,13 +403,17 @@ def components_of(orders: OrderService) -> Components:
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
     fields = {
-        **order_request.extra,
         "checkout": order_request.checkout,
         "billing_address": order_request.billing_address,
         "expected_total": order_request.expected_total,
     }
     return IdempotentRequest.of(
-        key, order_request.customer_id, ("place",), fields, checkout=order_request.checkout
+        key,
+        order_request.customer_id,
+        ("place",),
+        fields,
+        checkout=order_request.checkout,
+        extra=order_request.extra,
     )
 
 

@@ -30,6 +30,9 @@ _UNPRINTABLE = re.compile(
     + "]"
 )
 
+# PostgreSQL stores no NUL, and no database a lone surrogate, which UTF-8 can't encode.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 # The most characters that NFC composes into a single one. (Unicode FAQ, Normalization.)
 _COMPOSED = 4
 
@@ -65,6 +68,12 @@ def clean(text: str, longest: int, *, keep_line_breaks: bool = False) -> str:
 
 
 NOTHING_VISIBLE = "Give at least one visible character."
+
+
+def unstorable(text: str) -> str | None:
+    """Return a sentence about the first character that not every database stores, or None."""
+    found = _UNSTORABLE.search(text)
+    return found and f"Remove the character U+{ord(found[0]):04X}: it can't be stored."
 
 
 def voucher_code(text: str) -> str:

@@ -31,6 +31,7 @@ from flask_orders.models import (
 )
 from flask_orders.models.types import Money
 from flask_orders.offers import DISCOUNT_TYPES, USAGES, Offer, Voucher
+from flask_orders.own_fields import schemas_of
 from flask_orders.pricing import AMOUNTS, PricedCart, PricedItem
 from flask_orders.promotions import TERMS
 from flask_orders.status import STATUSES
@@ -167,7 +168,8 @@ def test_the_readme_lists_the_values() -> None:
 
 def test_openapi_lists_the_values(shop: Shop) -> None:
     with shop.app.test_request_context():
-        components = describe("/orders", shop.app.config)["components"]["schemas"]
+        document = describe("/orders", shop.app.config, schemas_of(shop.app))
+    components = document["components"]["schemas"]
     problem, order = components["Problem"]["properties"], components["Order"]["properties"]
     preview, refusal = components["Preview"]["properties"], components["Refusal"]["properties"]
     unavailable = components["Unavailable"]["properties"]

@@ -323,7 +323,7 @@ def test_a_lock_that_is_held(
         others.execute(sa.update(shop.models.Cart).values(customer_id=customer))
         assert code(post(shop, customer)) == "try_again"
     operation = ("POST", ORDERS.rstrip("/"))
-    keyed = IdempotentRequest.of(KEY, customer, operation, SAVE, checkout=False)
+    keyed = IdempotentRequest.of(KEY, customer, operation, SAVE, checkout=False, extra={})
     row = asdict(keyed) | {"order_id": uuid4(), "payable": True, "created": datetime.now(UTC)}
     with shop.engine.connect() as others:
         others.execute(sa.insert(shop.models.IdempotencyKey).values(row))

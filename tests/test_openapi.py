@@ -1,17 +1,14 @@
 """`GET /openapi.json` is valid and complete, and the responses match it."""
 
 import sys
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import validate
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
@@ -22,11 +19,11 @@ from flask_orders.errors import IdempotencyKeyInUse
 from .hosts.drivers import DRIVERS
 from .support import servers
 from .support.apps import install, make_app
+from .support.openapi import OPENAPI, Contract
 from .support.requests import ADDRESS, CHECKOUT, ORDERS, PREVIEW, SAVE
 from .support.responses import body
 from .support.shops import Shop, make_shop
 
-OPENAPI = f"{ORDERS}openapi.json"
 ORDER = f"{ORDERS}{{order_id}}/"
 
 
@@ -35,47 +32,6 @@ NO_ANSWERS = {
     *("order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"),
     "unauthorized",
 }
-
-
-class Contract:
-    """An app's document, and what it says of an answer; members that it leaves out are faults."""
-
-    def __init__(self, app: Flask) -> None:
-        self.document = body(app.test_client().get(OPENAPI))
-        self.seen: set[str] = set()
-        self._sealed = deepcopy(self.document)
-        for schema in self._sealed["components"]["schemas"].values():
-            schema["additionalProperties"] = False
-
-    def response(self, status: int, method: str, path: str) -> dict[str, Any]:
-        described: dict[str, Any] = self._sealed["paths"][path][method]["responses"][str(status)]
-        return described
-
-    def check(self, answer: TestResponse, method: str, path: str) -> None:
-        described = self.response(answer.status_code, method, path)
-        for name, header in described.get("headers", {}).items():
-            assert name in answer.headers or not header.get("required"), (name, answer.headers)
-        if "content" not in described:
-            assert answer.data == b""
-            return
-        ((kind, media),) = described["content"].items()
-        assert answer.mimetype == kind
-        found = body(answer)
-        schema = media["schema"]
-        self.validator(schema).validate(found)
-        if "properties" in schema:
-            assert found.keys() == schema["properties"].keys()
-        if "code" in found:
-            self.seen.add(found["code"])
-
-    def validator(self, schema: Mapping[str, Any]) -> Any:
-        whole = {**schema, "components": self._sealed["components"]}
-        return OAS31Validator(whole, format_checker=oas31_format_checker)
-
-    def allows(self, request: Any) -> bool:
-        components = self.document["components"]
-        body = {"$ref": "#/components/schemas/CreateOrder", "components": components}
-        return bool(OAS31Validator(body).is_valid(request))
 
 
 @pytest.fixture

@@ -170,10 +170,9 @@ def test_the_units_to_deduct_are_those_of_the_items_whose_stock_is_counted(
 
 @given(items())
 def test_every_row_is_complete(of: tuple[CartItem, ...]) -> None:
-    plan = planned(DEFAULT, snapshot(of), priced_cart(of), gift_note="of no column", status="paid")
+    plan = planned(DEFAULT, snapshot(of), priced_cart(of))
 
     assert plan.order.keys() == set(table(DEFAULT.Order).c.keys()) - SET_BY_WRITER
-    assert plan.order["status"] == "awaiting_payment"
     for row in plan.items:
         assert row.keys() == set(table(DEFAULT.OrderItem).c.keys())
 
@@ -286,13 +285,13 @@ def test_values_of_the_shop_s_own_columns_are_stored_and_belong_to_the_request(
             keyed: dict[str, Any] = {"billing_address": HOME, "idempotency_key": "k"}
             return current_orders.place("ann", **keyed, extra=extra)
 
-        placed = place(gift_note="For Ann", status="paid")
-        assert place(gift_note="For Ann", status="paid").replayed
+        placed = place(gift_note="For Ann")
+        assert place(gift_note="For Ann").replayed
         with pytest.raises(IdempotencyKeyReused):
-            place(gift_note="For Ben", status="paid")
+            place(gift_note="For Ben")
 
         order: Any = current_orders.get("ann", placed.order_id)
-        assert (order.gift_note, order.status) == ("For Ann", "awaiting_payment")
+        assert order.gift_note == "For Ann"
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
     keyed = IdempotentRequest.of(
-        "abc", customer, ("POST", ORDERS.rstrip("/")), SAVE, checkout=False
+        "abc", customer, ("POST", ORDERS.rstrip("/")), SAVE, checkout=False, extra={}
     )
     before = shop.everything()
     with shop.engine.connect() as running:

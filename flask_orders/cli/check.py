@@ -14,6 +14,7 @@ from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_mapping import check_mapping, check_statements
+from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
     check_customers,
@@ -50,6 +51,7 @@ def _request_problems(app: Flask, orders: OrderService) -> Iterator[str]:
     yield from _guarded("the payment endpoint", check_payment(app, endpoint))
     yield from _guarded("the routes", check_routes(app))
     yield from _guarded("CSRFProtect", check_csrf(app, orders))
+    yield from _guarded("the order's own columns", check_own_fields(app, orders))
     yield from _guarded("the customers", check_customers(app, orders))
 
 

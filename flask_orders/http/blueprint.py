@@ -14,8 +14,10 @@ from ..db.classify import hide_values, is_unavailable
 from ..db.retrying import roll_back
 from ..errors import ConfigurationError, Misconfigured, OrdersError, TryAgain, UnknownCustomer
 from ..keys import new_key
+from ..loading import load
+from ..own_fields import schemas_of
 from ..pagination import Page
-from ..schemas import CreateOrderSchema, PageSchema, PreviewQuerySchema, preview
+from ..schemas import PageSchema, PreviewQuerySchema, preview
 from ..service import components_of, current_orders
 from .authentication import (
     answer_unknown_customer,
@@ -27,7 +29,7 @@ from .authentication import (
 from .openapi import describe
 from .problems import http_problem, problem
 from .registration import OrdersBlueprint
-from .requests import arrived, idempotent_request, json_object, load, query, uuid_of
+from .requests import arrived, idempotent_request, json_object, query, uuid_of
 from .responses import (
     checked_out,
     json_response,
@@ -40,7 +42,7 @@ from .responses import (
 log = logging.getLogger("flask_orders")
 
 # Made once: that takes longer than to load a body.
-CREATE_ORDER, PAGE, PREVIEW_QUERY = CreateOrderSchema(), PageSchema(), PreviewQuerySchema()
+PAGE, PREVIEW_QUERY = PageSchema(), PreviewQuerySchema()
 
 orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
 orders_bp.cli.short_help = "The shop's orders."
@@ -51,21 +53,20 @@ for command in COMMANDS:
 @orders_bp.post("/", strict_slashes=False)
 def create_order() -> Response:
     """Turn the customer's cart into an order, then confirm it or redirect to its payment."""
-    body = load(CREATE_ORDER, json_object(g.orders_body))
-    extra = dict(body)
+    fields = schemas_of(current_app).load_order(json_object(g.orders_body))
     order_request = OrderRequest(
         id=new_key(),
         customer_id=customer_id(),
-        checkout=extra.pop("action") == "checkout",
-        billing_address=extra.pop("billing_address"),
-        expected_total=extra.pop("expected_total"),
+        checkout=fields.action == "checkout",
+        billing_address=fields.billing_address,
+        expected_total=fields.expected_total,
         arrived=arrived(),
-        extra=extra,
+        extra=fields.extra,
     )
     if order_request.checkout:
         # Before anything is written: there may be nowhere to pay.
         payment_url(order_request.id)
-    keyed = idempotent_request(order_request, body)
+    keyed = idempotent_request(order_request, fields.library, fields.sent)
     placed = components_of(current_orders).placing.place(order_request, keyed)
     return checked_out(placed) if order_request.checkout else saved(placed)
 
@@ -85,7 +86,8 @@ def preview_order() -> Response:
     """Return the order as it would be now."""
     expected = load(PREVIEW_QUERY, query())["expected_total"]
     key = known_customer_id()
-    return json_response(200, preview(current_orders.preview(key), key, expected))
+    own_fields = schemas_of(current_app).in_preview
+    return json_response(200, preview(current_orders.preview(key), key, expected, own_fields))
 
 
 @orders_bp.get("/<order_id>/", strict_slashes=False)
@@ -127,7 +129,7 @@ def cancel_order(order_id: str) -> Response:
 def openapi() -> Response:
     """Return these calls as OpenAPI 3.1; without a token, for the tools that fetch it."""
     prefix = url_for(".list_orders").rstrip("/")
-    return json_response(200, describe(prefix, current_app.config))
+    return json_response(200, describe(prefix, current_app.config, schemas_of(current_app)))
 
 
 @orders_bp.before_request

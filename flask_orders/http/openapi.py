@@ -4,6 +4,7 @@ So it describes what the blueprint accepts and returns. Needs apispec, the extra
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from importlib.metadata import version
 from itertools import groupby
 from operator import attrgetter
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, fields
 
+from .. import schemas as library_schemas
 from ..errors import (
     BillingAddressRequired,
     ConfigurationError,
@@ -32,11 +34,10 @@ from ..errors import (
     VoucherNotApplicable,
     VoucherReason,
 )
+from ..own_fields import Schemas
 from ..schemas import (
     Amount,
-    CreateOrderSchema,
     ExpectedTotal,
-    OrderSchema,
     PageSchema,
     PostalCode,
     PreviewQuerySchema,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 # The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
-TYPES: Mapping[type[fields.Field[Any]], Json] = {
+TYPES: Mapping[type, Json] = {
     Amount: {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["79.99"]},
     ExpectedTotal: {
         "type": ["string", "integer"],
@@ -68,14 +69,19 @@ TYPES: Mapping[type[fields.Field[Any]], Json] = {
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
     # A pricing of the shop's own may have reasons of its own.
     VoucherRefusalField: {"anyOf": [{"enum": list(VoucherReason)}, {"type": ["string", "null"]}]},
+    # A shop's own Decimal is read from both, and served as a string.
+    fields.Decimal: {"type": ["string", "number"]},
 }
 
-# The components of requests, which refuse unknown members. A response has every member, and a
-# later version may add more.
-LOADED = ("BillingAddress", "CreateOrder")
+# The library's components, by the names of their schemas.
+COMPONENTS = frozenset(
+    each.__name__.removesuffix("Schema")
+    for each in vars(library_schemas).values()
+    if isinstance(each, type) and issubclass(each, Schema)
+)
 
-# The blueprint makes the URL of an order; here it is only described.
-ORDER = OrderSchema(str)
+CREATE_ORDER: Json = {"$ref": "#/components/schemas/CreateOrder"}
+ORDER: Json = {"$ref": "#/components/schemas/Order"}
 
 URL: Json = {"type": "string", "format": "uri-reference"}
 NULLABLE_URL: Json = {**URL, "type": ["string", "null"]}
@@ -142,18 +148,23 @@ CHECKED_OUT: Json = {
 }
 
 
-def describe(prefix: str, config: Mapping[str, Any]) -> Json:
+def describe(prefix: str, config: Mapping[str, Any], schemas: Schemas) -> Json:
     """Return the OpenAPI document of the API below a prefix.
 
     Args:
         prefix: the path under which the blueprint is registered.
         config: the app's; its `JWT_...` keys say how a token is sent, unless the shop names its
             customers itself.
+        schemas: the app's, with the fields of the shop's own.
 
     Raises:
         ConfigurationError: apispec is not installed.
     """
     spec = _empty_spec()
+    # The shop's subclasses are described under the names of the library's classes.
+    spec.components.schema("CreateOrder", schema=schemas.request)
+    loaded = set(spec.components.schemas)
+    spec.components.schema("Order", schema=schemas.order)
     spec.components.schema("Unavailable", schema=UnavailableSchema)
     spec.components.schema("Problem", _problem())
     schemes = _security_schemes(config)
@@ -169,17 +180,30 @@ def describe(prefix: str, config: Mapping[str, Any]) -> Json:
                 operation |= _without_token(operation, method)
         spec.path(prefix + path, operations=operations)
     made: Json = spec.to_dict()
-    for name, schema in made["components"]["schemas"].items():
-        if name in LOADED:
-            schema["additionalProperties"] = False
-        elif name != "Problem":
-            schema["required"] = list(schema["properties"])
-            # Some versions of marshmallow and apispec forbid additional ones.
+    components = made["components"]["schemas"]
+    _add_to_preview(components, schemas.in_preview)
+    for name, schema in components.items():
+        if name in loaded:
+            # Requests refuse unknown members, unless a nested schema of the shop's lets them in.
+            schema.setdefault("additionalProperties", False)
+        else:
+            # Some versions of marshmallow and apispec forbid additional ones. A later version of a
+            # response may have more members.
             schema.pop("additionalProperties", None)
-    _restrict_codes(made["components"]["schemas"])
+        if name in COMPONENTS - loaded:
+            # A response of the library's has every member.
+            schema["required"] = list(schema["properties"])
+    _restrict_codes(components)
     if "json" in token_places():
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
     return made
+
+
+def _add_to_preview(components: Json, in_preview: Schema) -> None:
+    """Describe the fields of the shop's own that a preview has, as an order has them."""
+    names = [field.data_key or name for name, field in in_preview.dump_fields.items()]
+    of_order = components["Order"]["properties"]
+    components["Preview"]["properties"] |= {name: of_order[name] for name in names}
 
 
 def _restrict_codes(schemas: Json) -> None:
@@ -213,23 +237,33 @@ def _empty_spec() -> "APISpec":
         raise ConfigurationError(
             'openapi.json needs apispec: pip install "flask_orders[openapi]"'
         ) from None
-    plugin = MarshmallowPlugin()
+    plugin = MarshmallowPlugin(schema_name_resolver=_component_name)
     spec = APISpec("Orders", version("flask_orders"), "3.1.0", plugins=[plugin])
     converter: Any = plugin.converter
     converter.add_attribute_function(_describe_field)
     return spec
 
 
-def _describe_field(_converter: Any, field: fields.Field[Any], ret: Json) -> Json:
+def _component_name(schema: Schema | type[Schema]) -> str:
+    """Return the name of a schema's component; a shop's own never takes one of the library's."""
+    cls = schema if isinstance(schema, type) else type(schema)
+    name = cls.__name__.removesuffix("Schema")
+    is_own = cls.__module__ != library_schemas.__name__
+    return f"Own{name}" if is_own and name in COMPONENTS else name
+
+
+def _describe_field(_converter: Any, field: "fields.Field[Any]", ret: Json) -> Json:
     """Return what apispec can't derive from a field; leave out a default of null."""
     if ret.get("default", ...) is None:
         del ret["default"]
-    known = TYPES.get(type(field), {})
+    known = next((TYPES[cls] for cls in type(field).__mro__ if cls in TYPES), {})
     added = {name: value for name, value in known.items() if name not in ret or name == "type"}
     if "type" in added and field.allow_none:
         types = added["type"]
         added["type"] = [*([types] if isinstance(types, str) else types), "null"]
-    return added
+    # The bounds of a shop's own Decimal: numbers in JSON.
+    bounds = {name: float(value) for name, value in ret.items() if isinstance(value, Decimal)}
+    return bounds | added
 
 
 def _paths() -> dict[str, dict[str, Json]]:
@@ -240,7 +274,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "operationId": "create_order",
                 "summary": "Turn the cart into an order.",
                 "parameters": [KEY],
-                "requestBody": {"required": True, **_content(CreateOrderSchema)},
+                "requestBody": {"required": True, **_content(CREATE_ORDER)},
                 "responses": {
                     "201": _answer("`save_order`: the order is saved.", SAVED, placed),
                     "303": _answer("`checkout`: see the payment URL.", CHECKED_OUT, placed),

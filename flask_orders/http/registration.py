@@ -14,13 +14,16 @@ from ..db.dialects import dialect_of
 from ..db.retrying import watch_changes
 from ..errors import ConfigurationError
 from ..models.declare import declared_models
+from ..own_fields import SCHEMAS_KEY, Schemas, schemas_of
 from ..service import EXTENSION_KEY, OrderService, components_of
 from ..settings import Settings
 from .problems import watch_paths
 from .requests import watch_arrivals
+from .responses import order_url
 
 # What `register_blueprint(orders_bp, ...)` takes beside Flask's own options.
 OPTIONS = ("pricing", "saved_address", "current_customer")
+SCHEMAS = ("request_schema", "order_schema")
 
 
 class OrdersBlueprint(Blueprint):
@@ -36,6 +39,8 @@ class OrdersBlueprint(Blueprint):
             current_customer: names the request's customer in a shop without JWTs: a function or a
                 proxy that gives the customer's key, its text, an object of the mapped class, or
                 None if nobody is signed in.
+            request_schema, order_schema: subclasses of `CreateOrderSchema` and `OrderSchema`, with
+                fields of the shop's own.
 
         Raises:
             ConfigurationError: db.init_app(app) has not been called, a setting or an option is
@@ -43,12 +48,14 @@ class OrdersBlueprint(Blueprint):
                 registration. An option that is left out keeps its value.
         """
         given = {name: options.pop(name, None) for name in OPTIONS}
+        schemas = {name: options.pop(name, None) for name in SCHEMAS}
         first: OrderService | None = app.extensions.get(EXTENSION_KEY)
         if first is None:
-            _set_up(cast(Flask, app), given)
+            _set_up(cast(Flask, app), given, schemas)
             watch_paths(cast(Flask, app), self)
         else:
             _refuse_other_options(components_of(first).options, given)
+            _refuse_other_options(schemas_of(cast(Flask, app)).options, schemas)
         super().register(app, options)
 
 
@@ -68,7 +75,7 @@ def _is_same(value: Any, first: Any) -> bool:
     return value is first or (not is_proxy and bool(value == first))
 
 
-def _set_up(app: Flask, options: Mapping[str, Any]) -> None:
+def _set_up(app: Flask, options: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
     db: SQLAlchemy | None = app.extensions.get("sqlalchemy")
     if db is None:
         raise ConfigurationError("register_blueprint(orders_bp) needs db.init_app(app) first.")
@@ -88,6 +95,7 @@ def _set_up(app: Flask, options: Mapping[str, Any]) -> None:
     dialect_of(engine.dialect).prepare_engine(engine)
     watch_changes(db.session, engines.values())
     watch_commits(db.session)
+    app.extensions[SCHEMAS_KEY] = Schemas(models, order_url, **schemas)
     app.extensions[EXTENSION_KEY] = OrderService(
         db.session, models, lambda: Settings.of(app.config), **options
     )

@@ -6,14 +6,12 @@ that sends slowly holds none. What is wrong with it is reported later, to known 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
 from flask import Flask, current_app, request, request_started
-from marshmallow import Schema, ValidationError
-from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from ..converting import OrderRequest
@@ -27,8 +25,6 @@ from ..errors import (
 )
 from ..idempotency import IdempotentRequest
 from ..service import components_of, current_orders
-
-FIELDS_AT_FAULT = "Correct the fields listed in 'errors'."
 
 # A proxy's X-Request-Start is trusted so far back: all it does is find the customer's own order.
 LONGEST_QUEUE = timedelta(minutes=1)
@@ -132,22 +128,8 @@ def query() -> dict[str, str]:
         values.poplist(current_app.config["JWT_QUERY_STRING_NAME"])
     repeated = [name for name, given in values.lists() if len(given) > 1]
     if repeated:
-        raise InvalidRequest(FIELDS_AT_FAULT, {name: ["Give it once."] for name in repeated})
+        raise InvalidRequest.of_fields({name: ["Give it once."] for name in repeated})
     return values.to_dict()
-
-
-def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the validated fields of a document.
-
-    Raises:
-        InvalidRequest: with each field at fault by its whole name.
-    """
-    try:
-        loaded: dict[str, Any] = schema.load(document)
-    except ValidationError as error:
-        faults = dict(_by_field(error.messages_dict))
-        raise InvalidRequest(FIELDS_AT_FAULT, faults) from None
-    return loaded
 
 
 def uuid_of(text: str) -> UUID:
@@ -166,13 +148,14 @@ def uuid_of(text: str) -> UUID:
 
 
 def idempotent_request(
-    order_request: OrderRequest, fields: Mapping[str, Any]
+    order_request: OrderRequest, fields: Mapping[str, Any], own_fields: Mapping[str, Any]
 ) -> IdempotentRequest | None:
     """Return the request under its Idempotency-Key, or None without that header.
 
     Args:
         order_request: what is asked for, and by which customer.
         fields: those of the validated body.
+        own_fields: the fields of the shop's own, as they were sent.
 
     Raises:
         InvalidRequest: the key, bare or quoted (a structured field, RFC 9651), is not valid.
@@ -187,6 +170,7 @@ def idempotent_request(
         (request.method, request.path.rstrip("/")),
         fields,
         checkout=order_request.checkout,
+        extra=own_fields,
     )
 
 
@@ -202,18 +186,6 @@ def token_places() -> list[str]:
         return []
     places = current_app.config["JWT_TOKEN_LOCATION"]
     return [places] if isinstance(places, str) else list(places)
-
-
-def _by_field(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield marshmallow's nested messages by the field's whole name: `billing_address.country`."""
-    for name, found in messages.items():
-        if isinstance(found, Mapping):
-            yield from _by_field(found, f"{prefix}{name}.")
-        elif name == SCHEMA:
-            # The value itself is not an object.
-            yield prefix.rstrip("."), found
-        else:
-            yield prefix + name, found
 
 
 def _parse(text: bytes) -> dict[str, Any]:

@@ -5,18 +5,17 @@ later, so that an Idempotency-Key's replay is the first response, byte for byte.
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from flask import Response, url_for
+from flask import Response, current_app, url_for
 from werkzeug.routing import BuildError
 
 from ..converting import PlacedOrder
 from ..errors import ConfigurationError
 from ..models import OrderMixin
+from ..own_fields import schemas_of
 from ..pagination import OrderPage
-from ..schemas import OrderSchema
 from ..service import current_orders
 from .problems import dumps
 
@@ -35,12 +34,12 @@ def json_response(status: int, body: Any, **headers: str) -> Response:
 
 def saved(placed: PlacedOrder) -> Response:
     """Return 201 and the order's URL."""
-    return json_response(201, SAVED, Location=_order_url(placed.order_id), **_replayed(placed))
+    return json_response(201, SAVED, Location=order_url(placed.order_id), **_replayed(placed))
 
 
 def checked_out(placed: PlacedOrder) -> Response:
     """Redirect to the payment, or, if there is nothing to pay, to the order."""
-    order = _order_url(placed.order_id)
+    order = order_url(placed.order_id)
     payment = payment_url(placed.order_id) if placed.payable else None
     body = {"order": order, "payment": payment}
     return json_response(303, body, Location=payment or order, **_replayed(placed))
@@ -48,7 +47,7 @@ def checked_out(placed: PlacedOrder) -> Response:
 
 def order_response(order: OrderMixin) -> Response:
     """Return 200 and the order."""
-    return json_response(200, _order_schema().dump(order))
+    return json_response(200, schemas_of(current_app).order.dump(order))
 
 
 def page_response(found: OrderPage, wanted: Mapping[str, Any]) -> Response:
@@ -66,7 +65,7 @@ def page_response(found: OrderPage, wanted: Mapping[str, Any]) -> Response:
         "count": found.count,
         "next": None if found.before is None else url(before=found.before),
         "previous": None if found.after is None else url(after=found.after),
-        "results": _order_schema().dump(found.orders, many=True),
+        "results": schemas_of(current_app).order.dump(found.orders, many=True),
     }
     return json_response(200, page)
 
@@ -91,11 +90,6 @@ def _replayed(placed: PlacedOrder) -> dict[str, str]:
     return {"Idempotent-Replayed": "true"} if placed.replayed else {}
 
 
-@cache
-def _order_schema() -> OrderSchema:
-    # Made once: that takes longer than to dump a small order.
-    return OrderSchema(_order_url)
-
-
-def _order_url(order_id: UUID) -> str:
+def order_url(order_id: UUID) -> str:
+    """Return the URL of an order."""
     return url_for(".get_order", order_id=order_id)

@@ -41,6 +41,7 @@ from .mixins import (
     VoucherMixin,
     VoucherRedemptionMixin,
 )
+from .own_columns import OwnColumns
 from .parts import are_same
 from .promotions import OFFER_PRODUCTS, PromotionModels, declare_promotions
 from .shop import Shop, check_shop, resolve
@@ -97,6 +98,11 @@ class Models:
         for problem in self.merged_tables():
             raise ConfigurationError(problem)
         return self.resolved
+
+    @cached_property
+    def own_columns(self) -> OwnColumns:
+        """The columns of the order that are the shop's own."""
+        return OwnColumns(self.Order)
 
     def merged_tables(self) -> Iterator[str]:
         """Yield each table that the shop's code has merged with one of the library, with a fix."""

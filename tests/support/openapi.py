@@ -1,0 +1,55 @@
+"""The OpenAPI document of an app, to hold its answers against."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from flask import Flask
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from werkzeug.test import TestResponse
+
+from .requests import ORDERS
+from .responses import body
+
+OPENAPI = f"{ORDERS}openapi.json"
+
+
+class Contract:
+    """An app's document, and what it says of an answer; members that it leaves out are faults."""
+
+    def __init__(self, app: Flask) -> None:
+        self.document = body(app.test_client().get(OPENAPI))
+        self.seen: set[str] = set()
+        self._sealed = deepcopy(self.document)
+        for schema in self._sealed["components"]["schemas"].values():
+            schema["additionalProperties"] = False
+
+    def response(self, status: int, method: str, path: str) -> dict[str, Any]:
+        described: dict[str, Any] = self._sealed["paths"][path][method]["responses"][str(status)]
+        return described
+
+    def check(self, answer: TestResponse, method: str, path: str) -> None:
+        described = self.response(answer.status_code, method, path)
+        for name, header in described.get("headers", {}).items():
+            assert name in answer.headers or not header.get("required"), (name, answer.headers)
+        if "content" not in described:
+            assert answer.data == b""
+            return
+        ((kind, media),) = described["content"].items()
+        assert answer.mimetype == kind
+        found = body(answer)
+        schema = media["schema"]
+        self.validator(schema).validate(found)
+        if "properties" in schema:
+            assert found.keys() == schema["properties"].keys()
+        if "code" in found:
+            self.seen.add(found["code"])
+
+    def validator(self, schema: Mapping[str, Any]) -> Any:
+        whole = {**schema, "components": self._sealed["components"]}
+        return OAS31Validator(whole, format_checker=oas31_format_checker)
+
+    def allows(self, request: Any) -> bool:
+        components = self.document["components"]
+        body = {"$ref": "#/components/schemas/CreateOrder", "components": components}
+        return bool(OAS31Validator(body).is_valid(request))
