@@ -12,7 +12,11 @@ from pathlib import Path
 from types import ModuleType
 
 MARK = "# + flask_orders"
-NAMES = ("classic", "uuid_keys", "rich", "factory")
+# Each shop whose driver is a module of `driving/`, and those that drivers.py drives.
+NAMES = (
+    *("classic", "uuid_keys", "rich", "factory"),
+    *sorted(path.stem for path in Path(__file__).with_name("driving").glob("[a-z]*.py")),
+)
 
 _numbers = itertools.count()
 

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from flask_orders import current_orders
 
 from ..support.database import Rows
 from ..support.requests import ADDRESS, ORDERS
-from . import load
+from . import NAMES, load
 
 PASSWORD = "correct horse battery staple"
 
@@ -320,11 +321,6 @@ class Factory(Driver):
         self.call("POST", "/lines", buyer, line)
 
 
-DRIVERS: Mapping[str, type[Driver]] = {
-    driver.NAME: driver for driver in (Classic, UuidKeys, Rich, Factory)
-}
-
-
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
@@ -333,3 +329,14 @@ def _cookie(client: FlaskClient, name: str) -> str:
     cookie = client.get_cookie(name)
     assert cookie is not None
     return cookie.value
+
+
+def _driver(name: str) -> type[Driver]:
+    driver: type[Driver] = import_module(f"{__package__}.driving.{name}").DRIVER
+    return driver
+
+
+_HERE = {driver.NAME: driver for driver in (Classic, UuidKeys, Rich, Factory)}
+
+# At the end: each driver in `driving/` extends a class above.
+DRIVERS: Mapping[str, type[Driver]] = {name: _HERE.get(name) or _driver(name) for name in NAMES}
