@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from weakref import WeakSet
 
 import pytest
@@ -96,6 +97,12 @@ def database(server_url: URL) -> Iterator[URL]:
     """An empty database, for a test that makes its own shop."""
     with servers.fresh_database(server_url) as url:
         yield url
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> URL:
+    """An empty database in a file, for a test that makes its own shop and is about no database."""
+    return URL.create("sqlite", database=str(tmp_path / "shop.sqlite3"))
 
 
 # The engines that have connected to a database and still exist.

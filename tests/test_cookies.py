@@ -49,9 +49,9 @@ def test_a_cookie_s_post_must_be_json(database: URL) -> None:
     close(shop)
 
 
-def test_a_browser_s_question_before_a_post_needs_no_customer(database: URL) -> None:
+def test_a_browser_s_question_before_a_post_needs_no_customer(sqlite_file: URL) -> None:
     """A preflight (CORS) is sent without cookies; the shop's own extension answers it."""
-    shop = login_shop(database)
+    shop = login_shop(sqlite_file)
     with nothing_changed(shop):
         for _method, url in CALLS:
             answer = shop.app.test_client().options(url)
@@ -69,9 +69,9 @@ def csrf_shop(url: URL, arrange: Callable[[CSRFProtect], Any], **config: Any) ->
     return shop
 
 
-def test_csrf_protection_on_demands_its_token_in_a_header(database: URL) -> None:
+def test_csrf_protection_on_demands_its_token_in_a_header(sqlite_file: URL) -> None:
     """A check is content: this is right for a cookie, and it says what else there is."""
-    shop = csrf_shop(database, lambda csrf: None)
+    shop = csrf_shop(sqlite_file, lambda csrf: None)
     client = signed_in(shop, 1)
     with nothing_changed(shop):
         for url in (ORDERS, f"{NO_ORDER}checkout/", f"{NO_ORDER}cancel/"):
@@ -95,9 +95,9 @@ def test_csrf_protection_on_demands_its_token_in_a_header(database: URL) -> None
     ],
 )
 def test_csrf_protection_off_leaves_json_only(
-    database: URL, arrange: Callable[[CSRFProtect], Any], config: dict[str, Any]
+    sqlite_file: URL, arrange: Callable[[CSRFProtect], Any], config: dict[str, Any]
 ) -> None:
-    shop = csrf_shop(database, arrange, **config)
+    shop = csrf_shop(sqlite_file, arrange, **config)
     client = signed_in(shop, 1)
     with nothing_changed(shop):
         for options in wrong_types():
