@@ -40,7 +40,7 @@ class Quantity(fields.Integer):
         super().__init__(required=True, strict=True, validate=validate.Range(1, MOST_UNITS))
 
 
-class Amount(fields.Field[Decimal]):
+class Amount(fields.Decimal):
     """An amount as a string with the digits of the shop's currency."""
 
     def _serialize(self, value: Decimal | None, *_args: Any, **_kwargs: Any) -> str | None:

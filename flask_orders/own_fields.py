@@ -26,7 +26,7 @@ from .check_schemas import (
 from .errors import ConfigurationError, InvalidRequest
 from .loading import load
 from .models import Models
-from .models.own_columns import text_faults
+from .models.own_columns import faults_within
 from .schemas import CreateOrderSchema, OrderSchema
 
 SCHEMAS_KEY = "orders_schemas"
@@ -118,13 +118,13 @@ class Schemas:
         """Return a copy of the shop's own fields, which its hooks can't change.
 
         Raises:
-            InvalidRequest: a text in it can't be stored.
+            InvalidRequest: a value in it can't be stored.
         """
         sent = {name: document[name] for name in self._sent_as.values() if name in document}
         faults = {
             name + path: [message]
             for name, value in sent.items()
-            for path, message in text_faults(value)
+            for path, message in faults_within(value)
         }
         if faults:
             raise InvalidRequest.of_fields(faults)

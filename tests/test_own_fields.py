@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from marshmallow import EXCLUDE, Schema, fields, post_load
+from marshmallow import EXCLUDE, Schema, fields, post_load, pre_load
 from openapi_spec_validator import validate as validate_document
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import mapped_column
@@ -210,6 +210,34 @@ def test_deep_nesting_is_refused(tmp_path: Any) -> None:
         answer = shop.post("ann", data=data, content_type="application/json")
         refused(answer, 400, code)
     shop.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "at_fault"),
+    [
+        ('{"a": {"b": [1, 1e400]}}', "card.a.b.1"),
+        ('{"a": {"b\\u0000": 1}}', "card.a"),
+        ('["\\ud800"]', "card.0"),
+        ('"\\u0000"', "card"),
+    ],
+)
+def test_any_json_can_be_stored_or_is_refused(sent: str, at_fault: str) -> None:
+    schema = request_schema(card=fields.Raw())
+    shop, _ = install_with({"card": column(sa.JSON)}, request_schema=schema)
+    data = json.dumps({**SAVE, "card": 0}).replace('"card": 0', f'"card": {sent}')
+    problem = refused(
+        shop.post("ann", data=data, content_type="application/json"), 400, "invalid_request"
+    )
+    assert problem["errors"].keys() == {at_fault}
+
+
+def test_an_unknown_value_of_an_enum_is_refused() -> None:
+    schema = request_schema(size=fields.String())
+    columns = {"size": column(sa.Enum("S", "M", native_enum=False))}
+    shop, _ = install_with(columns, request_schema=schema)
+    problem = refused(shop.post("ann", {**SAVE, "size": "XL"}), 400, "invalid_request")
+    assert problem["errors"] == {"size": ["Choose one of: S, M."]}
+    refused(shop.post("ann", {**SAVE, "size": "M"}), 400, "empty_cart")
 
 
 class NotASchema:
@@ -449,6 +477,20 @@ def test_the_same_body_is_replayed_and_another_note_is_another_request(shop: Sho
     assert len(shop.rows("orders")) == 1
 
 
+def test_what_a_hook_makes_of_a_body_is_no_part_of_the_request(database: URL) -> None:
+    def stamp(self: Any, data: Any, **_rest: Any) -> Any:
+        data["card"]["text"] += f", {uuid4()}"
+        return data
+
+    schema = request_schema(GiftRequestSchema, stamp=pre_load(stamp))
+    shop = gift_shop(database, request_schema=schema)
+    shop.cart("ann", {shop.product(): 1})
+    assert shop.post("ann", GIFT, key="k").status_code == 201
+    assert shop.post("ann", GIFT, key="k").headers["Idempotent-Replayed"] == "true"
+    assert own_row(shop)["card"]["text"].startswith("Happy birthday, ")
+    shop.close()
+
+
 def test_a_field_that_is_null_is_as_left_out(shop: Shop) -> None:
     assert shop.post("ann", {**SAVE, "giftNote": None}, key="k").status_code == 201
     assert shop.post("ann", key="k").headers["Idempotent-Replayed"] == "true"
@@ -497,7 +539,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from uuid import UUID
+from uuid import UUID, uuid4
 from flask_orders.idempotency import IdempotentRequest
 
 class Colour(Enum):

@@ -6,6 +6,7 @@ database: an unknown name as a mistake of the shop's, a value as a mistake of th
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Enum, Integer, Numeric, SmallInteger, String, inspect
@@ -21,6 +22,8 @@ LIBRARY_COLUMNS = frozenset(
 
 # Containers in containers that a value may have: more would exhaust Python's stack.
 DEEPEST = 50
+
+FINITE = "Give a finite number."
 
 
 class OwnColumns:
@@ -89,14 +92,16 @@ def must_be_given(column: Column[Any]) -> bool:
     return not column.nullable and column.default is None and column.server_default is None
 
 
-def text_faults(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the path inside a value, and a sentence, for every text that no database stores."""
+def faults_within(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield a path in a value, and a sentence, for all that not every database stores."""
     waiting = [("", value, 0)]
     while waiting:
         path, found, depth = waiting.pop()
         if isinstance(found, str):
             if message := unstorable(found):
                 yield path, message
+        elif isinstance(found, float) and not isfinite(found):
+            yield path, FINITE
         elif depth == DEEPEST and isinstance(found, Mapping | list | tuple):
             yield path, f"Nest objects and arrays at most {DEEPEST} deep."
         elif isinstance(found, Mapping):
@@ -109,7 +114,7 @@ def text_faults(value: Any) -> Iterator[tuple[str, str]]:
 def _faults(column: Column[Any], value: Any) -> Iterator[tuple[str, str]]:
     if value is None and not column.nullable:
         yield "", "Give a value."
-    yield from text_faults(value)
+    yield from faults_within(value)
     message = _misfit(column.type, value)
     if message is not None:
         yield "", message
@@ -117,7 +122,10 @@ def _faults(column: Column[Any], value: Any) -> Iterator[tuple[str, str]]:
 
 def _misfit(type_: Any, value: Any) -> str | None:
     """Return why a column of SQLAlchemy's own type can't hold a value; None if it may."""
-    if isinstance(type_, String) and not isinstance(type_, Enum) and isinstance(value, str):
+    if isinstance(type_, Enum):
+        is_unknown = type(value) is str and value not in type_.enums
+        return f"Choose one of: {', '.join(type_.enums)}." if is_unknown else None
+    if isinstance(type_, String) and isinstance(value, str):
         too_long = type_.length is not None and len(value) > type_.length
         return f"Give at most {type_.length} characters." if too_long else None
     if isinstance(type_, Integer) and isinstance(value, int):
@@ -137,7 +145,7 @@ def _bits(type_: Integer) -> int:
 
 def _numeric_misfit(type_: Numeric[Any], value: Decimal) -> str | None:
     if not value.is_finite():
-        return "Give a finite number."
+        return FINITE
     if type_.precision is None or not value:
         return None
     scale = type_.scale or 0
