@@ -1,42 +1,44 @@
 """A constraint of the shop that refuses every order is named in the log, without retries."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import mapped_column
 
 from .support.shops import Shop, make_shop
 
 
-def not_null(orders: sa.Table) -> None:
-    orders.append_column(sa.Column("warehouse", sa.String(20), nullable=False))
+def not_null(order: Any) -> None:
+    order.warehouse = mapped_column(sa.String(20), nullable=False)
 
 
-def check(orders: sa.Table) -> None:
-    orders.append_constraint(sa.CheckConstraint("items_count > 1", name="not_so_few"))
+def check(order: Any) -> None:
+    order.__table__.append_constraint(sa.CheckConstraint("items_count > 1", name="not_so_few"))
 
 
-def unique(orders: sa.Table) -> None:
+def unique(order: Any) -> None:
     """By a name that the server makes."""
-    orders.append_constraint(sa.UniqueConstraint("currency"))
+    order.__table__.append_constraint(sa.UniqueConstraint("currency"))
 
 
-def foreign_key_from_the_order(orders: sa.Table) -> None:
-    sa.Table("warehouses", orders.metadata, sa.Column("id", sa.Integer, primary_key=True))
-    orders.append_column(sa.Column("warehouse", sa.ForeignKey("warehouses.id"), default=7))
+def foreign_key_from_the_order(order: Any) -> None:
+    sa.Table("warehouses", order.metadata, sa.Column("id", sa.Integer, primary_key=True))
+    order.warehouse = mapped_column(sa.ForeignKey("warehouses.id"), default=7)
 
 
-def foreign_key_to_the_cart_item(orders: sa.Table) -> None:
+def foreign_key_to_the_cart_item(order: Any) -> None:
     sa.Table(
         "engravings",
-        orders.metadata,
+        order.metadata,
         sa.Column("item_id", sa.ForeignKey("cart_items.id"), primary_key=True),
         sa.Column("text", sa.String(20)),
     )
 
 
-CASES: dict[Callable[[sa.Table], None], tuple[str, str]] = {
+CASES: dict[Callable[[Any], None], tuple[str, str]] = {
     not_null: ("orders", "give the column a default"),
     check: ("orders", "let it allow such rows"),
     unique: ("orders", "add a column that distinguishes two orders"),
@@ -49,12 +51,11 @@ CASES: dict[Callable[[sa.Table], None], tuple[str, str]] = {
 def test_it_is_named_with_a_fix_and_the_order_is_not_tried_again(
     database: URL,
     caplog: pytest.LogCaptureFixture,
-    constrain: Callable[[sa.Table], None],
+    constrain: Callable[[Any], None],
 ) -> None:
     table, fix = CASES[constrain]
     shop = make_shop(database, create_tables=False)
-    orders = shop.db.metadata.tables["orders"]
-    constrain(orders)
+    constrain(shop.models.Order)
     with shop.app.app_context():
         shop.db.create_all()
     customer = shop.customer()

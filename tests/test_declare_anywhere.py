@@ -1,5 +1,7 @@
 """`declare_models` may come before, between and after the shop's classes, and takes no name."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -210,3 +212,40 @@ def test_the_registry_can_be_disposed_of() -> None:
     db = new_db()
     declared(db, "after")
     db.Model.registry.dispose()
+
+
+def test_nothing_remembers_a_db() -> None:
+    """A `db` that is no longer used is freed, with its classes."""
+
+    def use() -> list[weakref.ref[Any]]:
+        db = new_db()
+        models = declare_models(db, customer=first_module(db))
+        kept = later_module(db)
+        db.Model.registry.configure()
+        install(db)
+        return [weakref.ref(one) for one in (db, db.Model, db.metadata, models, kept.Order)]
+
+    used = use()
+    gc.collect()
+    gc.collect()
+    assert [one() for one in used] == [None] * 5
+
+
+def test_two_dbs_with_different_mappings(database: URL) -> None:
+    """In one process, each with its own classes of the same names and its own tables."""
+    one, other = new_db(), new_db()
+    user, _kept = first_module(one), later_module(one)
+    first = open_shop(one, database, declare_models(one, customer=user, table_prefix="a_"))
+    second = open_shop(other, database, declare_models(other, promotions=False))
+    customer = first.add(user())
+    first.cart(customer, {first.product("10.00"): 1}, first.voucher("TEN", "10%"))
+    product = second.product("3.00")
+    items = [second.models.CartItem(product_id=product, quantity=2)]
+    second.add(second.models.Cart(customer_id="ann", items=items))
+    assert first.order(customer)["total_amount"] == "9.00"
+    assert second.order("ann")["total_amount"] == "6.00"
+    assert [row["total_amount"] for row in first.rows("a_orders")] == [9]
+    assert [row["total_amount"] for row in second.rows("orders")] == [6]
+    assert {"orders", "a_orders"} & set(other.metadata.tables) == {"orders"}
+    first.close()
+    second.close()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event, inspect
-from sqlalchemy.orm import relationship
+from sqlalchemy.orm import Mapper, relationship
 
 from ..errors import ConfigurationError
 from .builder import (
@@ -221,7 +221,6 @@ def _declare_on(db: SQLAlchemy, arguments: Arguments) -> Models:
     except ConfigurationError as error:
         db.metadata.info[FAILURE_KEY] = error
         raise
-    event.listen(db.Model, "instrument_class", _refuse_merging, propagate=True)
     return models
 
 
@@ -273,12 +272,12 @@ def _refuse_configuring(name: str, cls: type[Any]) -> None:
         )
 
 
-def _refuse_merging(_mapper: Any, cls: Any) -> None:
-    """Refuse a later class of the shop's whose table extend_existing has merged with the library's.
-
-    It is a listener of all classes on one base, and remembers none of them.
-    """
-    known = cls.metadata.info.get(INFO_KEY)
+# For every class of the process: a listener of one base class would keep its `db` alive for ever.
+@event.listens_for(Mapper, "instrument_class")
+def _refuse_merging(mapper: Mapper[Any], cls: type[Any]) -> None:
+    """Refuse a class of the shop's whose table extend_existing merged with the library's."""
+    rows = mapper.local_table
+    known = rows.metadata.info.get(INFO_KEY) if isinstance(rows, Table) else None
     if known is not None and not issubclass(cls, known[1].made):
         for problem in known[1].merged_tables():
             raise ConfigurationError(problem)
