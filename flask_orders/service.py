@@ -139,6 +139,7 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
+            OrdersError: a receiver of `order_placing` has refused the order.
             InvalidRequest: the key is not valid, or the cart is too large.
             IdempotencyKeyReused: the key came with other arguments before.
             IdempotencyKeyInUse: the first call with the key is still running.
@@ -185,6 +186,7 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
+            OrdersError: a receiver of `order_placing` has refused the order.
         """
         self._begin()
         order_request = OrderRequest(

@@ -29,6 +29,18 @@ class FraudSuspected(OrdersError):
     code, status, title = "fraud_suspected", 403, "The order needs a call"
 
 
+def test_an_error_of_the_shop_s_own_is_checked_when_it_is_defined() -> None:
+    with pytest.raises(TypeError, match=r"Nameless needs status, title: write code, status, title"):
+
+        class Nameless(OrdersError):
+            code = "nameless"
+
+    class StillSuspected(FraudSuspected):
+        """It has what its base has."""
+
+    assert StillSuspected("x").problem()["code"] == "fraud_suspected"
+
+
 @pytest.fixture(scope="module")
 def module_shop(server_url: URL) -> Iterator[Shop]:
     with servers.fresh_database(server_url) as url:
