@@ -1,5 +1,6 @@
 """`order_placing`: the shop's own code inside the order's transaction, which may refuse it."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -236,6 +237,22 @@ def deleting_the_cart(shop: Shop, cart: Any, items: list[tuple[Any, Any]], **_gi
     shop.db.session.delete(cart)
 
 
+def discounting(_shop: Shop, order: Any, **_given: Any) -> None:
+    order.total_amount -= 5
+
+
+def discounting_an_item(_shop: Shop, items: list[tuple[Any, Any]], **_given: Any) -> None:
+    items[1][0].unit_price = 1
+
+
+def paying(_shop: Shop, order: Any, **_given: Any) -> None:
+    order.status = "paid"
+
+
+def leaving_an_item_out(_shop: Shop, order: Any, **_given: Any) -> None:
+    order.items.pop()
+
+
 def committing(shop: Shop, **_given: Any) -> None:
     shop.db.session.commit()
 
@@ -259,6 +276,10 @@ def removing_the_session(shop: Shop, **_given: Any) -> None:
         (deleting_an_item, "has deleted the cart or an item"),
         (deleting_an_item_by_statement, "has deleted the cart or an item"),
         (deleting_the_cart, "has deleted the cart or an item"),
+        (discounting, r"has changed Order.total_amount: .* pricing="),
+        (discounting_an_item, r"has changed OrderItem.unit_price: "),
+        (paying, r"has changed Order.status: "),
+        (leaving_an_item_out, r"has changed Order.items: "),
         (committing, "has committed or rolled back"),
         (committing_from_a_savepoint, "has committed or rolled back"),
         (rolling_back, "has committed or rolled back"),
@@ -278,7 +299,7 @@ def test_a_receiver_that_takes_the_order_apart_is_a_misconfiguration(
     with receiving(write_everywhere, receive), nothing_changed(mugs):
         refused(mugs.post(customer), 500, "misconfigured")
     assert len(calls) == 1
-    assert [r for r in caplog.records if sentence in r.getMessage()]
+    assert re.search(sentence, caplog.text)
     assert mugs.post(customer).status_code == 201
 
 
