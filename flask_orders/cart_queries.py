@@ -43,29 +43,28 @@ class CartQueries:
         columns, cart = self._models.columns, self._models.Cart
         key, version = attribute(cart, columns.cart_key), RowVersion.of(cart)
         voucher = columns.cart_voucher
-        query = (
-            select(
-                key,
-                null() if voucher is None else attribute(cart, voucher),
-                null() if version is None else attribute(cart, version.column),
-                cart,
-            )
+        query = select(
+            key,
+            null() if voucher is None else attribute(cart, voucher),
+            null() if version is None else attribute(cart, version.column),
+            cart,
+        )
+        return (
+            _anew(query)
             .where(attribute(cart, columns.cart_customer) == bindparam("customer"))
             .order_by(key)
         )
-        return _anew(query)
 
     def _items(self) -> Select[Any]:
         columns, item = self._models.columns, self._models.CartItem
         key, product = attribute(item, columns.item_key), attribute(item, columns.item_product)
         quantity = attribute(item, columns.item_quantity)
-        query = (
-            select(key, product, quantity, spelled_as(self._product_key, product), item)
+        return (
+            _anew(select(key, product, quantity, spelled_as(self._product_key, product), item))
             .where(attribute(item, columns.item_cart) == bindparam("cart"))
             .order_by(key)
             .limit(bindparam("most", type_=Integer))
         )
-        return _anew(query)
 
     def _late(self) -> Select[Any] | None:
         columns, item = self._models.columns, self._models.CartItem
@@ -81,10 +80,12 @@ class CartQueries:
 
     def _products(self) -> Select[Any]:
         product, key = self._models.Product, self._product_key
-        query = (
-            select(key, product).where(in_values(key, "keys", arrays=self._arrays)).order_by(key)
+        return (
+            _anew(select(key, product))
+            .where(in_values(key, "keys", arrays=self._arrays))
+            .order_by(key)
+            .options(*_many_to_one_loads(product))
         )
-        return _anew(query).options(*_many_to_one_loads(product))
 
     @property
     def _product_key(self) -> InstrumentedAttribute[Any]:
