@@ -374,6 +374,19 @@ def test_deadlocks_of_receivers_are_retried(mugs: Shop) -> None:
     assert [row["points"] for row in mugs.rows("customers")] == [2, 2]
 
 
+def test_simultaneous_clicks_count_once(mugs: Shop) -> None:
+    """What receivers write belongs to the one order that is made."""
+    customer = full_basket(mugs)
+    ledger = Ledger(mugs.app)
+    with receiving(write_everywhere):
+        answers = run_concurrently(*[lambda: mugs.post(customer)] * 4)
+    assert set(outcomes(answers)) <= {201, "empty_cart"}
+    assert ledger.problems() == []
+    assert len(mugs.rows("orders")) == 1
+    assert mugs.rows("customers")[0]["points"] == 40
+    assert [mug["sold"] for mug in mugs.rows("mugs")] == [3, 1]
+
+
 def test_order_placed_follows_the_commit(mugs: Shop) -> None:
     customer, received = full_basket(mugs), list[str]()
 
