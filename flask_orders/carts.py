@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select
+from sqlalchemy import Dialect, Select
 from sqlalchemy.orm import scoped_session
 
 from .cart_queries import CartQueries
@@ -19,6 +19,7 @@ from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
+from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
 from .pricing import CartItem, units_by_product
 from .product_reader import ProductReader, ProductValues
@@ -48,6 +49,32 @@ class CartItemRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenCart:
+    """A cart without rows, such as one in the customer's session.
+
+    Attributes:
+        items: the number of units of each product, by its key or by the text of its key.
+        voucher: the voucher's code, or its key; None if there is none.
+    """
+
+    items: Mapping[Any, Any]
+    voucher: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CartRow:
+    """What a cart's row holds; None where it has no such column, or where there is no row.
+
+    `row` is the shop's own cart object.
+    """
+
+    key: Any
+    voucher: Any
+    version: Any
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """A product that was read: the shop's own object, its values, and its stock level."""
 
@@ -67,7 +94,6 @@ class CartSnapshot:
         items: the available items, in the order of their keys.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
         stock: the stock levels of the products that exist, by their keys.
-        row: the shop's own cart object.
     """
 
     key: Any
@@ -144,19 +170,73 @@ class Carts:
         keys = {row.key: row.product_key for row in rows} | self._found_late(rows, queries)
         products = self._products(keys.values(), queries)
         items = _cart_items(rows, keys, products, is_unit=self._models.shop.cart_item.is_unit)
+        return self._snapshot(
+            CartRow(key, voucher, version, row), tuple(row.key for row in rows), items, products
+        )
+
+    def read_given(
+        self, cart: GivenCart, max_items: int, *, lock: bool = True
+    ) -> CartSnapshot | None:
+        """Read the products of a cart that has no rows; return None if there is nothing in it.
+
+        Raises:
+            InvalidRequest: there are more than `max_items` items.
+        """
+        if not cart.items:
+            return None
+        _refuse_too_many(len(cart.items), max_items)
+        queries = self._locking_queries if lock else self._plain_queries
+        quantities = self._quantities(cart.items)
+        products = self._products(filter(self._is_product_key, quantities), queries)
+        items = [
+            _item_of(products.get(key), key, key=key, quantity=quantity)
+            for key, quantity in quantities.items()
+        ]
+        return self._snapshot(CartRow(None, cart.voucher, None, None), (), items, products)
+
+    def _snapshot(
+        self,
+        cart: CartRow,
+        item_keys: tuple[tuple[Any, ...], ...],
+        items: Sequence[CartItem],
+        products: Mapping[Any, Product],
+    ) -> CartSnapshot:
         refusals = self._refusals(items, products)
         return CartSnapshot(
-            key,
-            voucher,
-            version,
-            row,
-            item_keys=tuple(row.key for row in rows),
+            cart.key,
+            cart.voucher,
+            cart.version,
+            cart.row,
+            item_keys=item_keys,
             items=tuple(item for item in items if item.key not in refusals),
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
             stock={key: product.stock for key, product in products.items()},
         )
+
+    def _quantities(self, items: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return the quantities by key; a text that spells a key is that key, as in a session."""
+        found: dict[Any, Any] = {}
+        for given, quantity in items.items():
+            key = self._product_key(given)
+            both = quantity, found.get(key, 0)
+            # A quantity that is no number of units stays what it is, and is refused as such.
+            found[key] = sum(both) if all(map(_is_whole, both)) else quantity
+        return found
+
+    def _product_key(self, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return next(keys_spelled(self._models.shop.product.key.type, given, self._dialect), given)
+
+    def _is_product_key(self, key: Any) -> bool:
+        """Return whether the database can be asked for a key; nothing else is a product."""
+        return holds(self._models.shop.product.key.type, key, self._dialect)
+
+    @cached_property
+    def _dialect(self) -> Dialect:
+        return self._session.get_bind(mapper=self._models.Order).dialect
 
     def statements(self) -> Iterator[tuple[str, Select[Any], dict[str, Any]]]:
         """Yield each locking SELECT of a conversion, with parameters that find no row."""
@@ -174,9 +254,8 @@ class Carts:
     @cached_property
     def _is_noisy(self) -> bool:
         """SQLite holds a NUMERIC as a float; the library's own columns are exact there too."""
-        bind = self._session.get_bind(mapper=self._models.Order)
         is_own = issubclass(self._models.Product, ProductMixin)
-        return not is_own and not dialect_of(bind.dialect).has_decimals
+        return not is_own and not dialect_of(self._dialect).has_decimals
 
     def _cart_row(self, customer_id: Any, queries: CartQueries) -> Sequence[Any] | None:
         rows = self._session.execute(queries.cart, {"customer": customer_id}).all()
@@ -191,8 +270,7 @@ class Carts:
     def _item_rows(self, cart: Any, max_items: int, queries: CartQueries) -> list[CartItemRow]:
         limited = {"cart": cart, "most": max_items + 1}
         rows = self._session.execute(queries.items, limited).all()
-        if len(rows) > max_items:
-            raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
+        _refuse_too_many(len(rows), max_items)
         return [self._item_row(row) for row in rows]
 
     def _item_row(self, row: Any) -> CartItemRow:
@@ -277,19 +355,34 @@ def _cart_items(
 def _cart_item(
     rows: Sequence[CartItemRow], key: Any, products: Mapping[Any, Product], units: int | None
 ) -> CartItem:
-    first, product = rows[0], products.get(key)
-    values = None if product is None else product.values
-    return CartItem(
+    first = rows[0]
+    return _item_of(
+        products.get(key),
+        first.product_id if key is None else key,
         key=first.key[0] if len(first.key) == 1 else first.key,
-        product_id=first.product_id if product is None else key,
-        product=None if product is None else product.found,
         quantity=first.quantity if units is None else units,
         row=first.row,
         rows=tuple(row.row for row in rows),
         copied=first.copied,
-        **({} if values is None else values.of_item()),
     )
 
 
+def _item_of(product: Product | None, product_id: Any, **item: Any) -> CartItem:
+    if product is None:
+        return CartItem(product_id=product_id, product=None, **item)
+    return CartItem(
+        product_id=product_id, product=product.found, **item, **product.values.of_item()
+    )
+
+
+def _refuse_too_many(count: int, max_items: int) -> None:
+    if count > max_items:
+        raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
+
+
+def _is_whole(quantity: Any) -> bool:
+    return isinstance(quantity, int) and not isinstance(quantity, bool)
+
+
 def _is_count(quantity: Any) -> bool:
-    return isinstance(quantity, int) and quantity >= 1
+    return _is_whole(quantity) and quantity >= 1

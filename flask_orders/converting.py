@@ -19,7 +19,7 @@ from sqlalchemy.orm import scoped_session
 
 from .address_book import AddressBook
 from .addresses import BillingAddress
-from .carts import Carts, CartSnapshot
+from .carts import Carts, CartSnapshot, GivenCart
 from .currency import TOO_MUCH, Currency
 from .errors import (
     EmptyCart,
@@ -57,6 +57,7 @@ class OrderRequest:
         checkout: whether a zero-total order becomes paid now.
         arrived: when the request reached the shop, if that is known.
         extra: values of the shop's own columns of the order, by attribute.
+        given: the cart, if the shop has no rows of it; None: it is in the database.
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class OrderRequest:
     checkout: bool = False
     arrived: datetime | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    given: GivenCart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Converter:
             Conflict, IntegrityError: another transaction interfered; start over.
         """
         with self._session.begin_nested():
-            snapshot = self._carts.read(order_request.customer_id, self._settings().max_items)
+            snapshot = self._read(order_request.customer_id, order_request.given)
             if snapshot is None:
                 return self._order_since(order_request, since)
             plan = self._plan(order_request, state, snapshot)
@@ -153,11 +155,11 @@ class Converter:
                 self._lifecycle.check_out(Transition(new_key(), order_request.id, CUSTOMER))
         return PlacedOrder(order_request.id, payable)
 
-    def preview(self, customer_id: Any) -> PricedCart:
+    def preview(self, customer_id: Any, given: GivenCart | None = None) -> PricedCart:
         """Price the cart as it would be ordered now, without a lock; see `OrderService.preview`."""
         nothing = PricedCart.of((), self._currency)
         try:
-            snapshot = self._carts.read(customer_id, self._settings().max_items, lock=False)
+            snapshot = self._read(customer_id, given, lock=False)
         except InvalidRequest as error:
             return replace(nothing, refusal=error)
         if snapshot is None:
@@ -183,6 +185,14 @@ class Converter:
         query = select(orders.c.status).where(orders.c.id == order_id)
         status = self._session.execute(query).scalar_one_or_none()
         return None if status is None else PlacedOrder(order_id, payable=status == AWAITING_PAYMENT)
+
+    def _read(
+        self, customer_id: Any, given: GivenCart | None, *, lock: bool = True
+    ) -> CartSnapshot | None:
+        max_items = self._settings().max_items
+        if given is None:
+            return self._carts.read(customer_id, max_items, lock=lock)
+        return self._carts.read_given(given, max_items, lock=lock)
 
     def _plan(
         self, order_request: OrderRequest, state: CustomerState, snapshot: CartSnapshot
@@ -242,8 +252,11 @@ class Converter:
         """Return the order that has emptied the cart while the request was under way.
 
         Raises:
-            EmptyCart: the newest order was there before the request arrived.
+            EmptyCart: the newest order was there before the request arrived, or the request brought
+                an empty cart.
         """
+        if order_request.given is not None:
+            raise EmptyCart
         order = self._models.Order
         newest = self._session.execute(
             select(order.id, order.status, order.sequence, order.written)

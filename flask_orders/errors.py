@@ -51,7 +51,12 @@ class UnknownCustomer(LookupError):
 class OrdersError(Exception):
     """A request that is refused, with a reason for the client.
 
-    A subclass of the shop's own sets `code`, `status` and `title`, and is raised with a `detail`.
+    A subclass of the shop's own, for a receiver of `order_placing` or a `Pricing`:
+
+        class FraudSuspected(OrdersError):
+            code, status, title = "fraud_suspected", 403, "The order needs a call"
+
+        raise FraudSuspected("Nothing was ordered. Call us at 555-0100.", limit="500.00")
 
     Attributes:
         code: the machine-readable name, `code` of the problem document.
@@ -66,6 +71,15 @@ class OrdersError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
     headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a class that no problem document can be made of."""
+        missing = [name for name in ("code", "status", "title") if name not in dir(cls)]
+        if missing:
+            raise TypeError(
+                f"The error {cls.__name__} needs {', '.join(missing)}: write "
+                'code, status, title = "fraud_suspected", 403, "The order needs a call"'
+            )
 
     def __init__(self, detail: str, **extensions: Any) -> None:
         super().__init__(detail)

@@ -143,7 +143,7 @@ class OrderPlanner:
         )
 
     def _voucher_removal(self, cart: CartSnapshot) -> VoucherRemoval | None:
-        if cart.voucher is None:
+        if cart.voucher is None or cart.key is None:
             return None
         version = self._cart_version
         return VoucherRemoval(cart.key, None if version is None else version.next(cart.version))

@@ -1,8 +1,10 @@
 """The receivers of `order_placing`: what they write is part of the order, or undone with it.
 
-They see the order's rows, today's stock, and the cart as it is before it is emptied.
+They see the order's rows, today's stock, and the cart as it is before it is emptied. They can
+neither change what the order costs nor what is ordered.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask_sqlalchemy.session import Session
@@ -12,9 +14,18 @@ from sqlalchemy.orm import scoped_session
 from .carts import Carts
 from .db.before_commit import send_before_commit
 from .errors import ConfigurationError
-from .models import Models
+from .models import Models, OrderMixin
 from .plan import OrderPlan
+from .pricing import AMOUNTS
+from .rows import Row
 from .signals import order_placing, read_order
+
+# What an order's amounts, stock and status follow from: the cart and its prices.
+FIXED = (*AMOUNTS, "status")
+FIXED_BY_ITEM = (
+    *("quantity", "list_price", "unit_price", "discount_amount", "total_price"),
+    *("shipping", "voucher_discount", "stock_deducted"),
+)
 
 
 class PlacingReceivers:
@@ -35,13 +46,17 @@ class PlacingReceivers:
             Whether there are any.
 
         Raises:
-            ConfigurationError: a receiver has deleted the cart, or ended the transaction.
+            ConfigurationError: a receiver has deleted the cart, changed what the order costs, or
+                ended the transaction.
             Exception: whatever a receiver raises.
         """
-        are_called = send_before_commit(self._session, order_placing, lambda: self._content(plan))
-        if are_called and plan.cart is not None:
+        given = send_before_commit(self._session, order_placing, lambda: self._content(plan))
+        if given is None:
+            return False
+        _require_planned(plan, given["order"])
+        if plan.cart is not None:
             self._require_cart(plan)
-        return are_called
+        return True
 
     def _content(self, plan: OrderPlan) -> dict[str, Any]:
         # A receiver that changes a product changes the version that the order has left.
@@ -58,6 +73,30 @@ class PlacingReceivers:
         key = self._models.shop.cart.key
         if self._session.execute(select(key).where(key == plan.cart_key)).first() is None:
             raise deleted_by_receiver()
+
+
+def _require_planned(plan: OrderPlan, order: OrderMixin) -> None:
+    """Refuse an order that costs, or has in it, something else than its cart.
+
+    Raises:
+        ConfigurationError: it names what a receiver has changed.
+    """
+    changed = _changed(order, plan.order, FIXED)
+    if len(order.items) != len(plan.items):
+        changed.append(f"{type(order).__name__}.items")
+    for item, planned in zip(order.items, plan.items, strict=False):
+        changed += _changed(item, planned, FIXED_BY_ITEM)
+    if changed:
+        raise ConfigurationError(
+            f"A receiver of {order_placing.name} has changed {', '.join(changed)}: an order's "
+            "items, amounts and status follow from its cart; give discounts and fees by "
+            "register_blueprint(orders_bp, pricing=...)."
+        )
+
+
+def _changed(row: Any, planned: Row, names: Sequence[str]) -> list[str]:
+    """Return the attributes of a row that are not as planned."""
+    return [f"{type(row).__name__}.{name}" for name in names if getattr(row, name) != planned[name]]
 
 
 def deleted_by_receiver() -> ConfigurationError:

@@ -19,6 +19,7 @@ from werkzeug.local import LocalProxy
 from .address_book import SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
+from .carts import GivenCart
 from .components import Components
 from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .current_customer import CurrentCustomer
@@ -101,6 +102,8 @@ class OrderService:
         checkout: bool = True,
         idempotency_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        items: Mapping[Any, int] | None = None,
+        voucher: Any = None,
     ) -> PlacedOrder:
         """Turn the customer's cart into an order, in a whole transaction, and commit it.
 
@@ -117,6 +120,11 @@ class OrderService:
                 such as a UUID in a hidden field of the form. The same call with the same key has
                 the result of the first, for ORDERS_IDEMPOTENCY_HOURS.
             extra: values for the columns of the shop's own order class, by attribute.
+            items: the cart itself, where it has no rows, such as one in the session: the number of
+                units by the product's key, or by the text of its key. No cart is read or emptied
+                then, and `idempotency_key` is required, since there is no row to lock: give the
+                cart a key of its own, which it keeps until it is ordered.
+            voucher: the voucher of these `items`: its code, or its key.
 
         Returns:
             The order's key, whether there is something to pay, and whether it is a replay.
@@ -124,6 +132,7 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
+            OrdersError: a receiver of `order_placing` has refused the order.
             InvalidRequest: the key is not valid, the cart is too large, or a column can't hold its
                 value of `extra`.
             IdempotencyKeyReused: the key came with other arguments before.
@@ -143,8 +152,15 @@ class OrderService:
             checkout,
             datetime.now(UTC),
             extra,
+            _given(items, voucher),
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
+        if order_request.given is not None and keyed is None:
+            raise ConfigurationError(
+                "place(items=...) needs an idempotency_key, since a cart without rows can't be "
+                "locked and a double click would be two orders: pass "
+                "idempotency_key=session['cart_id'], a key that the cart has until it is ordered."
+            )
         return self._components.placing.place(order_request, keyed)
 
     def convert(
@@ -174,6 +190,7 @@ class OrderService:
         Raises:
             EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
             VoucherNotApplicable: nothing was ordered; each says why.
+            OrdersError: a receiver of `order_placing` has refused the order.
             InvalidRequest: a column can't hold its value of `extra`.
             ConfigurationError: `extra` names no column of the shop's own.
         """
@@ -339,15 +356,21 @@ class OrderService:
             on_progress=on_progress,
         )
 
-    def preview(self, customer_id: Any) -> PricedCart:
+    def preview(
+        self, customer_id: Any, *, items: Mapping[Any, int] | None = None, voucher: Any = None
+    ) -> PricedCart:
         """Return the order as it would be now, by the conversion's own reading and pricing.
 
         Nothing is written and nothing is locked. Unavailable items are left out and listed in
         `unavailable`; a voucher that can't be used is left out, with its `voucher_refusal`. A cart
         with more than ORDERS_MAX_ITEMS items is not priced. `refusal` is what would refuse the
         order, except what depends on the request: its address and its `expected_total`.
+
+        Args:
+            customer_id: the customer's primary key.
+            items, voucher: the cart itself, where it has no rows, as `place` takes them.
         """
-        return self._components.converter.preview(customer_id)
+        return self._components.converter.preview(customer_id, _given(items, voucher))
 
     def page(self, customer_id: Any, wanted: Page) -> OrderPage | None:
         """Return a page of the customer's orders, or None if there is no such customer."""
@@ -401,12 +424,27 @@ def components_of(orders: OrderService) -> Components:
     return orders._components
 
 
+def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
+    if items is not None:
+        return GivenCart(dict(items), voucher)
+    if voucher is not None:
+        raise ConfigurationError(
+            "voucher=... belongs to items=...: a cart in the database has its own voucher; pass "
+            "items={product key: quantity} too, or leave the voucher out."
+        )
+    return None
+
+
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
-    fields = {
+    fields: dict[str, Any] = {
         "checkout": order_request.checkout,
         "billing_address": order_request.billing_address,
         "expected_total": order_request.expected_total,
     }
+    given = order_request.given
+    if given is not None:
+        fields["items"] = sorted((str(key), count) for key, count in given.items.items())
+        fields["voucher"] = given.voucher
     return IdempotentRequest.of(
         key,
         order_request.customer_id,

@@ -66,12 +66,17 @@ class OrderWriter:
         self._session.execute(insert(table(self._models.OrderItem)), list(plan.items))
         are_called = self._receivers.call(plan)
         try:
-            self._dependents.delete_items(plan.cart_item_keys)
+            self._empty_cart(plan)
         except Conflict:
             if are_called:
-                # The items are locked: nobody but a receiver can have deleted one.
+                # The rows are locked: nobody but a receiver can have deleted one.
                 raise deleted_by_receiver() from None
             raise
+
+    def _empty_cart(self, plan: OrderPlan) -> None:
+        # A cart that came with the request has no rows.
+        if plan.cart_item_keys:
+            self._dependents.delete_items(plan.cart_item_keys)
         if plan.voucher_removal is not None:
             self._remove_voucher(plan.voucher_removal)
 

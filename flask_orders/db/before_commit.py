@@ -6,6 +6,7 @@ commit it or roll it back.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from blinker import NamedSignal
 from flask import Flask, current_app
@@ -19,7 +20,7 @@ from .after_commit import Content
 
 def send_before_commit(
     session: scoped_session[HostSession], signal: NamedSignal, content: Content
-) -> bool:
+) -> dict[str, Any] | None:
     """Send the signal in the session's innermost transaction, and flush what its receivers changed.
 
     Args:
@@ -28,7 +29,7 @@ def send_before_commit(
         content: reads what the receivers get.
 
     Returns:
-        Whether there are receivers.
+        What the receivers got; None if there are none.
 
     Raises:
         ConfigurationError: a receiver has ended the transaction.
@@ -37,7 +38,7 @@ def send_before_commit(
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
     receivers = list(signal.receivers_for(app))
     if not receivers:
-        return False
+        return None
     with _commit_refused(session(), signal) as transaction:
         given = content()
         for receiver in receivers:
@@ -45,7 +46,7 @@ def send_before_commit(
             if not transaction.is_active:
                 raise _mistake(signal)
         session.flush()
-    return True
+    return given
 
 
 @contextmanager

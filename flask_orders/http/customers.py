@@ -12,9 +12,9 @@ from sqlalchemy.types import TypeEngine
 
 from ..current_customer import is_signed_in, unwrapped
 from ..errors import ConfigurationError, UnknownCustomer
+from ..key_values import holds, keys_spelled
 from ..models import Models
 from ..models.contract import primary_key, table
-from .key_values import holds, keys_spelled
 
 
 def key_of_user(models: Models, user: Any, dialect: Dialect) -> Any:

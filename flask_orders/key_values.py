@@ -15,7 +15,7 @@ from sqlalchemy import Dialect, Integer, String, TypeDecorator, Uuid
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeEngine
 
-from ..db.dialects import dialect_of
+from .db.dialects import dialect_of
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
