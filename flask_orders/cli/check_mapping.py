@@ -27,6 +27,11 @@ def check_mapping(orders: OrderService) -> Iterator[str]:
     yield from _overlooked(shop.cart, "cart")
     yield from _overlooked(shop.cart_item, "cart_item")
     if not components_of(orders).has_own_pricing:
+        if shop.product.price.part == Constant(None):
+            yield (
+                f"no {shop.product.source.name} can be sold, since the mapping says price=None: "
+                "give it a price, or pass register_blueprint(orders_bp, pricing=...)"
+            )
         yield from _left_out(shop)
         yield from _pricing(orders.models)
 

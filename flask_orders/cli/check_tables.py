@@ -53,7 +53,7 @@ def library_tables(orders: OrderService) -> Iterator[sa.Table]:
     models = orders.models
     yield from (getattr(models, name).__table__ for name in LIBRARY)
     for cls in (models.Product, models.Cart, models.CartItem):
-        if issubclass(cls, ProductMixin | CartMixin | CartItemMixin):
+        if isinstance(cls, type) and issubclass(cls, ProductMixin | CartMixin | CartItemMixin):
             yield sa.inspect(cls).local_table
     if models.promotion_models is not None:
         yield from (getattr(models, name).__table__ for name in PROMOTIONS)

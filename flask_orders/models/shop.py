@@ -48,6 +48,8 @@ LINES = {
     "voucher": "or voucher=None if the shop has no vouchers",
     "shipping": "or shipping=None if shipping is free",
     "active": "or active=True if every product is for sale",
+    "sale_price": "or sale_price=None if there are none",
+    "open": "or open=True if every row is still to be bought",
 }
 
 
