@@ -132,7 +132,7 @@ def csrf_notes(app: Flask, orders: OrderService) -> Iterator[str]:
         header, *_ = app.config["WTF_CSRF_HEADERS"]
         yield (
             f"CSRFProtect demands its token in the header {header} of every POST to the orders, "
-            "which is right where a cookie says who the customer is; where a token or a gateway "
+            "which is right where a cookie says who the customer is; where a token in a header "
             "does, call csrf.exempt(orders_bp)"
         )
 
