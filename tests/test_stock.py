@@ -1,15 +1,14 @@
 """Each way of counting stock: deducted once, restocked once, never below zero, in every race."""
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import mapped_column
 
@@ -18,22 +17,51 @@ from flask_orders.signals import order_cancelled
 from flask_orders.stock_columns import reserved, taken_in_cart
 from flask_orders.testing import Ledger, fault, run_concurrently
 
+from .support import servers
 from .support.database import counted, nothing_changed
 from .support.orders import age
 from .support.requests import CHECKOUT, HOME, PREVIEW, SAVE
 from .support.responses import body, order_id, outcomes, refused
-from .support.stocks import WAYS, StockedShop, Warehouse, joined_shop, stocked_shop
+from .support.stocks import (
+    COUNTED,
+    WAYS,
+    RecordingStock,
+    StockedShop,
+    Warehouse,
+    joined_shop,
+    stocked_shop,
+)
 
 # Where an order deducts: not where the shop does so when something is put into a cart.
-DEDUCTING = [name for name, way in WAYS.items() if not way.is_taken_in_cart]
+DEDUCTING = [name for name in COUNTED if not WAYS[name].is_taken_in_cart]
 
 ORDERS = 6
 
 
-@pytest.fixture(params=WAYS)
-def counting(request: pytest.FixtureRequest, database: URL) -> Iterator[StockedShop]:
-    """A shop for each way, with an own stock put back after the commit if it is external."""
-    with stocked_shop(database, request.param) as shop, order_cancelled.connected_to(put_back):
+Opening = Callable[[str], AbstractContextManager[StockedShop]]
+
+
+@pytest.fixture(scope="module")
+def stocked(server_url: URL) -> Iterator[Opening]:
+    """Open the shop of a way, emptied; each is made once, on each database."""
+    with ExitStack() as stack:
+        shops: dict[str, StockedShop] = {}
+
+        @contextmanager
+        def open_shop(way: str) -> Iterator[StockedShop]:
+            if way not in shops:
+                url = stack.enter_context(servers.fresh_database(server_url))
+                shops[way] = stack.enter_context(stocked_shop(url, way))
+            shops[way].clear()
+            yield shops[way]
+
+        yield open_shop
+
+
+@pytest.fixture(params=COUNTED)
+def counting(request: pytest.FixtureRequest, stocked: Opening) -> Iterator[StockedShop]:
+    """A shop for each way; what is external is put back after the commit."""
+    with stocked(request.param) as shop, order_cancelled.connected_to(put_back):
         yield shop
 
 
@@ -54,6 +82,7 @@ def test_an_order_deducts_and_its_cancellation_restocks_once(counting: StockedSh
     shop.put_into_cart(customer, {1: 2, 2: 5})
     ledger.put(1, 2)
     ledger.put(2, 5)
+    assert ledger.problems() == []
 
     made = shop.post(customer, SAVE)
 
@@ -86,8 +115,8 @@ def test_orders_that_expire_together_are_restocked(counting: StockedShop) -> Non
 
 
 @pytest.mark.parametrize("way", DEDUCTING)
-def test_a_product_short_of_stock_is_refused(database: URL, way: str) -> None:
-    with stocked_shop(database, way) as shop:
+def test_a_product_short_of_stock_is_refused(stocked: Opening, way: str) -> None:
+    with stocked(way) as shop:
         customer = shop.customer()
         for key, units in ((1, 9), (2, 3)):
             shop.stocked(key, units)
@@ -101,9 +130,9 @@ def test_a_product_short_of_stock_is_refused(database: URL, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", DEDUCTING)
-def test_the_last_units_are_sold_once(database: URL, way: str) -> None:
+def test_the_last_units_are_sold_once(stocked: Opening, way: str) -> None:
     """Customers with the same products in opposite orders; no deadlock survives the retries."""
-    with stocked_shop(database, way) as shop:
+    with stocked(way) as shop:
         customers = [shop.customer() for _ in range(ORDERS)]
         for key in (1, 2, 3):
             shop.stocked(key, 4)
@@ -155,7 +184,7 @@ def test_orders_cancellations_and_payments_that_race(counting: StockedShop) -> N
     assert [one for one in ledger.problems() if one.startswith("I1")] == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COUNTED)
 def test_an_order_that_fails_at_any_statement_deducts_nothing(way: str, tmp_path: Path) -> None:
     """COMMIT included; what was reserved elsewhere is released by the rollback."""
     with stocked_shop(URL.create("sqlite", database=str(tmp_path / "shop")), way) as shop:
@@ -179,7 +208,7 @@ def test_an_order_that_fails_at_any_statement_deducts_nothing(way: str, tmp_path
             assert shop.external.reservations == {}
 
 
-@pytest.mark.parametrize("way", [name for name in WAYS if name != "external"])
+@pytest.mark.parametrize("way", [name for name in COUNTED if name != "external"])
 def test_a_cancellation_that_fails_at_any_statement_restocks_nothing(
     way: str, tmp_path: Path
 ) -> None:
@@ -207,8 +236,10 @@ class TestNullCounts:
     """NULL is "not counted", and never comes out of the arithmetic where a count was."""
 
     @pytest.mark.parametrize("way", ["column", "reserved", "taken in cart"])
-    def test_what_is_not_counted_is_sold_and_not_restocked(self, database: URL, way: str) -> None:
-        with stocked_shop(database, way) as shop:
+    def test_what_is_not_counted_is_sold_and_not_restocked(
+        self, stocked: Opening, way: str
+    ) -> None:
+        with stocked(way) as shop:
             customer = shop.customer()
             shop.stocked(1, None)
             shop.add(shop.models.Cart(customer_id=customer))
@@ -228,9 +259,9 @@ class TestNullCounts:
 
     @pytest.mark.parametrize("way", ["column", "taken in cart"])
     def test_a_count_that_became_null_stays_so_and_the_audit_names_it(
-        self, database: URL, way: str
+        self, stocked: Opening, way: str
     ) -> None:
-        with stocked_shop(database, way) as shop:
+        with stocked(way) as shop:
             customer = shop.customer()
             shop.stocked(1, 9)
             shop.put_into_cart(customer, {1: 2})
@@ -243,8 +274,8 @@ class TestNullCounts:
             assert shop.send(customer, f"{made.headers['Location']}cancel/").status_code == 200
             assert shop.row(1)["count"] is None
 
-    def test_allocated_units_that_are_null_are_none(self, database: URL) -> None:
-        with stocked_shop(database, "reserved") as shop:
+    def test_allocated_units_that_are_null_are_none(self, stocked: Opening) -> None:
+        with stocked("reserved") as shop:
             customer = shop.customer()
             shop.add(shop.models.Product(id=1, price=Decimal(10), quantity=2, allocated=None))
             shop.put_into_cart(customer, {1: 2})
@@ -259,9 +290,9 @@ class TestNullCounts:
             assert shop.row(1)["allocated"] == 0
 
     def test_a_quantity_that_is_no_longer_counted_is_released_all_the_same(
-        self, database: URL
+        self, stocked: Opening
     ) -> None:
-        with stocked_shop(database, "reserved") as shop:
+        with stocked("reserved") as shop:
             customer = shop.customer()
             shop.stocked(1, 9)
             shop.put_into_cart(customer, {1: 2})
@@ -273,9 +304,9 @@ class TestNullCounts:
 
 
 class TestReserved:
-    def test_a_cancellation_leaves_at_least_nothing_allocated(self, database: URL) -> None:
+    def test_a_cancellation_leaves_at_least_nothing_allocated(self, stocked: Opening) -> None:
         """The shop has corrected its count by hand; the order can be cancelled all the same."""
-        with stocked_shop(database, "reserved", columns=unsigned(database)) as shop:
+        with stocked("reserved") as shop:
             customer = shop.customer()
             shop.stocked(1, 9)
             shop.put_into_cart(customer, {1: 4})
@@ -286,9 +317,9 @@ class TestReserved:
             assert shop.send(customer, f"{made.headers['Location']}cancel/").status_code == 200
             assert (shop.row(1)["quantity"], shop.row(1)["allocated"]) == (12, 0)
 
-    def test_more_allocated_than_there_is(self, database: URL) -> None:
+    def test_more_allocated_than_there_is(self, stocked: Opening) -> None:
         """Nothing can be sold, and the audit names it; unsigned columns can't hold a difference."""
-        with stocked_shop(database, "reserved", columns=unsigned(database)) as shop:
+        with stocked("reserved") as shop:
             customer = shop.customer()
             shop.add(shop.models.Product(id=1, price=Decimal(10), quantity=2, allocated=5))
             shop.put_into_cart(customer, {1: 1})
@@ -330,12 +361,8 @@ def test_a_numeric_stock_is_sold_in_whole_units(database: URL) -> None:
 
 
 @pytest.mark.parametrize("way", ["column", "reserved", "taken in cart"])
-def test_onupdate_columns_are_set_with_the_count(database: URL, way: str) -> None:
-    changed = {
-        "changed": mapped_column(sa.Integer, default=0, onupdate=sa.text("changed + 1")),
-        "by": mapped_column(sa.String(10), default="shop", onupdate=lambda: "order"),
-    }
-    with stocked_shop(database, way, columns=changed) as shop:
+def test_onupdate_columns_are_set_with_the_count(stocked: Opening, way: str) -> None:
+    with stocked(way) as shop:
         customer = shop.customer()
         shop.stocked(1, 9)
         shop.stocked(2, 9)
@@ -346,7 +373,7 @@ def test_onupdate_columns_are_set_with_the_count(database: URL, way: str) -> Non
         assert [row["changed"] for row in shop.rows("goods")] == [by_order] * 2
         assert shop.send(customer, f"{made.headers['Location']}cancel/").status_code == 200
         assert [row["changed"] for row in shop.rows("goods")] == [by_order + 1] * 2
-        assert {row["by"] for row in shop.rows("goods")} == {"order"}
+        assert {row["changed_by"] for row in shop.rows("goods")} == {"order"}
 
 
 class TestJoinedInheritance:
@@ -380,7 +407,7 @@ class TestJoinedInheritance:
             assert [row["row_version"] for row in shop.rows("things")] == [first + 2 * step] * 2
             assert [row["count"] for row in shop.rows("goods")] == [9, 9]
 
-    def test_two_customers_and_the_last_units(self, database: URL) -> None:
+    def test_the_last_units_are_sold_once(self, database: URL) -> None:
         with joined_shop(database, None) as shop:
             customers = [shop.customer() for _ in range(ORDERS)]
             for key in (7, 8):
@@ -396,34 +423,38 @@ class TestJoinedInheritance:
 class TestOwnStock:
     """What a `Stock` returns and raises."""
 
-    def test_a_product_that_it_leaves_out_has_no_units(self, database: URL) -> None:
-        with own_stock(database, available=lambda products: {}) as (shop, customer, stock):
+    def test_a_product_that_it_leaves_out_has_no_units(self, stocked: Opening) -> None:
+        with own_stock(stocked, available=lambda products: {}) as (shop, customer, stock):
             with nothing_changed(shop):
                 items = refused(shop.post(customer, SAVE), 409, "item_unavailable")["items"]
             found = [(item["reason"], item["available"]) for item in items]
             assert found == [("out_of_stock", 0)] * 2
             assert stock.deducted == []
 
-    def test_fewer_than_none_are_none(self, database: URL) -> None:
-        with own_stock(database, available=lambda products: {1: -3, 2: 5}) as (shop, customer, _):
+    def test_fewer_than_none_are_none(self, stocked: Opening) -> None:
+        with own_stock(stocked, available=lambda products: {1: -3, 2: 5}) as (shop, customer, _):
             (item,) = refused(shop.post(customer, SAVE), 409, "item_unavailable")["items"]
             assert item["available"] == 0
 
-    def test_it_is_asked_once_for_a_cart_and_gets_the_shop_s_objects(self, database: URL) -> None:
+    def test_it_is_asked_once_for_a_cart_and_gets_the_shop_s_objects(
+        self, stocked: Opening
+    ) -> None:
         asked = []
 
         def available(products: Any) -> Any:
             asked.append({key: type(product).__name__ for key, product in products.items()})
             return {1: Decimal(5), 2: 5}
 
-        with own_stock(database, available=available) as (shop, customer, stock):
+        with own_stock(stocked, available=available) as (shop, customer, stock):
             made = shop.post(customer, SAVE)
             assert made.status_code == 201, made.text
             assert asked == [{1: "Product", 2: "Product"}]
             assert stock.deducted == [{1: 2, 2: 1}]
 
-    def test_what_it_does_not_count_is_neither_deducted_nor_restocked(self, database: URL) -> None:
-        with own_stock(database, available=lambda _: {1: None, 2: 5}) as (shop, customer, stock):
+    def test_what_it_does_not_count_is_neither_deducted_nor_restocked(
+        self, stocked: Opening
+    ) -> None:
+        with own_stock(stocked, available=lambda _: {1: None, 2: 5}) as (shop, customer, stock):
             made = shop.post(customer, SAVE)
             assert stock.deducted == [{2: 1}]
             shop.send(customer, f"{made.headers['Location']}cancel/")
@@ -431,40 +462,41 @@ class TestOwnStock:
 
     @pytest.mark.parametrize("units", [2.0, "5", True])
     def test_what_is_no_number_of_units_is_a_misconfiguration(
-        self, database: URL, units: Any, caplog: pytest.LogCaptureFixture
+        self, stocked: Opening, units: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with own_stock(database, available=lambda _: {1: units, 2: 5}) as (shop, customer, _):
+        with own_stock(stocked, available=lambda _: {1: units, 2: 5}) as (shop, customer, _):
             with nothing_changed(shop):
                 refused(shop.post(customer, SAVE), 500, "misconfigured")
-            assert f"OneStock.available() returns {units!r} for product 1" in caplog.text
+            assert f"RecordingStock.available() returns {units!r} for product 1" in caplog.text
 
-    def test_a_conflict_that_lasts_is_503(self, database: URL) -> None:
+    def test_a_conflict_that_lasts_is_503(self, stocked: Opening) -> None:
         with (
-            own_stock(database, raises=Conflict(), ORDERS_RETRIES=2) as (shop, customer, stock),
+            own_stock(stocked, raises=Conflict()) as (shop, customer, stock),
             nothing_changed(shop),
         ):
+            shop.app.config["ORDERS_RETRIES"] = 2
             refused(shop.post(customer, SAVE), 503, "try_again")
             assert len(stock.deducted) == 2
 
-    def test_it_may_refuse_an_order_with_a_reason_of_the_shop_s_own(self, database: URL) -> None:
+    def test_it_may_refuse_an_order_with_a_reason_of_the_shop_s_own(self, stocked: Opening) -> None:
         with (
-            own_stock(database, raises=NotShippable("Not to this country.")) as (shop, customer, _),
+            own_stock(stocked, raises=NotShippable("Not to this country.")) as (shop, customer, _),
             nothing_changed(shop),
         ):
             answer = shop.post(customer, SAVE)
             assert (answer.status_code, body(answer)["code"]) == (409, "not_shippable")
 
-    def test_any_other_failure_undoes_the_order(self, database: URL) -> None:
+    def test_any_other_failure_undoes_the_order(self, stocked: Opening) -> None:
         with (
-            own_stock(database, raises=RuntimeError("the warehouse is down")) as (shop, c, _),
+            own_stock(stocked, raises=RuntimeError("the warehouse is down")) as (shop, c, _),
             nothing_changed(shop),
         ):
             answer = shop.post(c, SAVE)
             assert answer.status_code == 500
             assert "warehouse" not in answer.text
 
-    def test_a_failing_restock_undoes_the_cancellation(self, database: URL) -> None:
-        with own_stock(database) as (shop, customer, stock):
+    def test_a_failing_restock_undoes_the_cancellation(self, stocked: Opening) -> None:
+        with own_stock(stocked) as (shop, customer, stock):
             made = shop.post(customer, SAVE)
             stock.raises = RuntimeError("the warehouse is down")
             with nothing_changed(shop):
@@ -474,17 +506,17 @@ class TestOwnStock:
             assert shop.send(customer, url).status_code == 200
             assert stock.restocked[-1] == {1: 2, 2: 1}
 
-    def test_a_deleted_product_is_not_restocked(self, database: URL) -> None:
-        with own_stock(database) as (shop, customer, stock):
+    def test_a_deleted_product_is_not_restocked(self, stocked: Opening) -> None:
+        with own_stock(stocked) as (shop, customer, stock):
             made = shop.post(customer, SAVE)
             with shop.session() as session:
                 session.delete(session.get_one(shop.models.Product, 1))
             assert shop.send(customer, f"{made.headers['Location']}cancel/").status_code == 200
             assert stock.restocked == [{2: 1}]
 
-    def test_the_ledger_asks_it(self, database: URL) -> None:
+    def test_the_ledger_asks_it(self, stocked: Opening) -> None:
         left = {1: 5, 2: 5}
-        with own_stock(database, available=lambda _: left) as (shop, customer, _):
+        with own_stock(stocked, available=lambda _: left) as (shop, customer, _):
             ledger = Ledger(shop.app)
             assert shop.post(customer, SAVE).status_code == 201
             # It was told to deduct, and has not.
@@ -503,10 +535,10 @@ def test_a_reservation_that_was_never_confirmed_expires() -> None:
 
 
 def test_an_order_of_the_shop_s_own_transaction_is_released_with_its_savepoint(
-    database: URL,
+    stocked: Opening,
 ) -> None:
     """`convert` in a savepoint that the shop rolls back, and then goes on with its transaction."""
-    with stocked_shop(database, "external") as shop:
+    with stocked("external") as shop:
         customer = shop.customer()
         shop.stocked(1, 9)
         shop.put_into_cart(customer, {1: 2})
@@ -526,32 +558,14 @@ class NotShippable(OrdersError):
     title = "Not shippable"
 
 
-class OneStock:
-    """A `Stock` that records what it is told."""
-
-    def __init__(self, available: Any, raises: Exception | None) -> None:
-        self.available, self.raises = available, raises
-        self.deducted: list[Any] = []
-        self.restocked: list[Any] = []
-
-    def deduct(self, units: Any) -> None:
-        self.deducted.append(units)
-        if self.raises is not None:
-            raise self.raises
-
-    def restock(self, units: Any) -> None:
-        if self.raises is not None:
-            raise self.raises
-        self.restocked.append(units)
-
-
 @contextmanager
 def own_stock(
-    database: URL, available: Any = None, raises: Exception | None = None, **config: Any
-) -> Iterator[tuple[StockedShop, int, OneStock]]:
+    stocked: Opening, available: Any = None, raises: Exception | None = None
+) -> Iterator[tuple[StockedShop, int, RecordingStock]]:
     """A shop with an own stock, and a customer whose cart has 2 units of product 1 and one of 2."""
-    stock = OneStock(available or (lambda products: dict.fromkeys(products, 5)), raises)
-    with stocked_shop(database, "warehouses", stock=stock, **config) as shop:
+    with stocked("own") as shop:
+        stock: RecordingStock = shop.models.Product.stock
+        stock.begin(available or (lambda products: dict.fromkeys(products, 5)), raises)
         customer = shop.customer()
         for key in (1, 2):
             shop.add(shop.models.Product(id=key, price=Decimal(10)))
@@ -562,8 +576,3 @@ def own_stock(
 def audited(shop: StockedShop) -> list[str]:
     with shop.service() as orders:
         return list(orders.audit())
-
-
-def unsigned(database: URL) -> dict[str, Any]:
-    type_: Any = sa.Integer().with_variant(mysql.INTEGER(unsigned=True), "mysql")
-    return {name: mapped_column(type_, nullable=True) for name in ("quantity", "allocated")}

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from flask_jwt_extended import JWTManager
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
+from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session, SessionTransaction, mapped_column
 
@@ -95,8 +96,6 @@ def stocked_shop(
     way: str,
     *,
     columns: Mapping[str, Any] | None = None,
-    stock: Any = None,
-    **config: Any,
 ) -> Iterator[StockedShop]:
     """Yield a shop that counts its stock in this way.
 
@@ -104,14 +103,14 @@ def stocked_shop(
         url: its empty database.
         way: a name of `WAYS`.
         columns: further columns of the product, or others.
-        stock: instead of the way's.
-        config: the app's.
     """
     db = new_db()
-    names = {name: mapped_column(sa.Integer, nullable=True) for name in WAYS[way].names}
+    # A difference of unsigned columns must not be below 0.
+    count = sa.Integer().with_variant(mysql.INTEGER(unsigned=True), "mysql")
+    names = {name: mapped_column(count, nullable=True) for name in WAYS[way].names}
     values = {"__tablename__": "goods", **_columns(), **names, **(columns or {})}
     product = type("Product", (db.Model,), values)
-    with _open(db, url, product, stock or WAYS[way].stock(db, product), way, config) as shop:
+    with _open(db, url, product, way) as shop:
         yield shop
 
 
@@ -138,22 +137,20 @@ def joined_shop(url: URL, generator: Any) -> Iterator[StockedShop]:
         "__mapper_args__": {"polymorphic_identity": "good"},
     }
     product = type("Product", (thing,), values)
-    with _open(db, url, product, WAYS["column"].stock(db, product), "column", {}) as shop:
+    with _open(db, url, product, "column") as shop:
         yield shop
 
 
 @contextmanager
-def _open(
-    db: SQLAlchemy, url: URL, product: Any, stock: Any, way: str, config: Mapping[str, Any]
-) -> Iterator[StockedShop]:
+def _open(db: SQLAlchemy, url: URL, product: Any, way: str) -> Iterator[StockedShop]:
     class Customer(db.Model):
         __tablename__ = "customers"
         id = mapped_column(sa.Integer, primary_key=True)
         email = mapped_column(sa.String(255), unique=True)
 
-    product.stock = stock
+    product.stock = stock = WAYS[way].stock(db, product)
     models = declare_models(db, customer=Customer, product=product)
-    app = install(db, url, config={"ORDERS_PAYMENT_ENDPOINT": "pay", "WAY": way, **config})
+    app = install(db, url, config={"ORDERS_PAYMENT_ENDPOINT": "pay", "WAY": way})
     jwt: JWTManager = app.extensions["flask-jwt-extended"]
     jwt.user_lookup_loader(lambda _header, claims: db.session.get(Customer, int(claims["sub"])))
     app.add_url_rule("/pay/<uuid:order_id>/", "pay", lambda order_id: f"pay {order_id}")
@@ -176,6 +173,8 @@ def _columns() -> dict[str, Any]:
         "name": "P",
         "shipping": None,
         "active": True,
+        "changed": mapped_column(sa.Integer, default=0, onupdate=sa.text("changed + 1")),
+        "changed_by": mapped_column(sa.String(10), default="shop", onupdate=lambda: "order"),
     }
 
 
@@ -229,6 +228,25 @@ class WarehouseStock:
             level.product_id == key, level.warehouse == warehouse, level.units >= -more
         )
         return row_count(self._session.execute(guarded.values(units=level.units + more))) == 1
+
+
+class RecordingStock:
+    """A stock that returns what it is told to, and records what it is told."""
+
+    def begin(self, available: Callable[[Any], Any], raises: Exception | None) -> None:
+        self.available, self.raises = available, raises
+        self.deducted: list[Any] = []
+        self.restocked: list[Any] = []
+
+    def deduct(self, units: Mapping[Any, int]) -> None:
+        self.deducted.append(units)
+        if self.raises is not None:
+            raise self.raises
+
+    def restock(self, units: Mapping[Any, int]) -> None:
+        if self.raises is not None:
+            raise self.raises
+        self.restocked.append(units)
 
 
 class SoldOut(Exception):
@@ -384,4 +402,8 @@ WAYS = {
         lambda shop, key: shop.external.units[key],
         store=_store_externally,
     ),
+    "own": Way((), lambda *_: RecordingStock(), lambda _: {}, lambda *_: None),
 }
+
+# Those whose units can be counted; the last one has none.
+COUNTED = [name for name in WAYS if name != "own"]
