@@ -59,6 +59,11 @@ class Classes:
 
         Article.summed = column_property(Article.amount + 1)
 
+        class Book(Article):
+            __tablename__ = "books"
+            id: Mapped[int] = mapped_column(ForeignKey("articles.id"), primary_key=True)
+            allocated: Mapped[int] = mapped_column(default=0)
+
         class Basket(db.Model):
             __tablename__ = "baskets"
             id: Mapped[int] = mapped_column(primary_key=True)
@@ -73,12 +78,18 @@ class Classes:
             count: Mapped[int]
             share: Mapped[Decimal] = mapped_column(Numeric(5, 2))
 
-        self.User, self.Article, self.Basket, self.Row = User, Article, Basket, Row
+        self.User, self.Article, self.Book = User, Article, Book
+        self.Basket, self.Row = Basket, Row
 
     def product(self, **parts: Any) -> Any:
         article = self.Article
         said: dict[str, Any] = {"sku": article.id, "name": article.title, "price": article.amount}
         return mapping.product(article, **{**said, "stock": None, **parts})
+
+    def book(self, **parts: Any) -> Any:
+        return mapping.product(
+            self.Book, sku=None, name=self.Book.title, price=self.Book.amount, **parts
+        )
 
     def row(self, **parts: Any) -> Any:
         return mapping.cart_item(self.Row, **{"quantity": self.Row.count, **parts})
@@ -223,6 +234,12 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "reserved by text": (
         lambda s: {"product": s.product(stock=mapping.reserved(s.Article.left, s.Article.state))},
         "stock: Article.state is a String",
+    ),
+    "reserved in two tables": (
+        lambda s: {
+            "product": s.book(stock=mapping.reserved(s.Book.left, s.Book.allocated)),
+        },
+        "columns of one table",
     ),
     "taken in cart of nothing": (
         lambda s: {"product": s.product(stock=mapping.taken_in_cart(None))},

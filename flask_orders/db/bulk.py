@@ -64,7 +64,8 @@ class KeysIn:
 
     def __init__(self, columns: Sequence[Key], name: str, *, arrays: bool) -> None:
         self._names = [f"{PREFIX}{name}_{i}" for i in range(len(columns))]
-        self._rows, self._arrays = f"{PREFIX}{name}", arrays
+        # Not the columns' names without their numbers: SQLAlchemy appends numbers to this one too.
+        self._rows, self._arrays = f"{PREFIX}{name}_rows", arrays
         # By each column too: no database finds an index by the comparison of several at once.
         conditions = [
             in_values(key, each, arrays=arrays)
@@ -84,11 +85,11 @@ class KeysIn:
         return once | {self._rows: list(keys)}
 
     def _in_rows(self, columns: Sequence[Key]) -> ColumnElement[bool]:
+        row = tuple_(*columns)
         if not self._arrays:
-            return tuple_(*columns).in_(bindparam(self._rows, expanding=True))
+            return row.in_(bindparam(self._rows, type_=row.type, expanding=True))
         types = dict(zip(self._names, (key.type for key in columns), strict=True))
-        given = _unnested(types)
-        return tuple_(*columns).in_(select(*given.c))
+        return row.in_(select(*_unnested(types).c))
 
 
 # What an UPDATE is given for a row, by name, and what it makes of it: the new values by column, and

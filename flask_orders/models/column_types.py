@@ -118,9 +118,11 @@ def returned_class(type_: TypeEngine[Any]) -> type | None:
     if any(isinstance(type_, dialect.amounts_as_text) for dialect in DIALECTS):
         return str
     try:
-        return type_.python_type
+        returned = type_.python_type
     except NotImplementedError:
         return None
+    # Of an expression whose type SQLAlchemy does not know.
+    return None if returned is object else returned
 
 
 def _probed(type_: TypeDecorator[Any], inner: type | None) -> type | None:
