@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Protocol
 
+__all__ = ["Stock"]
+
 
 class Stock(Protocol):
     """A shop's own stock, as an instance that serves all requests.

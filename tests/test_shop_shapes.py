@@ -1,6 +1,7 @@
 """Shops with unusual models: what is ordered, kept and restocked."""
 
 import enum
+import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -523,6 +524,65 @@ class TestVersionedRows:
             (after,) = shop.rows("baskets")
             assert after["voucher"] is None
             assert before["row_version"] != after["row_version"]
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+@pytest.mark.parametrize("polymorphic_load", [None, "*"])
+def test_products_in_joined_inheritance(
+    database: URL, name: str, polymorphic_load: str | None
+) -> None:
+    """Price and version are in the base's table, the stock in the subclass's."""
+    versioned = TestVersionedRows.versioned(name)
+    arguments = versioned.pop("__mapper_args__")
+    kind = mapped_column(String(10))
+    shape = Shape(
+        product={
+            **versioned,
+            "kind": kind,
+            "stock": None,
+            "__mapper_args__": {
+                **arguments,
+                "polymorphic_on": kind,
+                "polymorphic_identity": "any",
+                "with_polymorphic": polymorphic_load,
+            },
+        }
+    )
+    book = type(
+        "Book",
+        (shape.Product,),
+        {
+            "__tablename__": "books",
+            "book_id": mapped_column(ForeignKey("goods.id"), primary_key=True),
+            "stock": mapped_column(sa.Integer),
+            **polymorphic("book"),
+        },
+    )
+    with shape.open(database, product=book) as shop:
+        for key in (1, 2):
+            shop.add(book(id=key, price=Decimal(10), stock=9))
+        shop.add(shape.Product(id=3, price=Decimal(500)))
+        shop.add(shape.Cart(id=1, customer_id=1))
+        add_all(shop, *(shape.CartItem(cart_id=1, product_id=k, quantity=2) for k in (1, 2)))
+        versions = [[row["row_version"] for row in shop.rows("goods")]]
+
+        assert shop.order(1)["total_amount"] == "40.00"
+        assert [row["stock"] for row in shop.rows("books")] == [7, 7]
+        versions.append([row["row_version"] for row in shop.rows("goods")])
+        cancel_by_customer(shop)
+        assert [row["stock"] for row in shop.rows("books")] == [9, 9]
+        versions.append([row["row_version"] for row in shop.rows("goods")])
+        for before, after in itertools.pairwise(versions):
+            assert [old != new for old, new in zip(before, after, strict=True)] == [1, 1, 0]
+
+        # One that is no book can't be bought, and one book too many neither.
+        for key, reason, left in ((3, "gone", 0), (1, "out_of_stock", 9)):
+            shop.add(shape.CartItem(id=key * 10, cart_id=1, product_id=key, quantity=10))
+            (refused,) = body(shop.post(1))["items"]
+            assert (refused["reason"], refused["available"]) == (reason, left)
+            with shop.session() as session:
+                session.execute(sa.delete(shape.CartItem))
+        assert len(shop.rows("orders")) == 1
 
 
 class TestRowsThatHangOnCartItems:

@@ -7,20 +7,16 @@ defined yet.
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Float, Numeric, inspect
+from sqlalchemy import Float, Numeric
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.exc import InvalidRequestError
-from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..amounts import Amount, Exact, Units, three_ways
 from ..db.dialects import DIALECTS
 
-PRODUCT_AMOUNTS = ("price", "shipping")
-
 EXACT = (
-    "which holds no exact amount: make it a Numeric, such as Numeric(12, 2), or give it a "
-    "TypeDecorator that returns a Decimal"
+    "make it a Numeric, such as Numeric(12, 2), or give it a TypeDecorator that returns a Decimal, "
+    "or give a function of the object that returns a Decimal"
 )
 WHOLE = "and an order counts whole units: make it an Integer"
 
@@ -45,10 +41,7 @@ def amount_problem(kind: Amount, type_: TypeEngine[Any]) -> str | None:
         return f"{is_}, which holds no floats: {three_ways(kind.part)}"
     if returned in (int, float):
         return f"{is_}, and {three_ways(kind.part)}"
-    return (
-        f"{is_}, which returns a {returned.__name__}: {EXACT.partition(': ')[2]}, or give a "
-        "function of the object that returns a Decimal"
-    )
+    return f"{is_}, which returns a {returned.__name__}: {EXACT}"
 
 
 def quantity_problem(type_: TypeEngine[Any]) -> str | None:
@@ -68,40 +61,6 @@ def stock_problem(type_: TypeEngine[Any]) -> str | None:
     if returned is Decimal:
         return None
     return quantity_problem(type_)
-
-
-def type_problem(cls: type[Any], name: str) -> str | None:
-    """Return why an attribute's column can't be used, with the fix; None if it may be usable.
-
-    The type of a column is known, also behind a synonym or a column_property, but not that of a
-    hybrid or a property.
-    """
-    type_ = _column_type(cls, name)
-    returned = None if type_ is None else returned_class(type_)
-    if returned is None:
-        return None
-    if name in PRODUCT_AMOUNTS and not issubclass(returned, Decimal | int):
-        return f"'{name}' is a {type_!r}, {EXACT}"
-    if name == "quantity" and not issubclass(returned, int):
-        return f"'{name}' is a {type_!r}, {WHOLE}"
-    return None
-
-
-def has_whole_amounts(cls: type[Any], name: str) -> bool:
-    """Return whether an amount's column returns integers: whole units, or perhaps hundredths."""
-    type_ = _column_type(cls, name)
-    return type_ is not None and returned_class(type_) is int
-
-
-def _column_type(cls: type[Any], name: str) -> TypeEngine[Any] | None:
-    mapper: Mapper[Any] = inspect(cls)
-    try:
-        prop = mapper.get_property(name)
-        while isinstance(prop, SynonymProperty):
-            prop = mapper.get_property(prop.name)
-    except InvalidRequestError:
-        return None
-    return prop.columns[0].type if isinstance(prop, ColumnProperty) else None
 
 
 def returned_class(type_: TypeEngine[Any]) -> type | None:
