@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
-from .check_mapping import check_mapping, check_statements
+from .check_mapping import check_mapping, check_statements, resolved
 from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
@@ -38,6 +38,11 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _guarded("the mapping", check_mapping(orders))
     yield from _guarded("the engine", check_engine(db.engine))
     yield from _database_problems(db, orders)
+
+
+def mapping(orders: OrderService) -> Iterator[str]:
+    """Yield the shop's classes and their parts, as they were resolved."""
+    yield from _guarded("the mapping", resolved(orders.models))
 
 
 def notes(app: Flask, orders: OrderService) -> Iterator[str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+from flask_orders import OrdersError, errors
+
 
 def body(answer: TestResponse) -> dict[str, Any]:
     """Return the JSON object of a response."""
@@ -36,3 +38,10 @@ def outcomes(answers: list[TestResponse]) -> Counter[object]:
         answer.status_code if answer.status_code in statuses else body(answer)["code"]
         for answer in answers
     )
+
+
+def library_codes() -> list[str]:
+    """Return the codes of the library's own refusals; a test may have defined others."""
+    return [
+        error.code for error in OrdersError.__subclasses__() if error.__module__ == errors.__name__
+    ]
