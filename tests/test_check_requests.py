@@ -14,6 +14,7 @@ from werkzeug.routing import BaseConverter, Rule, ValidationError
 
 from flask_orders import orders_bp
 
+from .support.checks import check
 from .support.requests import ORDERS, SAVE
 
 WELL = (0, "Everything is set up.\n")
@@ -49,13 +50,6 @@ def make_app(folder: Path, arrange: Arrange, config: dict[str, Any], **options: 
         db.create_all()
         db.engine.dispose()
     return app
-
-
-def check(app: Flask) -> tuple[int, str]:
-    result = app.test_cli_runner().invoke(args=["orders", "check"], catch_exceptions=False)
-    with app.app_context():
-        app.extensions["sqlalchemy"].engine.dispose()
-    return result.exit_code, result.output
 
 
 def at_subdomain(app: Flask) -> None:

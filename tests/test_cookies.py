@@ -11,8 +11,9 @@ from sqlalchemy.engine import URL
 
 from flask_orders import orders_bp
 
+from .support.checks import check
 from .support.database import nothing_changed
-from .support.logins import CONFIG, WELL, check, login_shop, signed_in
+from .support.logins import CONFIG, WELL, login_shop, signed_in
 from .support.people import close
 from .support.requests import CALLS, NO_ORDER, ORDERS, SAVE
 from .support.responses import body, refused

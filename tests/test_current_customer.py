@@ -27,6 +27,7 @@ from flask_orders.errors import InvalidRequest, UnknownCustomer
 from flask_orders.testing import run_concurrently
 
 from .support.apps import install
+from .support.checks import check
 from .support.database import counted, nothing_changed
 from .support.keys import KINDS, ODD
 from .support.logins import (
@@ -38,7 +39,6 @@ from .support.logins import (
     add_pay,
     answers,
     assert_nobody,
-    check,
     fill,
     login_shop,
     signed_in,

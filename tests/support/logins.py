@@ -114,9 +114,4 @@ def signed_in(shop: Shop, key: int) -> Any:
     return client
 
 
-def check(app: Flask) -> tuple[int, str]:
-    result = app.test_cli_runner().invoke(args=["orders", "check"], catch_exceptions=False)
-    return result.exit_code, result.output
-
-
 WELL = (0, "Everything is set up.\n")
