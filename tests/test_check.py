@@ -16,6 +16,8 @@ from flask_orders import orders_bp
 from flask_orders.db.dialects import sqlite
 from flask_orders.signals import outbox_event
 
+from .support.checks import check, check_with_mapping
+
 WELL: dict[str, Any] = {
     "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
     "JWT_SECRET_KEY": "s" * 32,
