@@ -9,7 +9,17 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Enum, Integer, Numeric, SmallInteger, String, inspect
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Enum,
+    Float,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    inspect,
+)
 
 from ..errors import ConfigurationError, InvalidRequest
 from ..texts import unstorable
@@ -132,7 +142,9 @@ def _misfit(type_: Any, value: Any) -> str | None:
         most = 2 ** (_bits(type_) - 1) - 1
         fits = -most - 1 <= value <= most
         return None if fits else f"Give a number between {-most - 1} and {most}."
-    if isinstance(type_, Numeric) and isinstance(value, Decimal):
+    # In SQLAlchemy 2.0 a Float is a Numeric, whose precision is of bits.
+    is_numeric = isinstance(type_, Numeric) and not isinstance(type_, Float)
+    if is_numeric and isinstance(value, Decimal):
         return _numeric_misfit(type_, value)
     return None
 
