@@ -29,9 +29,11 @@ __all__ = [
     "PriceChanged",
     "RequestTooLarge",
     "TryAgain",
+    "UnavailableReason",
     "UnknownCustomer",
     "UnsupportedMediaType",
     "VoucherNotApplicable",
+    "VoucherReason",
 ]
 
 

@@ -472,6 +472,7 @@ def test_check_names_a_price_of_integers(type_: Any, is_named: bool) -> None:
     assert ("Product.price is an integer" in found) == is_named, found
 
 
+@pytest.mark.server
 def test_the_metadata_can_be_pickled_into_another_process() -> None:
     """Before and after it was used, and by a process that has imported nothing yet."""
     db = new_db()
