@@ -30,9 +30,11 @@ __all__ = [
     "RequestTooLarge",
     "TryAgain",
     "Unauthorized",
+    "UnavailableReason",
     "UnknownCustomer",
     "UnsupportedMediaType",
     "VoucherNotApplicable",
+    "VoucherReason",
 ]
 
 

@@ -20,7 +20,7 @@ from .errors import Conflict, OrderNotFound
 from .keys import new_key
 from .models import Models
 from .models.contract import row_count, table
-from .pricing import KeptVoucher, Pricing
+from .pricing import Pricing, StoredVoucher
 from .product_stock import ProductStock
 from .signals import SIGNALS, Emitter, order_placed
 from .status import (
@@ -294,5 +294,5 @@ class Lifecycle:
     def _release_vouchers(self, orders: Sequence[Row[Any]]) -> None:
         carrying = [order for order in orders if order.voucher_code is not None]
         for order in sorted(carrying, key=lambda order: str(order.voucher_code)):
-            voucher = KeptVoucher(getattr(order, "voucher_id", None), order.voucher_code)
+            voucher = StoredVoucher(getattr(order, "voucher_id", None), order.voucher_code)
             self._pricing.release(voucher, order)

@@ -142,7 +142,7 @@ class AppliedVoucher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptVoucher:
+class StoredVoucher:
     """The voucher of an order as the order's row stores it: an `AppliedVoucher`."""
 
     id: Any

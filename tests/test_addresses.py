@@ -31,12 +31,14 @@ def order_again(shop: Shop, customer: int, **body: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "stored"),
     [(12345, "12345"), ("K1A 0B1", "K1A 0B1"), ("01234", "01234"), (" 01234 ", "01234")],
 )
-def test_a_postal_code_is_kept_as_text(shop: Shop, customer: int, given: Any, kept: str) -> None:
+def test_a_postal_code_is_stored_as_text(
+    shop: Shop, customer: int, given: Any, stored: str
+) -> None:
     order = shop.order(customer, billing_address={**ADDRESS, "postal_code": given})
-    assert order["billing_address"]["postal_code"] == kept
+    assert order["billing_address"]["postal_code"] == stored
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_postal_code_is_kept_as_text(shop: Shop, customer: int, given: Any, ke
         ("Republic of Ireland", "IE", "Ireland"),
     ],
 )
-def test_a_country_is_kept_by_its_code(
+def test_a_country_is_stored_as_its_code(
     shop: Shop, customer: int, given: str, code: str, answered: str
 ) -> None:
     order = shop.order(customer, billing_address={**ADDRESS, "country": given})

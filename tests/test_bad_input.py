@@ -48,7 +48,7 @@ REFUSED = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" + "".join(
     map(chr, NONCHARACTERS)
 )
 
-# What a success writes, beside what it takes away.
+# The tables into which a success inserts rows.
 WRITTEN = ("orders", "order_items", "order_addresses", "order_idempotency_keys")
 ORDER = {
     "sequence": 2,
@@ -138,24 +138,28 @@ class Till:
         self._check_the_rest(after, made)
 
     def _check_the_rest(self, after: Rows, made: Rows) -> None:
-        """Nothing else is new, and what was there is there, but for the cart, stock and voucher."""
-        kept = {name: list(map(dict, rows)) for name, rows in self.before.items()}
-        (cart,) = (row for row in kept["carts"] if row["customer_id"] == self.customer)
+        """Nothing else is new, and only the cart, stock and voucher have changed."""
+        expected = {name: list(map(dict, rows)) for name, rows in self.before.items()}
+        (cart,) = (row for row in expected["carts"] if row["customer_id"] == self.customer)
         cart["voucher_id"] = None
-        kept["cart_items"] = [row for row in kept["cart_items"] if row["cart_id"] != cart["id"]]
-        kept["products"][0]["stock"] -= ITEM["quantity"]
-        kept["vouchers"][0]["times_used"] += 1
-        for name, rows in kept.items():
+        expected["cart_items"] = [
+            row for row in expected["cart_items"] if row["cart_id"] != cart["id"]
+        ]
+        expected["products"][0]["stock"] -= ITEM["quantity"]
+        expected["vouchers"][0]["times_used"] += 1
+        for name, rows in expected.items():
             assert added(made.get(name, []), after[name]) == rows
 
     def _put_back(self, after: Rows) -> None:
         tables = [rows for rows in self.shop.db.metadata.sorted_tables if "id" in rows.c]
         changed = [rows for rows in tables if after[rows.name] != self.before[rows.name]]
+        if not changed:
+            return
         with self.shop.engine.begin() as connection:
             for rows in reversed(changed):
-                kept = {row["id"] for row in self.before[rows.name]}
+                old = {row["id"] for row in self.before[rows.name]}
                 for row in after[rows.name]:
-                    if row["id"] not in kept:
+                    if row["id"] not in old:
                         connection.execute(rows.delete().where(rows.c.id == row["id"]))
             for rows in changed:
                 there = {row["id"] for row in after[rows.name]}
@@ -618,9 +622,9 @@ def test_every_country_by_all_of_its_names(till: Till) -> None:
 
 def lines(longest: int, shortest: int = 1) -> st.SearchStrategy[str]:
     """Text of every category that is taken, and the edges of the lengths."""
-    kept = st.characters(exclude_categories=CONTROLS, exclude_characters=REFUSED)
+    allowed = st.characters(exclude_categories=CONTROLS, exclude_characters=REFUSED)
     edges = [letter * longest for letter in ("x", "\u00e9", "e\u0301", "\U0001f600")]
-    texts = st.text(kept, min_size=shortest, max_size=min(longest, 40)) | st.sampled_from(edges)
+    texts = st.text(allowed, min_size=shortest, max_size=min(longest, 40)) | st.sampled_from(edges)
     return texts.filter(lambda text: shortest <= len(clean(text)) <= longest and is_seen(text))
 
 

@@ -165,7 +165,7 @@ def test_an_unknown_driver_is_named(database: URL) -> None:
     assert "the driver another is not supported" in output
 
 
-def test_a_database_that_is_not_supported_is_told_which_are(database: URL) -> None:
+def test_an_unsupported_database_is_named_with_the_supported_ones(database: URL) -> None:
     """MySQL itself is one of them, although MariaDB has its dialect in SQLAlchemy."""
     app, db = make_app(database)
     create_tables(app, db)
@@ -264,7 +264,7 @@ def test_an_engine_that_rolls_nothing_back_on_sqlite_is_named(database: URL) -> 
 def test_a_database_that_takes_no_writes_is_named(database: URL) -> None:
     app, db = make_app(database)
     if database.get_backend_name() == "sqlite":
-        pytest.skip("on SQLite that is a matter of the file")
+        pytest.skip("SQLite has no read-only mode of a database, only of its file")
     create_tables(app, db)
     with app.app_context():
         read_only = {

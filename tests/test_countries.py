@@ -161,7 +161,7 @@ def test_a_hint_is_given_only_if_it_is_certain(text: str, code: str | None) -> N
 
 
 def test_a_hint_never_names_another_place() -> None:
-    """Whatever was made of a name by mistake, or to save time."""
+    """Even for a misspelt or a shortened name."""
     codes = {country.alpha_3 for country in pycountry.countries} | CODES | {"UK", "UAE"}
     hints = 0
     for name, code in NAMES[:249:6]:

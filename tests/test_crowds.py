@@ -23,6 +23,8 @@ from .support.requests import CHECKOUT, SAVE
 from .support.responses import outcomes
 from .support.shops import until_done
 
+pytestmark = pytest.mark.server
+
 
 def no_key(_click: int) -> str | None:
     return None

@@ -104,9 +104,9 @@ def test_the_fields_of_an_address() -> None:
 
 
 def test_an_address_fits_into_its_columns() -> None:
-    kept, copied = columns(AddressMixin), columns(OrderMixin)
+    stored, copied = columns(AddressMixin), columns(OrderMixin)
     for name, field in BillingAddressSchema._declared_fields.items():
-        for column in (kept[name], copied[f"billing_{name}"]):
+        for column in (stored[name], copied[f"billing_{name}"]):
             length = 2 if name == "country" else field.metadata["maxLength"]
             assert isinstance(column.type, sa.String)
             assert column.type.length == length

@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"hide_parameters": True, "pool_size": 10}
 @pytest.fixture
 def shop(database: URL) -> Iterator[Shop]:
     if database.get_backend_name() != "postgresql":
-        pytest.skip("psycopg2 speaks to PostgreSQL alone")
+        pytest.skip("psycopg2 is a driver of PostgreSQL only")
     url = database.set(drivername="postgresql+psycopg2")
     shop = make_shop(url, SQLALCHEMY_ENGINE_OPTIONS=OPTIONS, ORDERS_RETRIES=4)
     yield shop

@@ -71,13 +71,15 @@ def shop_in(folder: Path) -> Iterator[Flask]:
 
 @pytest.fixture(scope="module")
 def stocked_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The instance folder of a shop that has had its first request, to be copied."""
+    """The instance folder of a shop that has its products and a customer, to be copied."""
     folder = tmp_path_factory.mktemp("stocked")
     with pytest.MonkeyPatch.context() as environment:
         for name in SETTINGS:
             environment.delenv(name, raising=False)
         with shop_in(folder) as app:
-            app.test_client().get("/")
+            client = app.test_client()
+            client.get("/")
+            assert client.post(f"{API}/customers/", json=WHO).status_code == 201
     return folder
 
 
@@ -96,7 +98,6 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def token(client: FlaskClient) -> dict[str, str]:
     """The header of a customer who has signed in."""
-    assert client.post(f"{API}/customers/", json=WHO).status_code == 201
     answer = client.post(f"{API}/sign-in/", json=WHO)
     return {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
 
@@ -130,6 +131,7 @@ def declared_checks() -> set[Any]:
     return {check.name for check in constraints if isinstance(check, CheckConstraint)}
 
 
+@pytest.mark.server
 def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
     for _ in range(2):
         demo = flask(clone, "demo")
@@ -148,6 +150,7 @@ def test_demo_works_in_a_fresh_clone_and_again(clone: Path) -> None:
         assert demo.stderr == ""
 
 
+@pytest.mark.server
 def test_demo_fails_at_an_unexpected_response(clone: Path) -> None:
     assert flask(clone, "seed").returncode == 0
     with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection, connection:
@@ -157,6 +160,7 @@ def test_demo_fails_at_an_unexpected_response(clone: Path) -> None:
     assert "returned 404, not 201" in demo.stderr
 
 
+@pytest.mark.server
 def test_demo_ends_with_the_audit(clone: Path) -> None:
     assert flask(clone, "demo").returncode == 0
     with closing(sqlite3.connect(clone / "instance" / "shop.sqlite3")) as connection, connection:
@@ -196,6 +200,7 @@ def test_migrations_go_up_down_and_up_again(
                 assert inspect(db.engine).get_table_names() == ["alembic_version"]
 
 
+@pytest.mark.server
 def test_later_revision_alters_a_table_of_sqlite_without_losing_rows(clone: Path) -> None:
     count = "SELECT count(product_id) FROM order_items"
     assert flask(clone, "demo").returncode == 0

@@ -220,8 +220,8 @@ def test_callback_that_meets_a_lock_returns_503(
         monkeypatch.setattr(module, "LOCK_WAIT", 1)
     with app.app_context():
         db.engine.dispose()
-        with db.engine.connect() as somebody_else:
-            somebody_else.execute(order.values(number=Order.number))
+        with db.engine.connect() as another:
+            another.execute(order.values(number=Order.number))
             assert checkout.tell().status_code == 503
         db.engine.dispose()
     assert checkout.seen() == before
@@ -306,7 +306,7 @@ def test_second_payment_of_an_order_is_due_for_refund(checkout: Checkout) -> Non
     assert terms == ["Status", "Total", "For", "Paid", "To refund"]
 
 
-def test_page_refuses_unknown_orders_and_ways(checkout: Checkout) -> None:
+def test_page_refuses_unknown_orders_and_actions(checkout: Checkout) -> None:
     before = checkout.seen()
     assert checkout.client.post(checkout.page, data={"way": "else"}).status_code == 400
     assert checkout.client.post(checkout.page).status_code == 400

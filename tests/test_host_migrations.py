@@ -104,7 +104,7 @@ def after(before: History, database: URL, name: str) -> Iterator[History]:
 def test_the_new_revision_touches_only_the_library_s_tables(
     before: History, after: History
 ) -> None:
-    own, ours = tables_of(before, after)
+    own, library = tables_of(before, after)
     as_it_was = described(before.schema(), own)
 
     after.migrate("orders")
@@ -113,10 +113,10 @@ def test_the_new_revision_touches_only_the_library_s_tables(
     revision, *older = after.revisions()
     assert len(older) == 1
     operations = operations_of(revision)
-    assert {table for name, table in operations if name == "create_table"} == ours
-    assert {table for name, table in operations if name == "batch_alter_table"} <= ours
+    assert {table for name, table in operations if name == "create_table"} == library
+    assert {table for name, table in operations if name == "batch_alter_table"} <= library
     assert {name for name, _ in operations} <= {"create_table", "batch_alter_table"}
-    assert set(after.schema().tables) == own | ours | {"alembic_version"}
+    assert set(after.schema().tables) == own | library | {"alembic_version"}
     assert described(after.schema(), own) == as_it_was
 
 
@@ -130,7 +130,7 @@ def test_the_revision_runs_without_flask_orders(before: History, after: History)
 
 @SHOPS
 def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History) -> None:
-    own, ours = tables_of(before, after)
+    own, library = tables_of(before, after)
     after.migrate("orders")
     after.upgrade()
     after.check()
@@ -138,7 +138,7 @@ def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History
     assert set(after.schema().tables) == own | {"alembic_version"}
     after.upgrade()
     after.check()
-    assert set(after.schema().tables) == own | ours | {"alembic_version"}
+    assert set(after.schema().tables) == own | library | {"alembic_version"}
 
 
 @SHOPS
@@ -154,11 +154,11 @@ def test_the_migrated_shop_takes_orders(before: History, after: History) -> None
 
 @SHOPS
 def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: History) -> None:
-    own, ours = tables_of(before, after)
+    own, library = tables_of(before, after)
     after.migrate("orders")
     after.upgrade()
     schema = after.schema()
-    keys = [key for name in ours for key in schema.tables[name].foreign_keys]
+    keys = [key for name in library for key in schema.tables[name].foreign_keys]
     assert {key.column.table.name for key in keys} & own
     for key in keys:
         assert repr(key.parent.type) == repr(key.column.type), key
@@ -166,11 +166,11 @@ def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: Hi
 
 @pytest.mark.parametrize("name", ["uuid_keys"])
 def test_constraints_are_named_by_the_shop_s_convention(before: History, after: History) -> None:
-    ours = tables_of(before, after)[1]
+    library = tables_of(before, after)[1]
     after.migrate("orders")
     after.upgrade()
     with after.host.engine.connect() as connection:
-        names = {name: constraint_names(connection, name) for name in ours}
+        names = {name: constraint_names(connection, name) for name in library}
     for table, found in names.items():
         strangers = [one for one in found if not one.startswith(tuple(kinds(table)))]
         assert strangers == []

@@ -165,7 +165,7 @@ def test_the_code_in_its_cart_is_matched_however_it_was_typed(host: Driver, type
 
 
 @shops_with_vouchers
-def test_its_voucher_is_used_up_and_taken_off_the_cart(host: Driver) -> None:
+def test_its_voucher_is_used_up_and_removed_from_the_cart(host: Driver) -> None:
     assert isinstance(host, VoucherDriver)
     buyer = host.customer()
     host.voucher("TEN", limit=5)
@@ -323,7 +323,7 @@ class TestRich:
     def test_the_parent_s_price_is_read_anew(self, host: Driver) -> None:
         """Also in a transaction of the shop's own whose session has seen the old one."""
         if host.engine.dialect.name == "sqlite":
-            pytest.skip("on SQLite a reader can't become a writer once somebody else has written")
+            pytest.skip("on SQLite a reader can't write once another transaction has written")
         buyer, product = host.customer(), host.product("10.00")
         host.put(buyer, product)
         session = host.module.db.session

@@ -28,6 +28,8 @@ from .support.effort import LONG
 from .support.requests import ORDERS, SAVE
 from .support.shops import Shop, make_shop
 
+pytestmark = pytest.mark.server
+
 KILLS = 100 if LONG else 10
 CLIENTS = 4
 TEXT = json.dumps(SAVE)

@@ -190,9 +190,9 @@ def test_a_text_that_is_no_uuid_is_an_unknown_order(shop: Shop, customer: int, t
 def test_a_transition_made_meanwhile_is_returned(
     shop: Shop, order: dict[str, Any], step: str
 ) -> None:
-    """In a transaction of the shop's that began before, and on MariaDB sees what was then."""
+    """In a transaction of the shop's that began earlier; on MariaDB it has an old snapshot."""
     if shop.engine.dialect.name == "sqlite":
-        pytest.skip("on SQLite, who has read before may not write after somebody else")
+        pytest.skip("on SQLite a reader can't write once another transaction has written")
     arguments = ("ref-1", Decimal("19.00")) if step == "record_payment" else ()
     if step == "deliver":
         pay(shop, order)
@@ -367,9 +367,9 @@ def test_another_customer_s_order_is_not_found(
     send = shop.send if call else shop.get
     stranger = shop.customer()
     theirs = send(stranger, order["url"] + call)
-    nobodys = send(stranger, order["url"].replace(order["id"], str(uuid4())) + call)
-    assert theirs.status_code == nobodys.status_code == 404
-    assert theirs.data == nobodys.data
+    unknown = send(stranger, order["url"].replace(order["id"], str(uuid4())) + call)
+    assert theirs.status_code == unknown.status_code == 404
+    assert theirs.data == unknown.data
     assert {**shop.everything(), "customers": before["customers"]} == before
 
 
@@ -446,8 +446,8 @@ def test_orders_that_are_not_paid_in_time_expire(shop: Shop) -> None:
     assert result.exit_code == 0, result.output
     assert "Orders cancelled: 3." in result.output
     assert received == [("order_cancelled", "cancelled")] * 3
-    kept = {row["id"]: row["status"] for row in shop.rows("orders")}
-    assert [kept[UUID(order["id"])] for order in orders] == [
+    found = {row["id"]: row["status"] for row in shop.rows("orders")}
+    assert [found[UUID(order["id"])] for order in orders] == [
         *(["cancelled"] * 3),
         "paid",
         "awaiting_payment",
@@ -490,8 +490,8 @@ def expire(shop: Shop, *options: str) -> Any:
 
 
 def statuses(shop: Shop, orders: list[dict[str, Any]]) -> list[str]:
-    kept = {row["id"]: row["status"] for row in shop.rows("orders")}
-    return [kept[UUID(order["id"])] for order in orders]
+    found = {row["id"]: row["status"] for row in shop.rows("orders")}
+    return [found[UUID(order["id"])] for order in orders]
 
 
 def break_restocking(shop: Shop, order: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""An order reads the same for ever, whatever happens to what it was made from."""
+"""An order never changes, whatever happens to the rows that it was copied from."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -48,7 +48,7 @@ TOKEN = "eyJhbGciOi"
 SAVE = {"action": "save_order", "billing_address": ADDRESS}
 CHECKOUT = {**SAVE, "action": "checkout"}
 
-# What only a race, or a lock that somebody holds, brings about; these have tests of their own.
+# Only a race or a held lock leads to these; they have tests of their own.
 RACES = {"idempotency_key_in_use", "try_again"}
 # In Python only, or of a shop without JWTs.
 NOT_OF_THIS_SHOP = {"order_not_deliverable", "payment_mismatch", "unauthorized"}
@@ -169,7 +169,7 @@ def parameters_shown(shop: Shop) -> Iterator[None]:
 
 @contextmanager
 def altered(shop: Shop, *statements: str, undo: str) -> Iterator[None]:
-    """A database that somebody has changed under the app."""
+    """Alter the database while the app is running."""
     with shop.engine.begin() as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
@@ -334,11 +334,11 @@ def test_a_lock_that_is_held(
 
 def test_a_failing_receiver(shop: Shop, customer: int, log: Log) -> None:
     def fail(_app: Any, order: Any) -> None:
-        raise RuntimeError("the mail server is away")
+        raise RuntimeError("the mail server is unavailable")
 
     with order_placed.connected_to(fail):
         assert post(shop, customer).status_code == 201
-    assert log.has("the mail server is away")
+    assert log.has("the mail server is unavailable")
     assert log.tells_nothing()
 
 
@@ -382,7 +382,7 @@ def test_a_connection_that_is_cut(
 
 
 def test_an_unavailable_database(shop: Shop, customer: int, log: Log) -> None:
-    """Its port is closed, or its file can't be opened (which is no error of ours: 500)."""
+    """Its port is closed, or its file can't be opened (which is no outage: 500)."""
 
     def misdirect(dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
         if shop.engine.dialect.name == "sqlite":
@@ -425,7 +425,7 @@ def test_an_error_that_is_a_bug(shop: Shop, customer: int, log: Log, bug: tuple[
 def test_a_check_constraint_of_the_shop(shop: Shop, customer: int, log: Log) -> None:
     """PostgreSQL adds the whole row to its error, as its DETAIL."""
     if shop.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite adds no constraint to a table that is there")
+        pytest.skip("SQLite can't add a constraint to an existing table")
     check = "ALTER TABLE orders ADD CONSTRAINT no_single_units CHECK (items_count > 1)"
     with altered(shop, check, undo="ALTER TABLE orders DROP CONSTRAINT no_single_units"):
         assert post(shop, customer).status_code == 500
@@ -436,7 +436,7 @@ def test_a_check_constraint_of_the_shop(shop: Shop, customer: int, log: Log) -> 
 def test_a_column_of_the_wrong_type(shop: Shop, customer: int, log: Log) -> None:
     """MariaDB quotes the value that does not fit; its columns may be of another character set."""
     if shop.engine.dialect.name != "mysql":
-        pytest.skip("SQLite takes anything; PostgreSQL names the types")
+        pytest.skip("SQLite accepts any value; PostgreSQL's error names only the types")
     alter = "ALTER TABLE orders MODIFY billing_city {} NOT NULL"
     with altered(shop, alter.format("INTEGER"), undo=alter.format("VARCHAR(255)")):
         assert post(shop, customer).status_code == 500

@@ -116,7 +116,7 @@ def test_two_carts_of_one_customer(database: URL, caplog: pytest.LogCaptureFixtu
 
 def test_a_bug_in_the_shop_s_code_reaches_the_shop_s_error_handler(database: URL) -> None:
     shop = make_shop(database)
-    shop.app.register_error_handler(500, lambda _error: ({"ours": True}, 500))
+    shop.app.register_error_handler(500, lambda _error: ({"of the shop": True}, 500))
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
 
@@ -126,5 +126,5 @@ def test_a_bug_in_the_shop_s_code_reaches_the_shop_s_error_handler(database: URL
 
     with pricing(shop, Buggy()), nothing_changed(shop):
         answer = shop.post(customer, SAVE)
-    assert (answer.status_code, body(answer)) == (500, {"ours": True})
+    assert (answer.status_code, body(answer)) == (500, {"of the shop": True})
     shop.close()

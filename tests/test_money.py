@@ -488,6 +488,7 @@ def test_integers_are_no_price_until_it_is_said_what_they_count(type_: Any) -> N
         db.engine.dispose()
 
 
+@pytest.mark.server
 def test_the_metadata_can_be_pickled_into_another_process() -> None:
     """Before and after it was used, and by a process that has imported nothing yet."""
     db = new_db()

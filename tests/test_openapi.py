@@ -38,8 +38,8 @@ def contract(shop: Shop) -> Contract:
     return Contract(shop.app)
 
 
-def away() -> TestResponse:
-    """The answer of a shop whose database is away."""
+def unavailable() -> TestResponse:
+    """The answer of a shop whose database is unavailable."""
     shop = make_shop(
         URL.create("postgresql+psycopg", "nobody", None, "127.0.0.1", 9, "x"), create_tables=False
     )
@@ -80,7 +80,7 @@ def test_it_has_every_code(contract: Contract) -> None:
     assert described == set(codes) - NO_ANSWERS
 
 
-def test_it_alone_needs_no_token(shop: Shop, contract: Contract) -> None:
+def test_only_the_document_needs_no_token(shop: Shop, contract: Contract) -> None:
     client = shop.app.test_client()
     for path, item in contract.document["paths"].items():
         for method, operation in item.items():
@@ -176,7 +176,7 @@ def test_every_refusal_matches_the_document(
     contract.check(shop.get(other, url), "get", ORDER)
     contract.check(shop.get(other, f"{ORDERS}?limit=0"), "get", ORDERS)
     contract.check(shop.get(other, f"{PREVIEW}?expected_total=x"), "get", PREVIEW)
-    contract.check(away(), "post", ORDERS)
+    contract.check(unavailable(), "post", ORDERS)
     in_use = contract.response(409, "post", ORDERS)
     schema = in_use["content"]["application/problem+json"]["schema"]
     contract.validator(schema).validate(IdempotencyKeyInUse().problem())
@@ -186,7 +186,7 @@ def test_every_refusal_matches_the_document(
 
 @pytest.mark.parametrize("name", list(DRIVERS))
 def test_it_holds_in_an_existing_shop(server_url: URL, name: str) -> None:
-    """Whatever its keys are, and with prices of its own or without."""
+    """With any type of key, and with the shop's own pricing or without."""
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()

@@ -1,4 +1,4 @@
-"""The outbox: which events are stored, and that relays deliver them whatever happens.
+"""The outbox: which events are stored, and that relays deliver them after any failure.
 
 `flask --app "tests.test_outbox:relaying_app(...)" orders relay` is the process that is killed here.
 ORDERS_TEST_LONG kills thirty of them, and relays more events concurrently; otherwise it is two.
@@ -374,7 +374,7 @@ def test_later_events_of_an_order_wait_for_the_one_that_is_being_delivered(shop:
 
 
 def test_a_relay_that_was_too_slow_deletes_only_its_event(shop: Shop) -> None:
-    """On SQLite the next event may have the id of the one that somebody else has delivered."""
+    """On SQLite the next event may have the id of the one that another relay has delivered."""
     slow, others = place(shop), list[tuple[str, str]]()
     made: list[UUID] = []
 
@@ -433,6 +433,7 @@ def test_several_relays_concurrently(shop: Shop) -> None:
     assert outbox(shop) == []
 
 
+@pytest.mark.server
 def test_several_processes_concurrently(shop: Shop, url: URL, tmp_path: Path) -> None:
     """And when there is nothing left to do, they end as soon as they are asked to."""
     orders = live(shop, ORDERS_AT_ONCE)
@@ -455,6 +456,7 @@ def test_several_processes_concurrently(shop: Shop, url: URL, tmp_path: Path) ->
     assert sum(int(output.split()[-1].rstrip(".")) for output in outputs) == len(deliveries)
 
 
+@pytest.mark.server
 def test_a_killed_relay_loses_nothing(
     shop: Shop, url: URL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -503,6 +505,7 @@ def test_a_killed_relay_loses_nothing(
         )
 
 
+@pytest.mark.server
 def test_a_relay_that_is_asked_to_stop_finishes_its_event(
     shop: Shop, url: URL, tmp_path: Path
 ) -> None:
@@ -547,7 +550,7 @@ def test_a_fault_at_every_statement_of_a_relay_loses_nothing(shop: Shop, cut: bo
 
 def test_a_relay_waits_for_an_unavailable_database(shop: Shop) -> None:
     if shop.engine.dialect.name == "sqlite":
-        pytest.skip("a file is not away")
+        pytest.skip("a file is never unavailable")
     orders = [place(shop), place(shop)]
     stop = partial(os.kill, os.getpid(), signal.SIGTERM)
     at_last = threading.Timer(20, stop)
@@ -688,7 +691,7 @@ def frozen() -> "Iterator[time_machine.Traveller]":
 
 @contextmanager
 def unreachable_once(engine: sa.Engine) -> Iterator[None]:
-    """Cut all connections, and send the next one to where nobody listens."""
+    """Cut all connections, and send the next one to a closed port."""
     nowhere: list[dict[str, Any]] = [{"host": "127.0.0.1", "port": 1}]
 
     def misdirect(

@@ -83,7 +83,7 @@ def test_the_same_key_is_the_same_order(shop: Shop, customer: int) -> None:
     assert (first.replayed, again.replayed) == (False, True)
     assert len(shop.rows("orders")) == 1
     assert len(shop.rows("cart_items")) == 1
-    # Whatever has become of it.
+    # Even after the order has changed.
     current_orders.record_payment(first.order_id, "p-1", Decimal("20.00"))
     shop.db.session.commit()
     assert place() == again

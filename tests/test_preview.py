@@ -128,7 +128,7 @@ def test_no_cart_and_an_empty_one(shop: Shop) -> None:
 
 
 def test_the_preview_waits_for_no_lock(shop: Shop, customer: int) -> None:
-    """Somebody else holds every row that a conversion would lock."""
+    """Another transaction holds every row that a conversion would lock."""
     with shop.session() as others, ThreadPoolExecutor(1) as pool:
         for name in ("carts", "cart_items", "products", "vouchers"):
             table = shop.db.metadata.tables[name]

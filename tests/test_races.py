@@ -133,6 +133,6 @@ def test_an_item_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: i
     run_concurrently(lambda: shop.post(customer, SAVE), add)
 
     ordered = [item["product_id"] for item in shop.rows("order_items")]
-    kept = [item["product_id"] for item in shop.rows("cart_items")]
-    assert sorted(ordered + kept) == [first, second]
+    left = [item["product_id"] for item in shop.rows("cart_items")]
+    assert sorted(ordered + left) == [first, second]
     assert len(shop.rows("orders")) == 1

@@ -12,20 +12,22 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from flask_orders import Models
 from flask_orders.testing import Ledger
 
-from .support.database import Rows
+from .support.database import Rows, rows_of
 from .support.effort import LONG
 from .support.pacing import Paced, change_meanwhile
 from .support.raced import VARIANTS, RacedShop, Tally
 from .support.requests import SAVE
 from .support.responses import outcomes
 from .support.shops import Shop, until_done
+
+pytestmark = pytest.mark.server
 
 STRIDE = 1 if LONG else 3
 RACED = VARIANTS if LONG else ("sqlite-wal", "postgresql", "mariadb-repeatable-read")
@@ -147,15 +149,8 @@ def everything_if(shop: Shop, change: Change, scene: Scene) -> Rows:
     """What the database would hold if the change were all that happens."""
     with Session(shop.engine) as session:
         change(session, shop.models, scene)
-        return {
-            name: [
-                dict(row)
-                for row in session.execute(
-                    select(table).order_by(*table.primary_key.columns)
-                ).mappings()
-            ]
-            for name, table in shop.db.metadata.tables.items()
-        }
+        tables = shop.db.metadata.tables.items()
+        return {name: rows_of(session, table) for name, table in tables}
 
 
 def change_at(

@@ -19,6 +19,8 @@ from .support.requests import SAVE
 from .support.responses import outcomes
 from .support.shops import Shop, make_shop
 
+pytestmark = pytest.mark.server
+
 STATEMENTS = 19
 STRIDE = 1 if LONG else 5
 PAIRS = [(i, j) for i in range(1, STATEMENTS) for j in range(1, STATEMENTS)][::STRIDE]
@@ -107,7 +109,7 @@ def test_an_item_added_by_code_without_a_lock(database: URL) -> None:
 
 def drop_cart_foreign_key(shop: Shop) -> None:
     if shop.engine.dialect.name == "sqlite":
-        # It has one writer at a time: nobody adds anything meanwhile.
+        # It has one writer at a time: no item is added meanwhile.
         return
     (name,) = (
         key["name"]

@@ -75,7 +75,7 @@ def test_objects_already_in_the_session_are_read_again(shop: Shop, customer: int
     product = shop.db.session.scalars(select(shop.models.Product)).one()
     key = product.id
     if shop.engine.dialect.name == "sqlite":
-        # Its readers see one snapshot until they end, and may not write after somebody else has.
+        # A reader sees one snapshot to its end, and can't write once another has written.
         shop.db.session.rollback()
     with shop.session() as session:
         session.get_one(shop.models.Product, key).price = Decimal(12)

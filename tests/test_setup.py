@@ -149,7 +149,7 @@ def test_a_database_that_does_not_answer_is_503() -> None:
     assert (answer.status_code, body(answer)["code"]) == (503, "try_again")
 
 
-def test_a_signal_is_sent_once_after_the_commit_and_a_failing_receiver_harms_nobody(
+def test_a_signal_is_sent_once_after_the_commit_even_if_a_receiver_fails(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     customer = shop.customer()

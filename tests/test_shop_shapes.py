@@ -1,4 +1,4 @@
-"""Shops with unusual models: what is ordered, kept and restocked."""
+"""Shops with unusual models: what is ordered, stored and restocked."""
 
 import enum
 import itertools
@@ -708,7 +708,7 @@ class TestRowsThatHangOnCartItems:
             assert shop.rows("basket_rows") == []
             assert stock(shop) == [6]
 
-    def test_tags_are_taken_off_and_stay(self, database: URL) -> None:
+    def test_tags_are_detached_and_stay(self, database: URL) -> None:
         shape = Shape()
         tag = shape.model("Tag", "tags")
         links = sa.Table(

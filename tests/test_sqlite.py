@@ -46,7 +46,7 @@ def test_a_released_savepoint_is_undone_by_an_outer_rollback(tmp_path: Path) -> 
     assert leak(*make_app(tmp_path / "db"), tmp_path / "db") == 0
 
 
-def test_without_the_library_it_is_not_undone(tmp_path: Path) -> None:
+def test_without_the_library_a_released_savepoint_is_not_undone(tmp_path: Path) -> None:
     """Why the library changes the mode at all: if this fails, the driver has learned it."""
     assert leak(*make_app(tmp_path / "db", with_orders=False), tmp_path / "db") == 1
 

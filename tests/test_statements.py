@@ -54,7 +54,7 @@ def test_decisions_rest_on_locking_reads_in_a_fixed_order(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["classic", "uuid_keys", "rich", "factory"])
-def test_nor_in_an_existing_shop(server_url: URL, name: str) -> None:
+def test_the_number_of_statements_in_an_existing_shop(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)
         host.create_all()

@@ -24,6 +24,8 @@ from .support.requests import SAVE
 from .support.responses import body
 from .support.shops import Shop, until_done
 
+pytestmark = pytest.mark.server
+
 ROUNDS = 30 if LONG else 3
 STATEMENTS = 12
 STRIDE = 1 if LONG else 3
@@ -104,7 +106,7 @@ def assert_one_has_won(
     assert shop.rows("products")[0]["stock"] == (5 if is_cancelled else 3)
     assert shop.rows("vouchers")[0]["times_used"] == (0 if is_cancelled else 1)
     assert len(shop.rows("voucher_redemptions")) == (0 if is_cancelled else 1)
-    # Each payment is kept, and made the order paid or is to be refunded.
+    # Each payment is recorded; it made the order paid, or it has to be refunded.
     references = {transition.__name__ for transition in pair} & {"pay", "pay_again"}
     payments = Counter(row["expected"] for row in shop.rows("order_payments"))
     assert payments[True] == sum(event["to_status"] == "paid" for event in events)
@@ -157,8 +159,8 @@ def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> No
 
     def live(customer: int) -> Iterator[int]:
         for i in range(5 * ROUNDS):
-            turned = products if (customer + i) % 2 else products[::-1]
-            units = dict.fromkeys(turned, 1)
+            ordered = products if (customer + i) % 2 else products[::-1]
+            units = dict.fromkeys(ordered, 1)
             until_done(partial(shop.fill, customer, units, voucher))
             for product in products:
                 ledger.put(product, 1)

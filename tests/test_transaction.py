@@ -104,7 +104,7 @@ def lock_settings(shop: Shop) -> object:
 
 def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -> None:
     if shop.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite lets nobody write meanwhile, and can't say who is writing")
+        pytest.skip("SQLite has one writer, and can't tell which transaction it is")
     keyed = IdempotentRequest.of(
         "abc", customer, ("POST", ORDERS.rstrip("/")), SAVE, checkout=False, extra={}
     )

@@ -10,7 +10,7 @@ from flask_orders.models import voucher_code
 
 from .support.shops import Shop
 
-# Composed, in capitals; each of TYPED is what somebody may type or paste for it.
+# Composed, in capitals; each of TYPED is a way to type or paste it.
 CODE = "CAF\u00c9-10"
 TYPED = {
     "decomposed": "CAFE\u0301-10",

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from flask_orders import current_orders
 
-from ..support.database import Rows
+from ..support.database import Rows, rows_of
 from ..support.requests import ADDRESS, ORDERS
 from . import NAMES, load
 
@@ -134,13 +134,12 @@ class Driver(ABC):
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return a table's rows, read on a fresh connection."""
-        rows = self.tables[table]
         with self.engine.connect() as connection:
-            found = connection.execute(sa.select(rows).order_by(*rows.primary_key.columns))
-            return [dict(row) for row in found.mappings()]
+            return rows_of(connection, self.tables[table])
 
     def everything(self) -> Rows:
-        return {name: self.rows(name) for name in self.tables}
+        with self.engine.connect() as connection:
+            return {name: rows_of(connection, table) for name, table in self.tables.items()}
 
     def stock(self) -> list[int]:
         """Return the stock of each product, in key order."""

@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 # What bounds transactions costs no work of its own.
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+_ALL_ROWS = "tests_all_rows"
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -22,6 +25,15 @@ class HasDatabase(Protocol):
     def engine(self) -> sa.Engine: ...
 
     def everything(self) -> Rows: ...
+
+
+def rows_of(connection: sa.Connection | Session, table: sa.Table) -> list[dict[str, Any]]:
+    """Return a table's rows, in the order of their keys."""
+    # Made once: the tests read whole databases thousands of times.
+    query = table.info.get(_ALL_ROWS)
+    if query is None:
+        query = table.info[_ALL_ROWS] = sa.select(table).order_by(*table.primary_key.columns)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from flask_orders.db.managed import MANAGED
 from flask_orders.models.contract import row_count
 
 from .apps import install
-from .database import Rows
+from .database import Rows, rows_of
 from .requests import ORDERS, SAVE
 from .responses import body
 
@@ -140,7 +140,8 @@ class Shop:
         if request is None:
             request = SAVE
         keyed = {} if key is None else {"Idempotency-Key": key}
-        options.setdefault("headers", {**self.token(customer), **keyed})
+        if "headers" not in options:
+            options["headers"] = {**self.token(customer), **keyed}
         if "data" not in options:
             options["json"] = request
         return self.app.test_client().post(ORDERS, **options)
@@ -169,13 +170,13 @@ class Shop:
 
     def rows(self, table_name: str) -> list[dict[str, Any]]:
         """Return a table's rows, read on a fresh connection."""
-        table = self.db.metadata.tables[table_name]
         with self.engine.connect() as connection:
-            found = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
-            return [dict(row) for row in found.mappings()]
+            return rows_of(connection, self.db.metadata.tables[table_name])
 
     def everything(self) -> Rows:
-        return {name: self.rows(name) for name in self.db.metadata.tables}
+        with self.engine.connect() as connection:
+            tables = self.db.metadata.tables.items()
+            return {name: rows_of(connection, table) for name, table in tables}
 
     def clear(self) -> None:
         with self.engine.begin() as connection:
