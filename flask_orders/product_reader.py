@@ -100,12 +100,15 @@ class ProductReader:
             if not isinstance(part, Expression):
                 values[name] = self._value(part, product)
         amounts = {name: self._amount(name, values[name], currency) for name in PRICES}
+        if amounts["sale_price"] is None and values["sale_price"] is not None:
+            # At the list price it would be sold for more than the shop asks.
+            amounts["price"] = None
         return ProductValues(
             sku=_text(values["sku"]),
             name=_text(values["name"]),
             is_active=bool(values["active"]),
             has_price=amounts["price"] is not None
-            and all(amounts[name] is not None or values[name] is None for name in PRICES),
+            and (amounts["shipping"] is not None or values["shipping"] is None),
             price=amounts["price"],
             sale_price=amounts["sale_price"],
             shipping=ZERO if values["shipping"] is None else amounts["shipping"],
