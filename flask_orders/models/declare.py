@@ -9,21 +9,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event, inspect
-from sqlalchemy.orm import Mapper, relationship
+from sqlalchemy import Table, event, inspect
+from sqlalchemy.orm import Mapper
 
 from ..errors import ConfigurationError
-from .builder import (
-    Builder,
-    add,
-    constrain,
-    index,
-    not_negative,
-    reference,
-    relate,
-    relate_items,
-    unmapped_columns,
-)
+from .builder import Builder, unmapped_columns
 from .contract import check_base, check_mixin, check_rows, primary_key, table
 from .mapping import CartItemMapping, CartMapping, MappedClass, ProductMapping
 from .mixins import (
@@ -45,6 +35,17 @@ from .own_columns import OwnColumns
 from .parts import are_same
 from .promotions import OFFER_PRODUCTS, PromotionModels, declare_promotions
 from .shop import Shop, check_shop, resolve
+from .tables import (
+    complete_address,
+    complete_order,
+    complete_order_item,
+    declare_cart,
+    declare_cart_item,
+    declare_idempotency_key,
+    declare_payment,
+    declare_product,
+    with_order,
+)
 
 # Keys of `db.metadata.info`: the models with their arguments, and why they can't be declared.
 INFO_KEY = "flask_orders"
@@ -302,15 +303,18 @@ def _table_names(arguments: Arguments) -> Iterator[str]:
 
 
 def _declare(builder: Builder, arguments: Arguments) -> Models:
-    product = arguments.product.given if arguments.product else _product(builder)
-    cart = arguments.cart.given if arguments.cart else _cart(builder)
+    product = arguments.product.given if arguments.product else declare_product(builder)
+    cart = arguments.cart.given if arguments.cart else declare_cart(builder)
     order = arguments.order or builder.make("Order", OrderMixin)
     order_item = arguments.order_item or builder.make("OrderItem", OrderItemMixin)
     address = arguments.address or builder.make("Address", AddressMixin)
-    _complete_address(builder, address)
-    _complete_order(builder, order, address)
-    _complete_order_item(order_item, order, product)
-    item = arguments.cart_item.given if arguments.cart_item else _cart_item(builder, cart, product)
+    complete_address(builder, address)
+    complete_order(builder, order, address)
+    complete_order_item(order_item, order, product)
+    if arguments.cart_item:
+        item = arguments.cart_item.given
+    else:
+        item = declare_cart_item(builder, cart, product)
     promotions = None
     if arguments.promotions:
         promotions = declare_promotions(builder, product, cart, order, order_item)
@@ -326,11 +330,11 @@ def _declare(builder: Builder, arguments: Arguments) -> Models:
         CartItem=item,
         Order=order,
         OrderItem=order_item,
-        OrderPayment=_payment(builder, order),
-        OrderEvent=_of_order(builder.make("OrderEvent", OrderEventMixin), order),
-        OutboxEvent=_of_order(builder.make("OutboxEvent", OutboxEventMixin), order),
+        OrderPayment=declare_payment(builder, order),
+        OrderEvent=with_order(builder.make("OrderEvent", OrderEventMixin), order),
+        OutboxEvent=with_order(builder.make("OutboxEvent", OutboxEventMixin), order),
         Address=address,
-        IdempotencyKey=_idempotency_key(builder),
+        IdempotencyKey=declare_idempotency_key(builder),
         promotion_models=promotions,
         resolved=resolve(arguments.customer, mapped, order_item),
         made=tuple(builder.made),
@@ -341,119 +345,3 @@ def _default_cart(cart: type[Any]) -> CartMapping:
     """Return the mapping of a default cart, whose voucher may have been left out."""
     voucher = getattr(cart, "voucher_id", None)
     return CartMapping(cart, {"customer": cart.customer_id, "voucher": voucher})
-
-
-def _product(builder: Builder) -> type[Any]:
-    product = builder.make("Product", ProductMixin)
-    constrain(product, not_negative("product", product, "stock"))
-    return product
-
-
-def _cart(builder: Builder) -> type[Any]:
-    cart = builder.make("Cart", CartMixin)
-    add(cart, builder.customer_column(ondelete="CASCADE", nullable=False, unique=True))
-    return cart
-
-
-def _cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[Any]:
-    item = builder.make("CartItem", CartItemMixin)
-    add(
-        item,
-        reference("cart_id", cart, ondelete="CASCADE", nullable=False),
-        # An item whose product is deleted stays, so that the conversion refuses it by name.
-        reference("product_id", product, ondelete="SET NULL"),
-    )
-    index(item, "product_id")
-    relate(item, "product", relationship(product))
-    if issubclass(cart, CartMixin):
-        relate_items(cart, item, "cart", primary_key(item))
-    else:
-        # The shop's own class gets no attribute.
-        relate(item, "cart", relationship(cart))
-    columns = table(item).c
-    constrain(
-        item,
-        UniqueConstraint(columns.cart_id, columns.product_id),
-        CheckConstraint("quantity > 0", name="cart_item_quantity_positive"),
-    )
-    return item
-
-
-def _complete_address(builder: Builder, address: type[AddressMixin]) -> None:
-    add(address, builder.customer_column(ondelete="CASCADE", nullable=False))
-    columns = table(address).c
-    constrain(address, UniqueConstraint(columns.customer_id, columns.fingerprint))
-    event.listen(address, "before_insert", _set_fingerprint)
-    event.listen(address, "before_update", _set_fingerprint)
-
-
-def _set_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
-    """Compute the fingerprint, by which an equal address is found, at every write by the ORM."""
-    address.fingerprint = address.as_value().fingerprint
-
-
-def _idempotency_key(builder: Builder) -> type[IdempotencyKeyMixin]:
-    key = builder.make("IdempotencyKey", IdempotencyKeyMixin)
-    add(key, builder.customer_column(ondelete="CASCADE", nullable=False))
-    columns = table(key).c
-    constrain(key, UniqueConstraint(columns.customer_id, columns.key))
-    return key
-
-
-def _payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixin]:
-    payment = builder.make("OrderPayment", OrderPaymentMixin)
-    # An order with payments is not deleted by accident: their rows must be deleted first.
-    add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
-    index(payment, "order_id")
-    constrain(
-        payment,
-        UniqueConstraint(table(payment).c.reference),
-        not_negative("order_payment", payment),
-    )
-    return payment
-
-
-def _of_order(cls: type[Any], order: type[OrderMixin]) -> type[Any]:
-    """Return the class with a reference to its order, which deletes its rows."""
-    add(cls, reference("order_id", order, ondelete="CASCADE", nullable=False))
-    index(cls, "order_id")
-    return cls
-
-
-def _complete_order(builder: Builder, order: type[OrderMixin], address: type[AddressMixin]) -> None:
-    add(
-        order,
-        builder.customer_column(ondelete="SET NULL"),
-        reference("billing_address_id", address, ondelete="SET NULL"),
-    )
-    index(order, "billing_address_id")
-    columns = table(order).c
-    # It finds the orders that were not paid in time.
-    Index(None, columns.status, columns.created)
-    constrain(
-        order,
-        UniqueConstraint(columns.number),
-        UniqueConstraint(columns.customer_id, columns.sequence),
-        not_negative("order", order),
-        CheckConstraint("items_count > 0", name="order_items_count_positive"),
-        CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
-    )
-
-
-def _complete_order_item(
-    item: type[OrderItemMixin], order: type[OrderMixin], product: type[Any]
-) -> None:
-    add(
-        item,
-        reference("order_id", order, ondelete="CASCADE", nullable=False),
-        reference("product_id", product, ondelete="SET NULL"),
-    )
-    index(item, "product_id")
-    columns = table(item).c
-    relate_items(order, item, "order", columns.position)
-    constrain(
-        item,
-        UniqueConstraint(columns.order_id, columns.position),
-        not_negative("order_item", item),
-        CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
-    )

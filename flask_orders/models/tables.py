@@ -1,0 +1,139 @@
+"""The tables: each class's references, constraints and relationships.
+
+A column whose type depends on the shop is added to a default class and to the shop's subclass of a
+mixin alike.
+"""
+
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, event
+from sqlalchemy.orm import relationship
+
+from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_items
+from .contract import primary_key, table
+from .mixins import (
+    AddressMixin,
+    CartItemMixin,
+    CartMixin,
+    IdempotencyKeyMixin,
+    OrderItemMixin,
+    OrderMixin,
+    OrderPaymentMixin,
+    ProductMixin,
+)
+
+
+def declare_product(builder: Builder) -> type[Any]:
+    product = builder.make("Product", ProductMixin)
+    constrain(product, not_negative("product", product, "stock"))
+    return product
+
+
+def declare_cart(builder: Builder) -> type[Any]:
+    cart = builder.make("Cart", CartMixin)
+    add(cart, builder.customer_column(ondelete="CASCADE", nullable=False, unique=True))
+    return cart
+
+
+def declare_cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> type[Any]:
+    item = builder.make("CartItem", CartItemMixin)
+    add(
+        item,
+        reference("cart_id", cart, ondelete="CASCADE", nullable=False),
+        # An item whose product is deleted stays, so that the conversion refuses it by name.
+        reference("product_id", product, ondelete="SET NULL"),
+    )
+    index(item, "product_id")
+    relate(item, "product", relationship(product))
+    if issubclass(cart, CartMixin):
+        relate_items(cart, item, "cart", primary_key(item))
+    else:
+        # The shop's own class gets no attribute.
+        relate(item, "cart", relationship(cart))
+    columns = table(item).c
+    constrain(
+        item,
+        UniqueConstraint(columns.cart_id, columns.product_id),
+        CheckConstraint("quantity > 0", name="cart_item_quantity_positive"),
+    )
+    return item
+
+
+def complete_address(builder: Builder, address: type[AddressMixin]) -> None:
+    add(address, builder.customer_column(ondelete="CASCADE", nullable=False))
+    columns = table(address).c
+    constrain(address, UniqueConstraint(columns.customer_id, columns.fingerprint))
+    event.listen(address, "before_insert", _set_fingerprint)
+    event.listen(address, "before_update", _set_fingerprint)
+
+
+def _set_fingerprint(_mapper: Any, _connection: Any, address: AddressMixin) -> None:
+    """Compute the fingerprint, by which an equal address is found, at every write by the ORM."""
+    address.fingerprint = address.as_value().fingerprint
+
+
+def declare_idempotency_key(builder: Builder) -> type[IdempotencyKeyMixin]:
+    key = builder.make("IdempotencyKey", IdempotencyKeyMixin)
+    add(key, builder.customer_column(ondelete="CASCADE", nullable=False))
+    columns = table(key).c
+    constrain(key, UniqueConstraint(columns.customer_id, columns.key))
+    return key
+
+
+def declare_payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaymentMixin]:
+    payment = builder.make("OrderPayment", OrderPaymentMixin)
+    # An order with payments is not deleted by accident: their rows must be deleted first.
+    add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
+    index(payment, "order_id")
+    constrain(
+        payment,
+        UniqueConstraint(table(payment).c.reference),
+        not_negative("order_payment", payment),
+    )
+    return payment
+
+
+def with_order(cls: type[Any], order: type[OrderMixin]) -> type[Any]:
+    """Return the class with a reference to its order, which deletes its rows."""
+    add(cls, reference("order_id", order, ondelete="CASCADE", nullable=False))
+    index(cls, "order_id")
+    return cls
+
+
+def complete_order(builder: Builder, order: type[OrderMixin], address: type[AddressMixin]) -> None:
+    add(
+        order,
+        builder.customer_column(ondelete="SET NULL"),
+        reference("billing_address_id", address, ondelete="SET NULL"),
+    )
+    index(order, "billing_address_id")
+    columns = table(order).c
+    # It finds the orders that were not paid in time.
+    Index(None, columns.status, columns.created)
+    constrain(
+        order,
+        UniqueConstraint(columns.number),
+        UniqueConstraint(columns.customer_id, columns.sequence),
+        not_negative("order", order),
+        CheckConstraint("items_count > 0", name="order_items_count_positive"),
+        CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
+    )
+
+
+def complete_order_item(
+    item: type[OrderItemMixin], order: type[OrderMixin], product: type[Any]
+) -> None:
+    add(
+        item,
+        reference("order_id", order, ondelete="CASCADE", nullable=False),
+        reference("product_id", product, ondelete="SET NULL"),
+    )
+    index(item, "product_id")
+    columns = table(item).c
+    relate_items(order, item, "order", columns.position)
+    constrain(
+        item,
+        UniqueConstraint(columns.order_id, columns.position),
+        not_negative("order_item", item),
+        CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
+    )
