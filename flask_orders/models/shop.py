@@ -87,9 +87,26 @@ class ProductParts:
 
     @cached_property
     def loaded(self) -> tuple[Any, ...]:
-        """The relationships that are read anew with the products; this may configure mappers."""
+        """The relationships that are read anew with the products; this configures mappers.
+
+        Raises:
+            ConfigurationError: neither the product nor one before it leads to its class.
+        """
         given = self.load() if isinstance(self.load, FunctionType) else self.load
-        return tuple(given) if isinstance(given, tuple | list) else (given,)
+        try:
+            loads = _relationships(self.source, given)
+        except PartProblem as problem:
+            raise ConfigurationError(f"product={self.source.name}: {problem}.") from None
+        reached = [self.source.given]
+        for load in loads:
+            if not any(issubclass(cls, load.class_) for cls in reached):
+                raise ConfigurationError(
+                    f"declare_models(...): product={self.source.name}: load: nothing leads to "
+                    f"{load}: name the relationship to its class before it, "
+                    f"load=({self.source.code}.<a relationship>, {load})."
+                )
+            reached.append(load.property.mapper.class_)
+        return loads
 
 
 @dataclass(frozen=True)
@@ -534,8 +551,10 @@ def _load(source: RowSource, given: Any) -> Any:
     Raises:
         PartProblem: something else was given.
     """
-    if isinstance(given, FunctionType):
-        return given
+    return given if isinstance(given, FunctionType) else _relationships(source, given)
+
+
+def _relationships(source: RowSource, given: Any) -> tuple[Any, ...]:
     loads = tuple(given) if isinstance(given, tuple | list) else (given,)
     for each in loads:
         prop = each.prop if isinstance(each, QueryableAttribute) else None
