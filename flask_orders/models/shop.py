@@ -416,6 +416,8 @@ def _stock(source: RowSource, given: Mapping[str, Any]) -> StockPart:
         return StockTakenInCart(_units(source, said.quantity))
     if _is_stock(said):
         own: Stock = said
+        if isinstance(own, type):
+            raise PartProblem(f"stock: {own.__name__} is a class; write stock={own.__name__}(...)")
         return own
     column = _column(source, given, "stock")
     return None if column is None else StockColumn(_counted(source, column))
@@ -431,7 +433,7 @@ def _reserved(quantity: Column[Any], allocated: Column[Any]) -> ReservedStock:
 def _is_stock(said: Any) -> bool:
     """Return whether a stock of the shop's own was given: a `flask_orders.stock.Stock`."""
     calls = ("available", "deduct", "restock")
-    return not isinstance(said, type) and all(callable(getattr(said, c, None)) for c in calls)
+    return all(callable(getattr(said, call, None)) for call in calls)
 
 
 def _units(source: RowSource, said: Any) -> Column[Any]:
