@@ -15,6 +15,7 @@ from .models.contract import are_equal_in_python, key_attribute, spelled_as
 from .models.parts import Attribute, Expression
 from .models.shop import CartItemParts, CartParts, ProductParts
 from .models.sources import RowSource
+from .product_parents import Parents, selectin
 from .product_reader import ProductReader
 from .versions import RowVersion
 
@@ -31,6 +32,7 @@ class CartQueries:
         late: the keys of items and then of their products, for the items `late_keys`; None where
             Python compares these keys as the database does.
         products: the products `keys`: each product's key, the product, and what `reader` reads.
+        parents: the rows to which the products lead, read after them.
     """
 
     def __init__(self, models: Models, reader: ProductReader, *, lock: bool, arrays: bool) -> None:
@@ -40,6 +42,9 @@ class CartQueries:
         self._item_key = tuple(map(self._item.source.attribute, self._item.key))
         self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
         self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
+        self.parents = Parents(
+            self._product.source.given, self._product.loaded, lock=lock, arrays=arrays
+        )
         self.products = self._products(reader)
         if lock:
             cart = models.shop.cart
@@ -120,7 +125,9 @@ class CartQueries:
             .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(key)
         )
-        return _anew(query).options(*loads(self._product), *map(undefer, reader.attributes))
+        return _anew(query).options(
+            *self.parents.options, *eager_loads(self._product), *map(undefer, reader.attributes)
+        )
 
 
 def _anew(query: Select[Any]) -> Select[Any]:
@@ -158,27 +165,20 @@ def _expression(source: RowSource, part: Attribute | Expression) -> Any:
     return source.attribute(part.column) if isinstance(part, Attribute) else part.made
 
 
-def loads(product: ProductParts) -> list[Any]:
-    """Return loads of what the shop has named, and of what it loads eagerly in any case."""
+def eager_loads(product: ProductParts) -> list[Any]:
+    """Return loads of the parents that the shop's class loads eagerly and `load=` does not name."""
     mapper = inspect(product.source.given)
-    known = {attribute.key for attribute in product.loaded}
-    return _named_loads(product) + [
+    named = {load.key for load in product.loaded}
+    return [
         selectinload(getattr(product.source.given, relation.key))
         for relation in mapper.relationships
         if relation.direction is RelationshipDirection.MANYTOONE
         and relation.lazy in EAGER
-        and relation.key not in known
+        and relation.key not in named
     ]
 
 
-def _named_loads(product: ProductParts) -> list[Any]:
-    """Return the shop's loads; one of a class that another load leads to continues that one."""
-    loads: dict[type[Any], Any] = {}
-    for attribute in product.loaded:
-        parent, target = attribute.class_, attribute.property.mapper.class_
-        if issubclass(product.source.given, parent):
-            loads[target] = selectinload(attribute)
-        else:
-            before = next(found for found in loads if issubclass(found, parent))
-            loads[target] = loads[before].selectinload(attribute)
-    return list(loads.values())
+def plain_loads(product: ProductParts) -> list[Any]:
+    """Return loads of all that is read with a product, for a SELECT of the products alone."""
+    direct = [load for load in product.loaded if issubclass(product.source.given, load.class_)]
+    return [selectin(load, product.loaded) for load in direct] + eager_loads(product)

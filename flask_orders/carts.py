@@ -122,7 +122,6 @@ class Carts:
         self._models = models
         self._stock = stock
         self._currency = currency
-        self._stock = stock
         self._priced_by_product = priced_by_product
 
     @cached_property
@@ -244,12 +243,14 @@ class Carts:
         yield "the cart", queries.cart, {"customer": None}
         yield "the cart's items", queries.items, {"cart": None, "most": 1}
         yield "the products", queries.products, {"keys": []}
+        for parents in queries.parents.statements():
+            yield "what the products lead to", parents, {"keys": []}
         if queries.late is not None:
             yield "added products", queries.late, queries.late_keys.parameters([])
 
     def refresh_products(self, keys: Sequence[Any]) -> None:
         """Read products that are locked once more, into the objects that the session has."""
-        self._session.execute(self._locking_queries.products, {"keys": keys}).all()
+        self._product_rows(keys, self._locking_queries)
 
     @cached_property
     def _is_noisy(self) -> bool:
@@ -296,13 +297,18 @@ class Carts:
 
     def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        rows = self._session.execute(queries.products, {"keys": wanted}).all()
+        rows = self._product_rows(wanted, queries)
         stock = self._stock.levels({row[0]: row[1] for row in rows})
         currency = self._currency()
         return {
             row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), stock[row[0]])
             for row in rows
         }
+
+    def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
+        rows = self._session.execute(queries.products, {"keys": keys}).all()
+        queries.parents.read(self._session, [row[1] for row in rows])
+        return rows
 
     def _refusals(
         self, items: Sequence[CartItem], products: Mapping[Any, Product]

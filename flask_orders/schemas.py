@@ -37,7 +37,7 @@ from .pricing import AMOUNTS, Currency, PricedCart
 from .projection import item_fields, order_fields
 from .status import STATUSES
 
-__all__ = ["BillingAddressSchema"]
+__all__ = ["BillingAddressSchema", "CreateOrderSchema", "Flattened", "OrderSchema"]
 
 ACTIONS = ("checkout", "save_order")
 

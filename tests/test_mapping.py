@@ -1,6 +1,6 @@
 """What declare_models takes and what it refuses at once, each with the line to write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 from flask_orders import ConfigurationError, declare_models, mapping
+from flask_orders.stock import Stock
 
 
 class Classes:
@@ -104,6 +105,20 @@ class Classes:
         return declare_models(self.db, **{**arguments, **given})
 
 
+class Warehouse:
+    """A stock of the shop's own, which has everything."""
+
+    def available(self, products: Mapping[Any, Any]) -> dict[Any, int | None]:
+        return dict.fromkeys(products)
+
+    def deduct(self, units: Mapping[Any, int]) -> None: ...
+
+    def restock(self, units: Mapping[Any, int]) -> None: ...
+
+
+WAREHOUSE: Stock = Warehouse()
+
+
 @pytest.fixture
 def shop() -> Classes:
     return Classes()
@@ -175,6 +190,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "stock as function": (
         lambda s: {"product": s.product(stock=lambda article: article.left)},
         "can't lock and change it",
+    ),
+    "class of a stock of its own": (
+        lambda s: {"product": s.product(stock=Warehouse)},
+        r"write stock=Warehouse\(...\)",
     ),
     "stock not said": (
         lambda s: {
@@ -285,6 +304,7 @@ ACCEPTED: dict[str, Change] = {
     "one row a unit": lambda s: {"cart_item": s.row(quantity=1)},
     "open": lambda s: {"cart": mapping.cart(s.Basket, open=s.Basket.bought.is_not(True))},
     "taken in cart": lambda s: {"product": s.product(stock=mapping.taken_in_cart(s.Article.left))},
+    "stock of the shop's own": lambda s: {"product": s.product(stock=WAREHOUSE)},
 }
 
 

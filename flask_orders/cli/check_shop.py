@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapper, Session, lazyload
 
-from ..cart_queries import conditions, loads
+from ..cart_queries import conditions, plain_loads
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
 from ..product_reader import ProductReader
@@ -133,7 +133,7 @@ def _product_rows(
     read = (
         sa.select(key, source.given, *reader.expressions)
         .order_by(key)
-        .options(lazyload("*"), *loads(product))
+        .options(lazyload("*"), *plain_loads(product))
     )
     if reader.has_functions:
         yield from session.execute(read.limit(SAMPLE)).all()

@@ -89,9 +89,26 @@ class ProductParts:
 
     @cached_property
     def loaded(self) -> tuple[Any, ...]:
-        """The relationships that are read anew with the products; this may configure mappers."""
+        """The relationships that are read anew with the products; this configures mappers.
+
+        Raises:
+            ConfigurationError: neither the product nor one before it leads to its class.
+        """
         given = self.load() if isinstance(self.load, FunctionType) else self.load
-        return tuple(given) if isinstance(given, tuple | list) else (given,)
+        try:
+            loads = _relationships(self.source, given)
+        except PartProblem as problem:
+            raise ConfigurationError(f"product={self.source.name}: {problem}.") from None
+        reached = [self.source.given]
+        for load in loads:
+            if not any(issubclass(cls, load.class_) for cls in reached):
+                raise ConfigurationError(
+                    f"declare_models(...): product={self.source.name}: load: nothing leads to "
+                    f"{load}: name the relationship to its class before it, "
+                    f"load=({self.source.code}.<a relationship>, {load})."
+                )
+            reached.append(load.property.mapper.class_)
+        return loads
 
 
 @dataclass(frozen=True)
@@ -401,6 +418,8 @@ def _stock(source: RowSource, given: Mapping[str, Any]) -> StockPart:
         return StockTakenInCart(_units(source, said.quantity))
     if _is_stock(said):
         own: Stock = said
+        if isinstance(own, type):
+            raise PartProblem(f"stock: {own.__name__} is a class; write stock={own.__name__}(...)")
         return own
     column = _column(source, given, "stock")
     return None if column is None else StockColumn(_counted(source, column))
@@ -416,7 +435,7 @@ def _reserved(quantity: Column[Any], allocated: Column[Any]) -> ReservedStock:
 def _is_stock(said: Any) -> bool:
     """Return whether a stock of the shop's own was given: a `flask_orders.stock.Stock`."""
     calls = ("available", "deduct", "restock")
-    return not isinstance(said, type) and all(callable(getattr(said, c, None)) for c in calls)
+    return all(callable(getattr(said, call, None)) for call in calls)
 
 
 def _units(source: RowSource, said: Any) -> Column[Any]:
@@ -536,8 +555,10 @@ def _load(source: RowSource, given: Any) -> Any:
     Raises:
         PartProblem: something else was given.
     """
-    if isinstance(given, FunctionType):
-        return given
+    return given if isinstance(given, FunctionType) else _relationships(source, given)
+
+
+def _relationships(source: RowSource, given: Any) -> tuple[Any, ...]:
     loads = tuple(given) if isinstance(given, tuple | list) else (given,)
     for each in loads:
         prop = each.prop if isinstance(each, QueryableAttribute) else None

@@ -13,7 +13,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from flask_orders import declare_models, orders_bp  # + flask_orders
+from flask_orders import declare_models, mapping, orders_bp  # + flask_orders
 
 db = SQLAlchemy()
 jwt = JWTManager()
@@ -37,8 +37,6 @@ class Product(db.Model):
     price = db.Column(db.Numeric(10, 2), nullable=False)
     quantity_on_hand = db.Column(db.Integer, nullable=False, default=0)
     active = db.Column(db.Boolean, nullable=False, default=True)
-    stock = db.synonym("quantity_on_hand")  # + flask_orders
-    shipping = None  # + flask_orders
 
 
 class Cart(db.Model):
@@ -46,8 +44,6 @@ class Cart(db.Model):
     user_id = db.Column(db.Integer, db.ForeignKey("user.id"), unique=True, nullable=False)
     coupon = db.Column(db.String(40))
     items = db.relationship("CartItem", back_populates="cart", cascade="all, delete-orphan")
-    customer_id = db.synonym("user_id")  # + flask_orders
-    voucher = db.synonym("coupon")  # + flask_orders
 
 
 class CartItem(db.Model):
@@ -59,7 +55,13 @@ class CartItem(db.Model):
     product = db.relationship("Product", lazy="joined")
 
 
-declare_models(db, customer=User, product=Product, cart=Cart, cart_item=CartItem)  # + flask_orders
+declare_models(  # + flask_orders
+    db,  # + flask_orders
+    customer=User,  # + flask_orders
+    product=mapping.product(Product, stock=Product.quantity_on_hand),  # + flask_orders
+    cart=mapping.cart(Cart, voucher=Cart.coupon),  # + flask_orders
+    cart_item=CartItem,  # + flask_orders
+)  # + flask_orders
 
 
 @jwt.user_identity_loader

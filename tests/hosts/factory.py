@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Numeric, String,
 from sqlalchemy.orm import DeclarativeBaseNoMeta, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from flask_orders import declare_models, orders_bp  # + flask_orders
+from flask_orders import declare_models, mapping, orders_bp  # + flask_orders
 
 # Few rounds: the passwords of its customers are the tests' own.
 HASH = "pbkdf2:sha256:1000"
@@ -43,17 +43,12 @@ class Article(db.Model):
     name = Column(String(100), nullable=False)
     price = Column(Numeric(8, 2), nullable=False)
     left = Column(Integer, nullable=False)
-    stock = db.synonym("left")  # + flask_orders
-    shipping = None  # + flask_orders
-    active = True  # + flask_orders
 
 
 class Cart(db.Model):
     id = Column(Key, primary_key=True)
     login = Column(String(50), ForeignKey(Member.login), nullable=False, unique=True)
     lines = relationship("Line", back_populates="cart", cascade="all, delete-orphan")
-    customer_id = db.synonym("login")  # + flask_orders
-    voucher = None  # + flask_orders
 
 
 class Line(db.Model):
@@ -65,7 +60,13 @@ class Line(db.Model):
     product = relationship(Article)
 
 
-declare_models(db, customer=Member, product=Article, cart=Cart, cart_item=Line)  # + flask_orders
+declare_models(  # + flask_orders
+    db,  # + flask_orders
+    customer=Member,  # + flask_orders
+    product=mapping.product(Article, stock=Article.left),  # + flask_orders
+    cart=Cart,  # + flask_orders
+    cart_item=Line,  # + flask_orders
+)  # + flask_orders
 
 
 @jwt.user_lookup_loader

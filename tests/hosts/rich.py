@@ -87,7 +87,6 @@ class Variant(db.Model):
     adjustment: Mapped[Decimal] = mapped_column(Numeric(10, 2), default=0)
     stock: Mapped[int]
     product: Mapped[Product] = relationship(lazy="joined", innerjoin=True)
-    shipping = None  # + flask_orders
 
     @property
     def name(self) -> str:
@@ -130,7 +129,6 @@ class Cart(db.Model):
     coupon_id: Mapped[int | None] = mapped_column(ForeignKey(Coupon.id))
     coupon: Mapped[Coupon | None] = relationship()
     items: Mapped[list["CartItem"]] = relationship(back_populates="cart", lazy="selectin")
-    voucher = db.synonym("coupon")  # + flask_orders
 
 
 class CartItem(db.Model):
@@ -142,7 +140,6 @@ class CartItem(db.Model):
     quantity: Mapped[int]
     cart: Mapped[Cart] = relationship(back_populates="items")
     variant: Mapped[Variant] = relationship(lazy="joined")
-    product = db.synonym("variant")  # + flask_orders
 
 
 class WebOrder(fo.models.OrderMixin, db.Model):  # + flask_orders
@@ -152,8 +149,15 @@ class WebOrder(fo.models.OrderMixin, db.Model):  # + flask_orders
 
 
 fo.declare_models(  # + flask_orders
-    db, customer=Customer, product=Variant, cart=Cart, cart_item=CartItem,  # + flask_orders
-    order=WebOrder, table_prefix="fo_", promotions=False)  # fmt: skip  # + flask_orders
+    db,  # + flask_orders
+    customer=Customer,  # + flask_orders
+    product=fo.mapping.product(Variant, load=Variant.product),  # + flask_orders
+    cart=fo.mapping.cart(Cart, voucher=Cart.coupon_id),  # + flask_orders
+    cart_item=CartItem,  # + flask_orders
+    order=WebOrder,  # + flask_orders
+    table_prefix="fo_",  # + flask_orders
+    promotions=False,  # + flask_orders
+)  # + flask_orders
 
 
 def prices_for(customer_id: int, variants: Sequence[Variant]) -> dict[int, Decimal]:
@@ -173,20 +177,17 @@ def home_of(customer_id: int) -> Address | None:
 
 class ShopPricing:  # + flask_orders
     def price(self, cart: Any, now: Any) -> Any:  # + flask_orders
-        p, items, currency = fo.pricing, cart.items, cart.currency  # + flask_orders
-        ids = {item.product.product_id for item in items}  # + flask_orders
-        parents = select(Product).where(Product.id.in_(ids)).order_by(Product.id)  # + flask_orders
-        latest = parents.execution_options(populate_existing=True)  # + flask_orders
-        db.session.execute(latest.with_for_update()).all()  # + flask_orders
-        variants = [item.product for item in items]  # + flask_orders
-        prices = prices_for(cart.customer_id, variants)  # + flask_orders
-        lines = [p.PricedItem.of(i, currency, list_price=i.product.price,  # + flask_orders
-            unit_price=prices[i.product_id]) for i in items]  # fmt: skip  # + flask_orders
+        p, currency = fo.pricing, cart.currency  # + flask_orders
+        prices = prices_for(cart.customer_id, [i.product for i in cart.items])  # + flask_orders
+        items = [  # + flask_orders
+            p.PricedItem.of(item, currency, unit_price=prices[item.product_id])  # + flask_orders
+            for item in cart.items  # + flask_orders
+        ]  # + flask_orders
         if cart.voucher is None:  # + flask_orders
-            return p.PricedCart.of(lines, currency)  # + flask_orders
+            return p.PricedCart.of(items, currency)  # + flask_orders
         coupon = db.session.get_one(Coupon, cart.voucher)  # + flask_orders
         off = coupon.percent_of  # + flask_orders
-        return p.PricedCart.of(lines, currency, voucher=coupon, discount=off)  # + flask_orders
+        return p.PricedCart.of(items, currency, voucher=coupon, discount=off)  # + flask_orders
 
     def redeem(self, voucher: Any, order: Any) -> None:  # + flask_orders
         it_has_a_use = (Coupon.id == voucher.id, Coupon.uses_left > 0)  # + flask_orders
@@ -311,12 +312,12 @@ class DefaultConfig:
     JWT_TOKEN_LOCATION = ("cookies",)
     JWT_COOKIE_SECURE = True
     JWT_COOKIE_CSRF_PROTECT = True
-    ORDERS_PAYMENT_ENDPOINT = "shop.pay"  # + flask_orders
 
 
 def create_app(url: str, **config: Any) -> Flask:
     app = Flask(__name__)
     app.config.from_object(DefaultConfig)
+    app.config["ORDERS_PAYMENT_ENDPOINT"] = "shop.pay"  # + flask_orders
     app.config.from_mapping(config, SQLALCHEMY_DATABASE_URI=url)
     db.init_app(app)
     migrate.init_app(app, directory=app.config.get("MIGRATIONS", "migrations"))

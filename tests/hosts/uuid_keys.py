@@ -17,7 +17,7 @@ from sqlalchemy import ForeignKey, MetaData, Numeric, String, UniqueConstraint, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from flask_orders import declare_models, orders_bp  # + flask_orders
+from flask_orders import declare_models, mapping, orders_bp  # + flask_orders
 
 # Few rounds: the passwords of its customers are the tests' own.
 HASH = "pbkdf2:sha256:1000"
@@ -53,9 +53,6 @@ class Product(db.Model):
     title: Mapped[str] = mapped_column(String(200))
     unit_price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
     active: Mapped[bool] = mapped_column(default=True)
-    name = db.synonym("title")  # + flask_orders
-    price = db.synonym("unit_price")  # + flask_orders
-    shipping = stock = None  # + flask_orders
 
 
 class Cart(db.Model):
@@ -64,8 +61,6 @@ class Cart(db.Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), unique=True)
     lines: Mapped[list["CartItem"]] = relationship(back_populates="cart", order_by="CartItem.sku")
-    customer_id = db.synonym("owner_id")  # + flask_orders
-    voucher = None  # + flask_orders
 
 
 class CartItem(db.Model):
@@ -79,10 +74,20 @@ class CartItem(db.Model):
     unit_price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
     cart: Mapped[Cart] = relationship(back_populates="lines")
     product: Mapped[Product] = relationship()
-    quantity = db.synonym("qty")  # + flask_orders
 
 
-declare_models(db, customer=User, product=Product, cart=Cart, cart_item=CartItem)  # + flask_orders
+declare_models(  # + flask_orders
+    db,  # + flask_orders
+    customer=User,  # + flask_orders
+    product=mapping.product(  # + flask_orders
+        Product,  # + flask_orders
+        name=Product.title,  # + flask_orders
+        price=Product.unit_price,  # + flask_orders
+        stock=None,  # + flask_orders
+    ),  # + flask_orders
+    cart=Cart,  # + flask_orders
+    cart_item=mapping.cart_item(CartItem, quantity=CartItem.qty),  # + flask_orders
+)  # + flask_orders
 
 
 def register() -> ResponseReturnValue:
