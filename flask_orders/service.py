@@ -426,6 +426,11 @@ def components_of(orders: OrderService) -> Components:
 
 def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
     if items is not None:
+        if not isinstance(items, Mapping):
+            raise ConfigurationError(
+                f"items= is a {type(items).__name__}: pass the number of units by the product's "
+                "key, as in items={line['id']: line['quantity'] for line in session['cart']}."
+            )
         return GivenCart(dict(items), voucher)
     if voucher is not None:
         raise ConfigurationError(
@@ -436,6 +441,10 @@ def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
 
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
+    if not isinstance(key, str):
+        raise ConfigurationError(
+            f"idempotency_key= is a {type(key).__name__}: pass its text, str({key!r})."
+        )
     fields: dict[str, Any] = {
         "checkout": order_request.checkout,
         "billing_address": order_request.billing_address,
@@ -443,7 +452,9 @@ def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
     }
     given = order_request.given
     if given is not None:
-        fields["items"] = sorted((str(key), count) for key, count in given.items.items())
+        # Quantities need not be comparable: one that is no number is refused later.
+        counts = [(str(key), count) for key, count in given.items.items()]
+        fields["items"] = sorted(counts, key=repr)
         fields["voucher"] = given.voucher
     return IdempotentRequest.of(
         key,
