@@ -202,7 +202,7 @@ class Carts:
         refusals = self._refusals(items, products)
         return CartSnapshot(
             cart.key,
-            cart.voucher,
+            None if _is_blank(cart.voucher) else cart.voucher,
             cart.version,
             cart.row,
             item_keys=item_keys,
@@ -398,6 +398,11 @@ def _item_of(product: Product | None, product_id: Any, **item: Any) -> CartItem:
     return CartItem(
         product_id=product_id, product=product.found, **item, **product.values.of_item()
     )
+
+
+def _is_blank(voucher: Any) -> bool:
+    """Return whether a cart's code is an empty text, as in a form's field that was left empty."""
+    return isinstance(voucher, str) and not voucher.strip()
 
 
 def _refuse_too_many(count: int, max_items: int) -> None:

@@ -25,7 +25,7 @@ from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .current_customer import CurrentCustomer
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
-from .errors import ConfigurationError, OrderNotFound
+from .errors import ConfigurationError, EmptyCart, OrderNotFound
 from .idempotency import IdempotentRequest
 from .keys import as_order_id, new_key
 from .lifecycle import Transition
@@ -123,7 +123,7 @@ class OrderService:
             items: the cart itself, where it has no rows, such as one in the session: the number of
                 units by the product's key, or by the text of its key. No cart is read or emptied
                 then, and `idempotency_key` is required, since there is no row to lock: give the
-                cart a key of its own, which it keeps until it is ordered.
+                cart a key of its own, from its first item until it is ordered.
             voucher: the voucher of these `items`: its code, or its key.
 
         Returns:
@@ -155,12 +155,8 @@ class OrderService:
             _given(items, voucher),
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
-        if order_request.given is not None and keyed is None:
-            raise ConfigurationError(
-                "place(items=...) needs an idempotency_key, since a cart without rows can't be "
-                "locked and a double click would be two orders: pass "
-                "idempotency_key=session['cart_id'], a key that the cart has until it is ordered."
-            )
+        if order_request.given is not None:
+            _check_given(order_request.given, keyed)
         return self._components.placing.place(order_request, keyed)
 
     def convert(
@@ -438,6 +434,20 @@ def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
             "items={product key: quantity} too, or leave the voucher out."
         )
     return None
+
+
+def _check_given(given: GivenCart, keyed: IdempotentRequest | None) -> None:
+    """Refuse a cart without rows that is empty, or that can be ordered twice."""
+    if not given.items:
+        # After an order the session may have no key either.
+        raise EmptyCart
+    if keyed is None:
+        raise ConfigurationError(
+            "place(items=...) needs an idempotency_key, since a cart without rows can't be locked "
+            "and a double click would be two orders: pass "
+            "idempotency_key=session.get('cart_id'), a key that the cart has from its first item "
+            "until it is ordered."
+        )
 
 
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
