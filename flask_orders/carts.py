@@ -185,12 +185,10 @@ class Carts:
             return None
         _refuse_too_many(len(cart.items), max_items)
         queries = self._locking_queries if lock else self._plain_queries
-        quantities = self._quantities(cart.items)
-        products = self._products(filter(self._is_product_key, quantities), queries)
-        items = [
-            _item_of(products.get(key), key, key=key, quantity=quantity)
-            for key, quantity in quantities.items()
-        ]
+        keys = {given: self._product_key(given) for given in cart.items}
+        products = self._products(keys.values(), queries)
+        keys |= self._respelled(keys, products, queries)
+        items = _given_items(cart.items, keys, products)
         return self._snapshot(CartRow(None, cart.voucher, None, None), (), items, products)
 
     def _snapshot(
@@ -203,7 +201,7 @@ class Carts:
         refusals = self._refusals(items, products)
         return CartSnapshot(
             cart.key,
-            cart.voucher,
+            None if _is_blank(cart.voucher) else cart.voucher,
             cart.version,
             cart.row,
             item_keys=item_keys,
@@ -214,24 +212,29 @@ class Carts:
             stock={key: product.stock for key, product in products.items()},
         )
 
-    def _quantities(self, items: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the quantities by key; a text that spells a key is that key, as in a session."""
-        found: dict[Any, Any] = {}
-        for given, quantity in items.items():
-            key = self._product_key(given)
-            both = quantity, found.get(key, 0)
-            # A quantity that is no number of units stays what it is, and is refused as such.
-            found[key] = sum(both) if all(map(_is_whole, both)) else quantity
-        return found
-
     def _product_key(self, given: Any) -> Any:
-        if not isinstance(given, str):
-            return given
-        return next(keys_spelled(self._models.shop.product.key.type, given, self._dialect), given)
+        """Return the key that a cart without rows names; None if no product can have it."""
+        type_ = self._models.shop.product.key.type
+        if isinstance(given, str):
+            return next(keys_spelled(type_, given, self._dialect), None)
+        return given if holds(type_, given, self._dialect) else None
 
-    def _is_product_key(self, key: Any) -> bool:
-        """Return whether the database can be asked for a key; nothing else is a product."""
-        return holds(self._models.shop.product.key.type, key, self._dialect)
+    def _respelled(
+        self, keys: Mapping[Any, Any], products: Mapping[Any, Product], queries: CartQueries
+    ) -> dict[Any, Any]:
+        """Return keys as their products' rows spell them, where only the database finds them equal.
+
+        The products are locked already.
+        """
+        if products.keys() <= set(keys.values()):
+            return {}
+        missing = {given: key for given, key in keys.items() if key not in products}
+        return {
+            given: row[0]
+            for given, key in missing.items()
+            if key is not None
+            for row in self._session.execute(queries.products, {"keys": [key]})
+        }
 
     @cached_property
     def _dialect(self) -> Dialect:
@@ -373,6 +376,28 @@ def _cart_item(
     )
 
 
+def _given_items(
+    items: Mapping[Any, Any], keys: Mapping[Any, Any], products: Mapping[Any, Product]
+) -> list[CartItem]:
+    """Return the items of a cart without rows; all spellings of one key are one item."""
+    quantities: dict[Any, list[Any]] = {}
+    for given, quantity in items.items():
+        if keys[given] is not None:
+            quantities.setdefault(keys[given], []).append(quantity)
+    # What is no key is no product's: True is equal to 1 in Python.
+    strangers = [given for given in items if keys[given] is None]
+    return [
+        _item_of(products.get(key), key, key=key, quantity=_sum(counts), rows=(None,))
+        for key, counts in quantities.items()
+    ] + [_item_of(None, None, key=given, quantity=items[given]) for given in strangers]
+
+
+def _sum(quantities: Sequence[Any]) -> Any:
+    """Return the sum; or a quantity that is no number of units, to be refused as what it is."""
+    wrong = [quantity for quantity in quantities if not _is_count(quantity)]
+    return wrong[0] if wrong else sum(quantities)
+
+
 def _item_of(product: Product | None, product_id: Any, **item: Any) -> CartItem:
     if product is None:
         return CartItem(product_id=product_id, product=None, **item)
@@ -381,14 +406,15 @@ def _item_of(product: Product | None, product_id: Any, **item: Any) -> CartItem:
     )
 
 
+def _is_blank(voucher: Any) -> bool:
+    """Return whether a cart's code is an empty text, as in a form's field that was left empty."""
+    return isinstance(voucher, str) and not voucher.strip()
+
+
 def _refuse_too_many(count: int, max_items: int) -> None:
     if count > max_items:
         raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
 
 
-def _is_whole(quantity: Any) -> bool:
-    return isinstance(quantity, int) and not isinstance(quantity, bool)
-
-
 def _is_count(quantity: Any) -> bool:
-    return _is_whole(quantity) and quantity >= 1
+    return isinstance(quantity, int) and not isinstance(quantity, bool) and quantity >= 1

@@ -25,7 +25,7 @@ from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .current_customer import CurrentCustomer
 from .db.managed import MANAGED
 from .db.retrying import Attempt, retrying
-from .errors import ConfigurationError, OrderNotFound
+from .errors import ConfigurationError, EmptyCart, OrderNotFound
 from .idempotency import IdempotentRequest
 from .keys import as_order_id, new_key
 from .lifecycle import Transition
@@ -123,7 +123,7 @@ class OrderService:
             items: the cart itself, where it has no rows, such as one in the session: the number of
                 units by the product's key, or by the text of its key. No cart is read or emptied
                 then, and `idempotency_key` is required, since there is no row to lock: give the
-                cart a key of its own, which it keeps until it is ordered.
+                cart a key of its own, from its first item until it is ordered.
             voucher: the voucher of these `items`: its code, or its key.
 
         Returns:
@@ -155,12 +155,8 @@ class OrderService:
             _given(items, voucher),
         )
         keyed = None if idempotency_key is None else _keyed(idempotency_key, order_request)
-        if order_request.given is not None and keyed is None:
-            raise ConfigurationError(
-                "place(items=...) needs an idempotency_key, since a cart without rows can't be "
-                "locked and a double click would be two orders: pass "
-                "idempotency_key=session['cart_id'], a key that the cart has until it is ordered."
-            )
+        if order_request.given is not None:
+            _check_given(order_request.given, keyed)
         return self._components.placing.place(order_request, keyed)
 
     def convert(
@@ -426,6 +422,11 @@ def components_of(orders: OrderService) -> Components:
 
 def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
     if items is not None:
+        if not isinstance(items, Mapping):
+            raise ConfigurationError(
+                f"items= is a {type(items).__name__}: pass the number of units by the product's "
+                "key, as in items={line['id']: line['quantity'] for line in session['cart']}."
+            )
         return GivenCart(dict(items), voucher)
     if voucher is not None:
         raise ConfigurationError(
@@ -435,7 +436,25 @@ def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
     return None
 
 
+def _check_given(given: GivenCart, keyed: IdempotentRequest | None) -> None:
+    """Refuse a cart without rows that is empty, or that can be ordered twice."""
+    if not given.items:
+        # After an order the session may have no key either.
+        raise EmptyCart
+    if keyed is None:
+        raise ConfigurationError(
+            "place(items=...) needs an idempotency_key, since a cart without rows can't be locked "
+            "and a double click would be two orders: pass "
+            "idempotency_key=session.get('cart_id'), a key that the cart has from its first item "
+            "until it is ordered."
+        )
+
+
 def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
+    if not isinstance(key, str):
+        raise ConfigurationError(
+            f"idempotency_key= is a {type(key).__name__}: pass its text, str({key!r})."
+        )
     fields: dict[str, Any] = {
         "checkout": order_request.checkout,
         "billing_address": order_request.billing_address,
@@ -443,7 +462,9 @@ def _keyed(key: str, order_request: OrderRequest) -> IdempotentRequest:
     }
     given = order_request.given
     if given is not None:
-        fields["items"] = sorted((str(key), count) for key, count in given.items.items())
+        # Quantities need not be comparable: one that is no number is refused later.
+        counts = [(str(key), count) for key, count in given.items.items()]
+        fields["items"] = sorted(counts, key=repr)
         fields["voucher"] = given.voucher
     return IdempotentRequest.of(
         key,

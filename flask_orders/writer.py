@@ -99,7 +99,8 @@ class OrderWriter:
         cart, version = self._models.shop.cart, RowVersion.of(self._models.Cart)
         values: dict[Column[Any], Any] = {}
         if cart.voucher is not None:
-            values[cart.voucher] = None
+            # A text column that is NOT NULL has no code while it is empty.
+            values[cart.voucher] = None if cart.voucher.nullable else ""
         if version is not None:
             values[version.column] = bindparam(f"{PREFIX}version", type_=version.column.type)
         return (

@@ -211,6 +211,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda s: {"cart": mapping.cart(s.Basket, open=s.Basket.id == "x", voucher=3)},
         "voucher: it is no column",
     ),
+    "voucher that can't be taken off": (
+        lambda s: {"cart": mapping.cart(s.Basket, voucher=s.Basket.owner_id)},
+        "voucher: Basket.owner_id is NOT NULL and no text",
+    ),
     "open as function": (
         lambda s: {"cart": mapping.cart(s.Basket, open=lambda basket: not basket.bought)},
         "open: a row is read by it",

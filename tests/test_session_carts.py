@@ -83,6 +83,14 @@ def test_the_items_and_the_voucher_are_part_of_the_request(shop: Shop) -> None:
     assert (order["discount_amount"], order["voucher_code"]) == (Decimal(1), "TEN")
 
 
+@pytest.mark.parametrize("voucher", [None, "", " "])
+def test_an_empty_field_of_a_form_is_no_voucher(shop: Shop, voucher: str | None) -> None:
+    customer, product = shop.customer(), shop.product("10.00")
+    place(shop, customer, {product: 1}, voucher=voucher)
+    (order,) = shop.rows("orders")
+    assert (order["total_amount"], order["voucher_code"]) == (Decimal(10), None)
+
+
 def test_both_spellings_of_a_key_are_one_product(shop: Shop) -> None:
     customer, product = shop.customer(), shop.product(stock=5)
     place(shop, customer, {product: 2, str(product): 1})
@@ -125,14 +133,25 @@ def test_an_empty_or_too_large_cart_and_a_missing_key_are_refused(shop: Shop) ->
     customer, product = shop.customer(), shop.product()
     shop.cart(customer, {product: 1})
     with nothing_changed(shop):
-        with pytest.raises(EmptyCart):
-            place(shop, customer, {})
+        for key in ("cart", None):
+            with pytest.raises(EmptyCart):
+                place(shop, customer, {}, key)
         with pytest.raises(InvalidRequest, match="at most 500 items"):
             place(shop, customer, dict.fromkeys(range(501), 1))
-        with pytest.raises(ConfigurationError, match=r"idempotency_key=session\['cart_id'\]"):
+        with pytest.raises(ConfigurationError, match=r"idempotency_key=session\.get\('cart_id'\)"):
             place(shop, customer, {product: 1}, None)
         with pytest.raises(ConfigurationError, match="items="):
             place(shop, customer, None, voucher="TEN")
+
+
+def test_a_click_with_the_cookie_of_after_the_order_finds_an_empty_cart(shop: Shop) -> None:
+    """The shop has taken the items, and perhaps the key, out of the session by then."""
+    customer, product = shop.customer(), shop.product()
+    place(shop, customer, {product: 1})
+    with nothing_changed(shop):
+        for key in ("cart", None):
+            with pytest.raises(EmptyCart):
+                place(shop, customer, {}, key)
 
 
 def test_the_preview_of_a_session_cart(shop: Shop) -> None:

@@ -526,6 +526,23 @@ class TestVersionedRows:
             assert before["row_version"] != after["row_version"]
 
 
+@pytest.mark.parametrize("nullable", [True, False])
+def test_an_empty_code_is_no_voucher(database: URL, nullable: bool) -> None:
+    """As in a column with default="", which need not be nullable: the code is taken off as ""."""
+    shape = Shape(cart={"voucher": mapped_column(String(20), nullable=nullable, default="")})
+    with shape.open(database) as shop:
+        shop.voucher("TEN", "10%")
+        shop.add(shape.Product(id=1, price=Decimal(10), stock=9))
+        shop.add(shape.Cart(id=1, customer_id=1))
+        for code, total in (("", "10.00"), ("  ", "10.00"), ("TEN", "9.00"), ("", "10.00")):
+            with shop.session() as session:
+                cart = session.get_one(shape.Cart, 1)
+                cart.voucher = code or cart.voucher
+                session.add(shape.CartItem(cart_id=1, product_id=1, quantity=1))
+            assert shop.order(1)["total_amount"] == total
+        assert [row["voucher"] for row in shop.rows("baskets")] == [None if nullable else ""]
+
+
 @pytest.mark.parametrize("name", VERSIONS)
 @pytest.mark.parametrize("polymorphic_load", [None, "*"])
 def test_products_in_joined_inheritance(

@@ -12,7 +12,7 @@ from inspect import get_annotations
 from types import FunctionType, NoneType
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Integer, Table, inspect
+from sqlalchemy import Boolean, Column, Integer, String, Table, inspect
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
@@ -240,7 +240,7 @@ def _cart(given: Mapping[str, Any], source: RowSource, customer: type[Any] | Non
         {
             "key": lambda: _single_key(source),
             "customer": lambda: _customer(source, given, customer),
-            "voucher": lambda: _column(source, given, "voucher", if_missing=None),
+            "voucher": lambda: _voucher(source, given),
             "open": lambda: _condition(source, given),
         },
     )
@@ -305,6 +305,21 @@ def _column(
         return None
     raise PartProblem(
         f"{name}: it is no column, so that an order can't lock and change it; {_line(source, name)}"
+    )
+
+
+def _voucher(source: RowSource, given: Mapping[str, Any]) -> Column[Any] | None:
+    """Return the column of a cart's voucher.
+
+    Raises:
+        PartProblem: an order can't take the voucher off the cart.
+    """
+    column = _column(source, given, "voucher", if_missing=None)
+    if column is None or column.nullable or isinstance(column.type, String):
+        return column
+    raise PartProblem(
+        f"voucher: {source.spell(column)} is NOT NULL and no text, so that an order can't take the "
+        f"voucher off the cart; let it be NULL, or {_line(source, 'voucher')}"
     )
 
 
