@@ -87,15 +87,15 @@ class Ledger:
         )
         return Counter({row[0]: int(row[1]) for row in rows})
 
-    def _all_units(self, connection: Connection) -> dict[Any, int]:
-        """Return the units of each counted product, in the stock and wherever it was taken to."""
+    def _all_units(self, connection: Connection) -> dict[Any, int | None]:
+        """Return the units of each product, in the stock and taken from it; None: not counted."""
         models = self._orders.models
         is_held = table(models.Order).c.status.not_in(RELEASED)
         taken = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)
         if isinstance(stock_kind(models), StockTakenInCart):
             taken += self._in_carts(connection)
         stock = self._stock(connection)
-        return {key: units + taken[key] for key, units in stock.items() if units is not None}
+        return {k: None if units is None else units + taken[k] for k, units in stock.items()}
 
     def _stock(self, connection: Connection) -> dict[Any, int | None]:
         models = self._orders.models
@@ -128,7 +128,7 @@ class Ledger:
     def _stock_problems(self, connection: Connection) -> Iterator[str]:
         now = self._all_units(connection)
         for key, before in self._units_before.items():
-            if now.get(key, before) != before:
+            if before is not None and now.get(key, before) != before:
                 yield f"I1: of product {key} there were {before} units, now {now[key]}"
 
     def _unit_problems(self, connection: Connection) -> Iterator[str]:
