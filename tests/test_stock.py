@@ -509,6 +509,26 @@ class TestOwnStock:
             assert shop.send(customer, url).status_code == 200
             assert stock.restocked[-1] == {1: 2, 2: 1}
 
+    def test_the_products_are_locked_before_it_is_told(self, stocked: Opening) -> None:
+        """In the order of their keys, by orders and cancellations alike: so none deadlocks."""
+        with stocked("warehouses") as shop:
+            customer = shop.customer()
+            for key in (1, 2):
+                shop.stocked(key, 9)
+            shop.put_into_cart(customer, {2: 1, 1: 2})
+            with counted(shop.engine) as of_order:
+                made = shop.post(customer, SAVE)
+            with counted(shop.engine) as of_cancellation:
+                shop.send(customer, f"{made.headers['Location']}cancel/")
+            for statements in (of_order, of_cancellation):
+                locks, changes = (
+                    [i for i, one in enumerate(statements) if text in one]
+                    for text in ("ORDER BY goods.id", "UPDATE stock_levels")
+                )
+                assert locks[0] < changes[0]
+                locking = statements[locks[0]]
+                assert "FOR " in locking or shop.engine.dialect.name == "sqlite"
+
     def test_a_deleted_product_is_not_restocked(self, stocked: Opening) -> None:
         with own_stock(stocked) as (shop, customer, stock):
             made = shop.post(customer, SAVE)
