@@ -19,8 +19,14 @@ class Stock(Protocol):
     and never wait for each other in a circle, as long as the rows that are changed here belong to
     one product each. The shop's own changes take no such lock: a deduction has to be guarded.
 
-    Database rows are changed by the session of the request (`db.session`), which the library
-    commits or rolls back. Neither may be done here.
+    Rows of the database are changed by the session of the request (`db.session`), which the library
+    commits or rolls back; nothing here may do so. An exception undoes the order or cancellation.
+
+    No rollback reaches another system, and an order may be tried several times. So `deduct` makes a
+    reservation there that expires by itself; the session's `after_commit` confirms it, and
+    `after_soft_rollback` releases it. What is cancelled is put back after the commit, by a
+    receiver of `order_cancelled` or, if none may be lost, by the relay of the outbox, once for each
+    order; `restock` then has nothing to do.
     """
 
     def available(self, products: Mapping[Any, Any]) -> Mapping[Any, int | Decimal | None]:

@@ -92,10 +92,7 @@ class Ledger:
         return Counter({row[0]: int(row[1]) for row in rows})
 
     def _all_units(self, connection: Connection) -> dict[Any, int | None]:
-        """Return the units of each product, in the stock and wherever they were taken to.
-
-        A stock that is not counted is None.
-        """
+        """Return the units of each product, in the stock and taken from it; None: not counted."""
         models = self._orders.models
         is_held = table(models.Order).c.status.not_in(RELEASED)
         taken = self._sold(connection, is_held, table(models.OrderItem).c.stock_deducted)

@@ -114,16 +114,26 @@ def stocked_shop(
 
 
 @contextmanager
-def joined_shop(url: URL, generator: Any) -> Iterator[StockedShop]:
-    """Yield a shop whose stock is in its product's table, and the version in the parent's."""
+def joined_shop(
+    url: URL, generator: Any = None, *, count_in_parent: bool = False
+) -> Iterator[StockedShop]:
+    """Yield a shop whose product extends another class, which has a table and the version.
+
+    Args:
+        url: its empty database.
+        generator: of the versions; None for the mapper's own.
+        count_in_parent: whether the stock is in the parent's table too.
+    """
     db = new_db()
     kind, version = mapped_column(sa.String(10)), mapped_column("row_version", sa.Integer)
     arguments = {"polymorphic_on": kind, "polymorphic_identity": "thing", "version_id_col": version}
     if generator is not None:
         arguments["version_id_generator"] = generator
+    count = {"count": mapped_column(sa.Integer, nullable=True)}
     values = {
         "__tablename__": "things",
         **_columns(),
+        **(count if count_in_parent else {}),
         "kind": kind,
         "version": version,
         "__mapper_args__": {**arguments, "with_polymorphic": "*"},
@@ -132,7 +142,7 @@ def joined_shop(url: URL, generator: Any) -> Iterator[StockedShop]:
     values = {
         "__tablename__": "goods",
         "id": mapped_column(sa.ForeignKey("things.id"), primary_key=True),
-        "count": mapped_column(sa.Integer, nullable=True),
+        **({} if count_in_parent else count),
         "__mapper_args__": {"polymorphic_identity": "good"},
     }
     product = type("Product", (thing,), values)
