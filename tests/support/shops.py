@@ -25,6 +25,7 @@ from flask_orders.db.managed import MANAGED
 from flask_orders.models.contract import row_count
 
 from .apps import install
+from .checks import check
 from .database import Rows, rows_of
 from .requests import ORDERS, SAVE
 from .responses import body
@@ -248,9 +249,9 @@ def open_shop(db: Any, url: URL, models: Models, **options: Any) -> Shop:
 
 
 def check_output(shop: Shop) -> str:
-    """Return what `flask orders check` prints."""
-    output: str = shop.app.test_cli_runner().invoke(args=["orders", "check"]).output
-    return output
+    """Return the findings of `flask orders check`."""
+    _, findings = check(shop.app)
+    return findings
 
 
 def _discount(text: str) -> tuple[str, Decimal]:
