@@ -89,11 +89,11 @@ class OldShop:
             connection.exec_driver_sql(statement)
 
     def check(self) -> tuple[int, str]:
-        """Run the command, which must change nothing."""
+        """Run the command, which must change nothing; leave out the mapping, three lines."""
         before = self.everything()
         result = self.app.test_cli_runner().invoke(args=["orders", "check"], catch_exceptions=False)
         assert self.everything() == before
-        return result.exit_code, result.output
+        return result.exit_code, "".join(result.output.splitlines(keepends=True)[3:])
 
     def everything(self) -> dict[str, list[Any]]:
         with self.app.app_context(), self.db.engine.connect() as connection:
