@@ -264,12 +264,22 @@ class Carts:
     def _cart_row(self, customer_id: Any, queries: CartQueries) -> Sequence[Any] | None:
         rows = self._session.execute(queries.cart, {"customer": customer_id}).all()
         if len(rows) > 1:
-            raise ConfigurationError(
-                f"A customer has {len(rows)} carts: {self._models.shop.cart.source.name} must have "
-                "one open cart for each customer; make its customer column unique, or say which "
-                "carts are open: mapping.cart(..., open=...)."
-            )
+            raise self._several_carts(len(rows))
         return rows[0] if rows else None
+
+    def _several_carts(self, count: int) -> ConfigurationError:
+        cart = self._models.shop.cart
+        if cart.open is None:
+            fix = (
+                "make its customer column unique, or say which carts are open: "
+                "mapping.cart(..., open=...)"
+            )
+        else:
+            fix = "close the others, which `flask orders check` lists"
+        return ConfigurationError(
+            f"A customer has {count} carts: {cart.source.name} must have one open cart for each "
+            f"customer; {fix}."
+        )
 
     def _item_rows(self, cart: Any, max_items: int, queries: CartQueries) -> list[CartItemRow]:
         limited = {"cart": cart, "most": max_items + 1}

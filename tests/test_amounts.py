@@ -15,10 +15,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-from flask_orders import ConfigurationError
+from flask_orders import ConfigurationError, current_orders, declare_models, mapping
 from flask_orders.amounts import Exact, from_float, major_units, minor_units
 from flask_orders.currency import TOO_MUCH, Currency
 from flask_orders.models.column_types import amount_problem, quantity_problem, stock_problem
+
+from .support.apps import install, new_db
 
 USD, JPY, KWD, CLF = (Currency.of(code) for code in ("USD", "JPY", "KWD", "CLF"))
 CURRENCIES = (USD, JPY, KWD, CLF)
@@ -377,3 +379,32 @@ def test_a_sum_of_integers_is_read_as_units(database: URL) -> None:
         value = connection.scalar(sa.select(sa.func.sum(both.c.cents)))
     engine.dispose()
     assert text(minor_units("cents").amount(value, USD)) == "79.99"
+
+
+@pytest.mark.parametrize("type_", [sa.Float(), sa.REAL(), sa.Float(24), sa.Double()])
+def test_a_float_is_read_in_full(database: URL, type_: Any) -> None:
+    """MariaDB sends six digits of a FLOAT: 12345.67 would be sold at 12345.70."""
+    db = new_db()
+    values = {
+        "__tablename__": "product",
+        "id": mapped_column(sa.Integer, primary_key=True),
+        "price": mapped_column(type_),
+    }
+    product: Any = type("Product", (db.Model,), values)
+    price = mapping.from_float(product.price)
+    mapped = mapping.product(product, sku=None, name=None, price=price, stock=None)
+    models = declare_models(db, product=mapped)
+    app = install(db, database)
+    prices = ["12345.67", "19.99", "0.10", "99999.99", "79.95"]
+    with app.app_context():
+        db.create_all()
+        for key, text in enumerate(prices, start=1):
+            db.session.add(product(id=key, price=float(text)))
+        db.session.flush()
+        items = [models.CartItem(product_id=key, quantity=1) for key in range(1, 6)]
+        db.session.add(models.Cart(customer_id="ann", items=items))
+        db.session.commit()
+        priced = current_orders.preview("ann")
+        assert [str(item.unit_price) for item in priced.items] == prices
+        db.session.remove()
+        db.engine.dispose()

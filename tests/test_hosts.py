@@ -14,7 +14,7 @@ from flask_orders import BillingAddress, current_orders
 from flask_orders.testing import run_concurrently
 
 from . import hosts
-from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver
+from .hosts.drivers import DRIVERS, Buyer, Classic, Driver, Factory, VoucherDriver, running
 from .support import servers
 from .support.database import nothing_changed
 from .support.responses import body, outcomes
@@ -38,11 +38,8 @@ def only(name: str) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module", params=hosts.NAMES)
 def session_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     """Each shop in turn, with flask_orders installed."""
-    with servers.fresh_database(server_url) as url:
-        host = DRIVERS[request.param](url)
-        host.create_all()
+    with running(request.param, server_url) as host:
         yield host
-        host.close()
 
 
 @pytest.fixture

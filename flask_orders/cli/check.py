@@ -5,6 +5,7 @@ run says so and does not hide the others. `notes` are facts that a shop must kno
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
+from .check_left_out import check_left_out
 from .check_mapping import check_mapping, check_statements, resolved
 from .check_own_fields import check_own_fields
 from .check_requests import (
@@ -22,8 +24,15 @@ from .check_requests import (
     check_routes,
     csrf_notes,
 )
-from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
+from .check_rows import check_shop_rows, closed_by_null
+from .check_shop import check_shop_columns, skipped_by_core
 from .check_tables import check_tables, shop_tables
+
+
+def mapping(orders: OrderService) -> Iterator[str]:
+    """Yield the mapping as it was resolved, a line for each class that the shop has passed."""
+    if not any(orders.models.merged_tables()):
+        yield from _guarded("the mapping", resolved(orders.models))
 
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
@@ -36,19 +45,18 @@ def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     dependents = Dependents(orders.session, orders.models)
     yield from _guarded("what hangs on cart items", iter(dependents.problems))
     yield from _guarded("the mapping", check_mapping(orders))
+    yield from _guarded("what the mapping leaves out", check_left_out(db, orders))
     yield from _guarded("the engine", check_engine(db.engine))
     yield from _database_problems(db, orders)
 
 
-def mapping(orders: OrderService) -> Iterator[str]:
-    """Yield the shop's classes and their parts, as they were resolved."""
-    yield from _guarded("the mapping", resolved(orders.models))
-
-
-def notes(app: Flask, orders: OrderService) -> Iterator[str]:
+def notes(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Yield what works and may surprise the shop."""
     yield from _guarded("CSRFProtect", csrf_notes(app, orders))
     yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
+    # Without the tables there are no rows to speak of, which `problems` has said.
+    with suppress(SQLAlchemyError):
+        yield from closed_by_null(db, orders.models)
 
 
 def _request_problems(app: Flask, orders: OrderService) -> Iterator[str]:

@@ -8,32 +8,39 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import and_
+from sqlalchemy.exc import CompileError
 
+from ..amounts import FromFloat, Units
+from ..errors import ConfigurationError
 from ..models import Models
 from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
-from ..models.shop import CartItemParts, CartParts, Shop
+from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts, check_lambdas
 from ..models.sources import RowSource
+from ..product_reader import PRICES
 from ..service import OrderService, components_of
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
-# Names of columns of a cart that hold money or a code which an order does not copy by itself.
-VOUCHER_NAMES = ("voucher", "coupon", "promo", "discount", "gift_card")
-SHIPPING_NAMES = ("shipping", "delivery", "freight", "postage")
-
 
 def check_mapping(orders: OrderService) -> Iterator[str]:
-    """Look for conditions that overlook rows, and for money that the mapping leaves out."""
-    shop = orders.models.shop
-    yield from _overlooked(shop.cart, "cart")
-    yield from _overlooked(shop.cart_item, "cart_item")
+    """Look for conditions that overlook rows, and for parts that the mapping leaves out."""
+    models, shop = orders.models, orders.models.shop
+    try:
+        check_lambdas(shop, models.Customer, models.OrderItem)
+    except ConfigurationError as error:
+        yield str(error).removesuffix(".")
+        return
+    overlooked = "counts as closed"
+    yield from _overlooked(shop.cart.source, shop.cart.open, "cart", overlooked)
+    yield from _overlooked(shop.cart_item.source, shop.cart_item.open, "cart item", overlooked)
+    yield from _overlooked(shop.product.source, shop.product.active, "product", "is not for sale")
     if not components_of(orders).has_own_pricing:
         if shop.product.price.part == Constant(None):
             yield (
                 f"no {shop.product.source.name} can be sold, since the mapping says price=None: "
                 "give it a price, or pass register_blueprint(orders_bp, pricing=...)"
             )
-        yield from _left_out(shop)
-        yield from _pricing(orders.models)
+        yield from _pricing(models)
 
 
 def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
@@ -52,26 +59,48 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
 
 
 def resolved(models: Models) -> Iterator[str]:
-    """Yield the mapping as it was resolved, a line for each class."""
+    """Yield the mapping as it was resolved, a line for each class that the shop has passed."""
     shop = models.shop
-    product, cart, item = shop.product, shop.cart, shop.cart_item
-    amounts = {name: getattr(product, name).part for name in ("price", "sale_price", "shipping")}
-    texts = {name: getattr(product, name) for name in ("sku", "name", "active")}
-    parts = {n: _described(product.source, p) for n, p in (texts | amounts).items()}
-    yield _line("product", product.source, parts | {"stock": _stock(product.source, product.stock)})
+    if models.Product not in models.made:
+        yield _line("product", shop.product.source, _product(shop.product))
+    if models.Cart not in models.made:
+        yield _line("cart", shop.cart.source, _cart(shop.cart))
+    if models.CartItem not in models.made:
+        yield _line("cart item", shop.cart_item.source, _cart_item(shop.cart_item))
+
+
+def _product(product: ProductParts) -> dict[str, str]:
+    source = product.source
+    return (
+        {name: _described(source, getattr(product, name)) for name in ("sku", "name", "active")}
+        | {name: _amount(source, getattr(product, name)) for name in PRICES}
+        | {"stock": _stock(source, product.stock)}
+    )
+
+
+def _amount(source: RowSource, price: PricePart) -> str:
+    described, kind = _described(source, price.part), price.kind
+    if isinstance(kind, FromFloat):
+        return f"from_float({described})"
+    if not isinstance(kind, Units):
+        return described
+    if kind.decimals == 0:
+        return f"major_units({described})"
+    return f"minor_units({described}{'' if kind.decimals is None else f', {kind.decimals}'})"
+
+
+def _cart(cart: CartParts) -> dict[str, str]:
     owner = "its own key" if cart.customer is None else cart.source.spell(cart.customer.column)
     voucher = "None" if cart.voucher is None else cart.source.spell(cart.voucher)
-    yield _line("cart", cart.source, {"customer": owner, "voucher": voucher} | _open(cart))
-    yield _line(
-        "cart item",
-        item.source,
-        {
-            "cart": item.source.spell(item.cart.column),
-            "product": item.source.spell(item.product.column),
-            "quantity": _described(item.source, item.quantity),
-        }
-        | _open(item),
-    )
+    return {"customer": owner, "voucher": voucher} | _open(cart)
+
+
+def _cart_item(item: CartItemParts) -> dict[str, str]:
+    return {
+        "cart": item.source.spell(item.cart.column),
+        "product": item.source.spell(item.product.column),
+        "quantity": _described(item.source, item.quantity),
+    } | _open(item)
 
 
 def _line(name: str, source: RowSource, parts: dict[str, str]) -> str:
@@ -86,10 +115,19 @@ def _described(source: RowSource, part: Part) -> str:
     if isinstance(part, Attribute):
         return source.spell(part.column)
     if isinstance(part, Expression):
-        return " ".join(str(part.made).split())
+        return _sql(part.made)
     if isinstance(part, Function):
         return getattr(part.call, "__qualname__", repr(part.call))
     return repr(part.value) if isinstance(part, Constant) else str(part)
+
+
+def _sql(expression: Any) -> str:
+    element = and_(expression)
+    try:
+        sql = str(element.compile(compile_kwargs={"literal_binds": True}))
+    except (CompileError, NotImplementedError):  # a value of a type of the shop's own
+        sql = str(element)
+    return " ".join(sql.split())
 
 
 def _stock(source: RowSource, stock: Any) -> str:
@@ -102,39 +140,14 @@ def _stock(source: RowSource, stock: Any) -> str:
     return "None" if stock is None else type(stock).__name__
 
 
-def _overlooked(parts: CartParts | CartItemParts, name: str) -> Iterator[str]:
-    if not isinstance(parts.open, Expression):
-        return
-    column = misses_null(parts.open.made)
+def _overlooked(source: RowSource, part: Part | None, name: str, what: str) -> Iterator[str]:
+    column = misses_null(part.made) if isinstance(part, Expression) else None
     if column is not None:
-        spelled = parts.source.spell(column)
+        spelled = source.spell(column)
         yield (
-            f"a {name} whose {spelled} is NULL counts as closed, since a NOT of NULL is NULL: "
-            f"write open={spelled}.is_not(True), or another condition that is true for NULL"
+            f"a {name} whose {spelled} is NULL {what}, since a NOT of NULL is NULL: write "
+            f"{spelled}.is_not(True), or another condition that is true for NULL"
         )
-
-
-def _left_out(shop: Shop) -> Iterator[str]:
-    """Name columns of the cart that look like a voucher or shipping and have no part."""
-    cart = shop.cart
-    if cart.voucher is None:
-        yield from _looks_like(cart, VOUCHER_NAMES, "a voucher", "voucher=")
-    yield from _looks_like(cart, SHIPPING_NAMES, "shipping", None)
-
-
-def _looks_like(
-    cart: CartParts, names: tuple[str, ...], what: str, part: str | None
-) -> Iterator[str]:
-    if cart.customer is None and part is None:
-        return
-    for column in cart.source.columns:
-        if any(name in column.key.lower() for name in names):
-            spelled = cart.source.spell(column)
-            said = f"say mapping.cart(..., {part}{spelled}) or " if part else ""
-            yield (
-                f"{spelled} looks like {what}, and no order takes it into account: {said}pass "
-                "register_blueprint(orders_bp, pricing=...), whose price(cart, now) has the cart"
-            )
 
 
 def _pricing(models: Models) -> Iterator[str]:

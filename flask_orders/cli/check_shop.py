@@ -1,34 +1,15 @@
-"""Check the shop's own columns, rows and classes, for `flask orders check`.
+"""Check the shop's own columns and classes, for `flask orders check`."""
 
-Rows are read through the mapper, in a session like the shop's own, so that its loader criteria and
-single-table siblings count as they do in an order. Carts are counted by one GROUP BY, and only if
-nothing in the database keeps them from being doubled. The products' prices are read once, in
-batches of a constant size.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import CompileError
-from sqlalchemy.orm import Mapper, Session, lazyload
+from sqlalchemy.orm import Mapper
 
-from ..cart_queries import conditions, plain_loads
 from ..models import Models
-from ..models.shop import CartParts, ProductParts
-from ..product_reader import ProductReader
-from ..service import OrderService, components_of
+from ..models.shop import CartParts
 from .check_tables import MIGRATE, indexes
-
-# Rows in memory at a time.
-BATCH = 1000
-
-# Products that are read where price or activity is an attribute in Python.
-SAMPLE = 1000
-
-# Products that are named.
-EXAMPLES = 5
 
 
 def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> Iterator[str]:
@@ -52,7 +33,7 @@ def _cart_index(
     inspector: sa.Inspector, cart: CartParts, customer: sa.Column[Any]
 ) -> Iterator[str]:
     spelled = cart.source.spell(customer)
-    if cart.open is None and not _is_unique(inspector, customer):
+    if cart.open is None and not is_unique(inspector, customer):
         yield (
             "nothing in the database keeps a customer from having two carts, neither of which "
             f"can be ordered: add unique=True to {spelled}, then {MIGRATE}; if a customer has "
@@ -63,82 +44,6 @@ def _cart_index(
             f"no index of '{customer.table.fullname}' begins with {customer.name}, so that every "
             f"order reads the carts of all customers: add index=True to {spelled}, then {MIGRATE}"
         )
-
-
-def check_shop_rows(
-    db: SQLAlchemy, orders: OrderService, incomplete: set[str]
-) -> Iterator[tuple[str, Iterator[str]]]:
-    """Yield the checks that read rows, each with its subject."""
-    shop = orders.models.shop
-    if shop.cart.customer is not None and shop.cart.customer.column.table.key not in incomplete:
-        yield "doubled carts", _doubled_carts(db, shop.cart, shop.cart.customer.column)
-    product_tables = {table.key for table in shop.product.source.tables}
-    # A pricing of the shop's own may find its prices elsewhere.
-    if not components_of(orders).has_own_pricing and not product_tables & incomplete:
-        yield "the products' prices", _prices(db, orders)
-
-
-def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> Iterator[str]:
-    customer = cart.source.attribute(column)
-    with db.engine.connect() as connection:
-        if _is_unique(sa.inspect(connection), column):
-            return
-    doubled = (
-        sa.select(customer, sa.func.count().label("carts"))
-        .select_from(cart.source.given)
-        .where(customer.is_not(None), *conditions(cart))
-        .group_by(customer)
-        .having(sa.func.count() > 1)
-    )
-    with _session(db) as session:
-        count = session.execute(
-            sa.select(sa.func.count()).select_from(doubled.subquery())
-        ).scalar_one()
-    if count:
-        yield (
-            f"{count} customer(s) have more than one open cart, and none of them can order: keep "
-            f"one open cart each; they are: {_sql(doubled, db.engine)}"
-        )
-
-
-def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
-    """Count the products that are on sale and can't be sold at their price."""
-    product, currency = orders.models.shop.product, orders.currency
-    key = product.source.attribute(product.key)
-    reader, count, examples = components_of(orders).carts.reader, 0, list[Any]()
-    with _session(db) as session:
-        for found, *read in _product_rows(session, product, reader):
-            values = reader.read(read[0], read[1:], currency)
-            if values.is_active and not values.has_price:
-                count += 1
-                if len(examples) < EXAMPLES:
-                    examples.append(found)
-    if count:
-        listing = sa.select(product.source.given).where(key.in_(examples))
-        yield (
-            f"{count} product(s) can't be sold, since their price is missing, negative, no exact "
-            f"number, or finer than {currency.quantum} {currency.code}: correct it; "
-            f"{'they are' if count <= EXAMPLES else 'some are'}: {_sql(listing, db.engine)}"
-        )
-
-
-def _product_rows(
-    session: Session, product: ProductParts, reader: ProductReader
-) -> Iterator[Sequence[Any]]:
-    """Yield each product's key, the product, and the expressions that are read with it.
-
-    Where a part is a function only the first SAMPLE are read: it may send statements of its own.
-    """
-    source, key = product.source, product.source.attribute(product.key)
-    read = (
-        sa.select(key, source.given, *reader.expressions)
-        .order_by(key)
-        .options(lazyload("*"), *plain_loads(product))
-    )
-    if reader.has_functions:
-        yield from session.execute(read.limit(SAMPLE)).all()
-    else:
-        yield from session.execute(read.execution_options(yield_per=BATCH))
 
 
 def skipped_by_core(models: Models) -> Iterator[str]:
@@ -172,24 +77,8 @@ def _listeners(cls: type[Any], change: str) -> list[str]:
     return found
 
 
-def _session(db: SQLAlchemy) -> Session:
-    """Make a session like the shop's own, with its class and events, and nothing pending."""
-    return db.session.session_factory()
-
-
-def _sql(statement: sa.Select[Any], engine: sa.Engine) -> str:
-    """Return the statement on one line, to be pasted into a console of the database."""
-    # A driver's own style of parameters would double every "%".
-    make: Any = type(engine.dialect)
-    dialect = make(paramstyle="named")
-    try:
-        compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    except (CompileError, NotImplementedError):  # a key of a type of the shop's own
-        compiled = statement.compile(dialect=dialect)
-    return " ".join(str(compiled).split())
-
-
-def _is_unique(inspector: sa.Inspector, column: sa.Column[Any]) -> bool:
+def is_unique(inspector: sa.Inspector, column: sa.Column[Any]) -> bool:
+    """Return whether the database keeps the values of a column apart."""
     return any(
         unique and names == (column.name,) for names, unique in indexes(inspector, column.table)
     )

@@ -55,13 +55,14 @@ def readable_database_errors() -> Iterator[None]:
 @click.command("check")
 @with_appcontext
 def check() -> None:
-    """Report what is wrong with the shop's set-up, and how to fix it."""
-    found = list(problems(_app(), current_app.extensions["sqlalchemy"], current_orders))
+    """Print the mapping, and report what is wrong with the shop's set-up, and how to fix it."""
     for line in mapping(current_orders):
         click.echo(line)
+    db = current_app.extensions["sqlalchemy"]
+    found = list(problems(_app(), db, current_orders))
     for problem in found:
         click.echo(f"- {problem}")
-    for note in notes(_app(), current_orders):
+    for note in notes(_app(), db, current_orders):
         click.echo(f"Note: {note}.")
     if found:
         raise SystemExit(1)

@@ -5,7 +5,7 @@ parameter stands for an expression that mentions a relationship, and is called a
 """
 
 import inspect as python_inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -132,17 +132,26 @@ def _given(source: RowSource, given: Any, name: str | None = None) -> Part:
     return _function(given)
 
 
-def _function(given: Callable[..., Any]) -> Part:
-    """Tell a function of the object from a lambda for an expression, by their parameters."""
-    required = [
+def is_late(given: Any) -> bool:
+    """Return whether it is a lambda that stands for an expression: one without a parameter."""
+    return isinstance(given, FunctionType) and not _required(given)
+
+
+def _required(given: Callable[..., Any]) -> list[python_inspect.Parameter]:
+    return [
         parameter
         for parameter in python_inspect.signature(given).parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
+
+
+def _function(given: Callable[..., Any]) -> Part:
+    """Tell a function of the object from a lambda for an expression, by their parameters."""
+    required = _required(given)
     if len(required) == 1:
         return Function(given)
-    if not required and isinstance(given, FunctionType):
+    if is_late(given):
         return Expression(given)
     raise PartProblem(
         f"{given!r} takes {len(required)} parameters: give a function of the object, or a lambda "
@@ -162,7 +171,7 @@ def _sql(source: RowSource, given: Any) -> Part:
     if foreign:
         raise PartProblem(
             f"{spelled(given)} reads {', '.join(foreign)}, which is not the row's own: give an "
-            f"expression of {source.name}, or a function of the object"
+            f"expression of {source.name}, or, for what is only read, a function of the object"
         )
     return Expression(given)
 
@@ -190,11 +199,16 @@ def spelled(given: Any) -> str:
 def _foreign_tables(source: RowSource, given: Any) -> list[str]:
     """Return the tables of other rows that an expression reads outside of a subquery."""
     element = given.__clause_element__() if isinstance(given, QueryableAttribute) else given
-    elements = list(visitors.iterate(element))
-    if any(getattr(found, "is_select", False) for found in elements):
-        return []
-    tables = [found.table for found in elements if isinstance(found, Column)]
+    tables = [found.table for found in _outside_subqueries(element) if isinstance(found, Column)]
     return sorted({str(found) for found in tables if found not in source.tables})
+
+
+def _outside_subqueries(element: Any) -> Iterator[Any]:
+    """Yield the elements of an expression; a subquery's have rows of their own."""
+    yield element
+    if not getattr(element, "is_select", False):
+        for child in element.get_children():
+            yield from _outside_subqueries(child)
 
 
 def misses_null(expression: Any) -> Column[Any] | None:

@@ -12,7 +12,7 @@ from inspect import get_annotations
 from types import FunctionType, NoneType
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Integer, String, Table, inspect
+from sqlalchemy import Boolean, Column, Double, Integer, String, Table, cast, inspect
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
@@ -35,6 +35,7 @@ from .parts import (
     Function,
     Part,
     PartProblem,
+    is_late,
     part_of,
     spelled,
 )
@@ -142,11 +143,20 @@ class CartItemParts:
 
 @dataclass(frozen=True)
 class Shop:
-    """The parts of the shop's own classes."""
+    """The parts of the shop's own classes, and what was said of them.
+
+    Attributes:
+        mapped: the mappings by their names: product, cart, cart_item.
+    """
 
     product: ProductParts
     cart: CartParts
     cart_item: CartItemParts
+    mapped: Mapping[str, MappedClass]
+
+    def says(self, name: str, part: str) -> bool:
+        """Return whether the shop has said a part, instead of leaving it to be found."""
+        return part in self.mapped[name].parts
 
 
 class _MappingProblem(Exception):
@@ -191,7 +201,27 @@ def resolve(
     order_item: type[OrderItemMixin],
 ) -> Shop:
     """Resolve the mappings of all classes, as `check_shop` does."""
-    return Shop(**check_shop(customer, mapped, order_item))
+    return Shop(**check_shop(customer, mapped, order_item), mapped=mapped)
+
+
+def check_lambdas(shop: Shop, customer: type[Any] | None, order_item: type[OrderItemMixin]) -> None:
+    """Resolve the mappings once more with the expressions that lambdas return; configures mappers.
+
+    Raises:
+        ConfigurationError: something is wrong with any of them; the message has all of it.
+    """
+    called = {
+        name: replace(each, parts={part: _called(given) for part, given in each.parts.items()})
+        for name, each in shop.mapped.items()
+    }
+    check_shop(customer, called, order_item)
+
+
+def _called(given: Any) -> Any:
+    """Return the expression for which a lambda without a parameter stands; else what was given."""
+    if isinstance(given, Units | FromFloat):
+        return replace(given, part=_called(given.part))
+    return given() if is_late(given) else given
 
 
 def _collect(
@@ -367,7 +397,14 @@ def _amount(
         raise PartProblem(f"{name}: {kind.part} {problem}")
     if isinstance(part, Constant) and not isinstance(part.value, Decimal | NoneType):
         raise PartProblem(f"{name}: {part.value!r} is no Decimal; write {name}=Decimal(...)")
-    return PricePart(kind, part)
+    return PricePart(kind, _in_double_precision(source, kind, part))
+
+
+def _in_double_precision(source: RowSource, kind: Amount, part: Part) -> Part:
+    """Return what reads a float in full: MariaDB sends six digits of a FLOAT, a wrong price."""
+    if isinstance(kind, FromFloat) and isinstance(part, Attribute):
+        return Expression(cast(source.attribute(part.column), Double))
+    return part
 
 
 def _type(part: Part) -> TypeEngine[Any] | None:

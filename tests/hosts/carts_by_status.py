@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ForeignKey, Numeric, String, select
+from sqlalchemy import ForeignKey, Index, Numeric, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from werkzeug.security import generate_password_hash
 
@@ -50,9 +50,10 @@ class Tool(db.Model):
 
 class Cart(db.Model):
     __tablename__ = "carts"
+    __table_args__ = (Index("ix_carts_account_id_status", "account_id", "status"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
     status: Mapped[str] = mapped_column(String(10), default="open")
     account: Mapped[Account] = relationship(back_populates="carts")
     items: Mapped[list["CartItem"]] = relationship(back_populates="cart", order_by="CartItem.id")

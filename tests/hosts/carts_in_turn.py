@@ -122,7 +122,7 @@ def reserve() -> ResponseReturnValue:
 @shop.get("/cart")
 @jwt_required()  # type: ignore[untyped-decorator] # it is an Any
 def show_basket() -> ResponseReturnValue:
-    items = my_basket().items
+    items = BasketItem.query.filter_by(cart=my_basket()).all()
     total = sum(item.quantity * item.product.price for item in items)
     lines = [{"book": item.product.title, "quantity": item.quantity} for item in items]
     return jsonify(items=lines, total=total)

@@ -2,7 +2,8 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
@@ -15,9 +16,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from flask_orders import current_orders
+from flask_orders import current_orders, declare_models, orders_bp
 
-from ..support.database import Rows, rows_of
+from ..support import servers
+from ..support.database import Rows, nothing_changed, rows_of
 from ..support.requests import ADDRESS, ORDERS
 from . import NAMES, load
 
@@ -153,6 +155,18 @@ class Driver(ABC):
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def check(self) -> tuple[int, str]:
+        """Run `flask orders check`, which must change nothing; return its exit code and output."""
+        with nothing_changed(self):
+            runner = self.app.test_cli_runner()
+            result = runner.invoke(args=["orders", "check"], catch_exceptions=False)
+        return result.exit_code, result.output
+
+    def problems(self) -> list[str]:
+        """Return what `flask orders check` complains of, apart from the engine's options."""
+        found = [line[2:] for line in self.check()[1].splitlines() if line.startswith("- ")]
+        return [problem for problem in found if "hide_parameters" not in problem]
 
     def number(self) -> int:
         return next(self._numbers)
@@ -318,6 +332,34 @@ class Factory(Driver):
     def put(self, buyer: Buyer, product: Any, quantity: int = 1) -> None:
         line = {"article_number": product, "quantity": quantity}
         self.call("POST", "/lines", buyer, line)
+
+
+@contextmanager
+def mapped(name: str, url: URL, mapping: Callable[[Any], Mapping[str, Any]]) -> Iterator[Driver]:
+    """Yield a shop with another mapping than its own.
+
+    Args:
+        mapping: returns the arguments of `declare_models` for the shop's module.
+    """
+    host = DRIVERS[name](url, installed=False)
+    declare_models(host.module.db, **mapping(host.module))
+    host.app.config["ORDERS_PAYMENT_ENDPOINT"] = (
+        "pay" if "pay" in host.app.view_functions else "shop.pay"
+    )
+    host.app.register_blueprint(orders_bp)
+    host.create_all()
+    yield host
+    host.close()
+
+
+@contextmanager
+def running(name: str, server_url: URL) -> Iterator[Driver]:
+    """Yield a shop on a database of its own, with flask_orders installed."""
+    with servers.fresh_database(server_url) as url:
+        host = DRIVERS[name](url)
+        host.create_all()
+        yield host
+        host.close()
 
 
 def _bearer(token: str) -> dict[str, str]:

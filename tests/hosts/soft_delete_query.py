@@ -19,7 +19,7 @@ from flask_orders import declare_models, mapping, orders_bp  # + flask_orders
 HASH = "pbkdf2:sha256:1000"
 
 
-class LiveQuery(Query):  # type: ignore[type-arg] # it is no generic at run time
+class LiveQuery(Query):
     """A query for the rows that are not deleted."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
