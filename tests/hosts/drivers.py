@@ -81,6 +81,12 @@ class Driver(ABC):
     def put(self, buyer: Buyer, product: Any, quantity: int = 1) -> None:
         """Put a product into the cart."""
 
+    # What is the same almost everywhere.
+
+    def items_in_carts(self) -> int:
+        """Return how many products all carts have together, each counted once for each cart."""
+        return len(self.rows(self.TABLES.cart_items))
+
     # What is the same everywhere.
 
     @property
