@@ -30,7 +30,7 @@ class Buyer:
 
     key: Any
     headers: Mapping[str, str]
-    cookies: Mapping[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
