@@ -32,7 +32,7 @@ class Buyer:
 
     key: Any
     headers: Mapping[str, str]
-    cookies: Mapping[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,12 @@ class Driver(ABC):
     @abstractmethod
     def put(self, buyer: Buyer, product: Any, quantity: int = 1) -> None:
         """Put a product into the cart."""
+
+    # What is the same almost everywhere.
+
+    def items_in_carts(self) -> int:
+        """Return how many products all carts have together, each counted once for each cart."""
+        return len(self.rows(self.TABLES.cart_items))
 
     # What is the same everywhere.
 
