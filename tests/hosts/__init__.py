@@ -47,6 +47,17 @@ def added_lines(name: str, *, within: Collection[str] = ()) -> int:
     )
 
 
+def parts(name: str) -> int:
+    """How many parts the shop's call of `declare_models` says: the arguments of its mappings."""
+    calls = [
+        node for node in ast.walk(ast.parse(_path(name).read_text())) if isinstance(node, ast.Call)
+    ]
+    (declaring,) = [call for call in calls if ast.unparse(call.func) == "declare_models"]
+    inside = [node for node in ast.walk(declaring) if isinstance(node, ast.Call)]
+    mappings = ("mapping.product", "mapping.cart", "mapping.cart_item")
+    return sum(len(call.keywords) for call in inside if ast.unparse(call.func) in mappings)
+
+
 def _lines_of(source: str, names: Collection[str]) -> set[int]:
     """The numbers of the lines of these classes and functions."""
     return {
