@@ -179,7 +179,13 @@ class Driver(ABC):
 
 
 class VoucherDriver(Driver):
-    """A shop that has vouchers, in its own tables or the library's."""
+    """A shop that has vouchers, in its own tables or the library's.
+
+    Attributes:
+        VOUCHER: the column of the cart's voucher.
+    """
+
+    VOUCHER: ClassVar[str]
 
     @abstractmethod
     def voucher(self, code: str, limit: int) -> None:
@@ -196,6 +202,7 @@ class VoucherDriver(Driver):
 
 class Classic(VoucherDriver):
     NAME = "classic"
+    VOUCHER = "coupon"
     TABLES = Tables("product", "cart", "cart_item", "quantity_on_hand")
     CART = "/cart"
     LISTING = "/products"
@@ -267,6 +274,7 @@ class UuidKeys(Driver):
 
 class Rich(VoucherDriver):
     NAME = "rich"
+    VOUCHER = "coupon_id"
     TABLES = Tables("variants", "carts", "cart_items", "stock", "fo_orders", "fo_order_items")
     CART = "/shop/cart"
     LISTING = "/shop/variants"
