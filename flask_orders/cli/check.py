@@ -11,6 +11,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from ..db.dialects import READ_ONLY
 from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
@@ -72,13 +73,16 @@ def _database_problems(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     try:
         # Meanwhile the pool, which may be a live shop's, has one connection less.
         with db.engine.connect() as connection:
-            yield from _guarded("the connection", check_connection(connection, orders))
+            found = list(_guarded("the connection", check_connection(connection, orders)))
     except SQLAlchemyError as error:
         yield f"the database can't be read ({type(error).__name__}): check SQLALCHEMY_DATABASE_URI"
         return
+    yield from found
     incomplete: set[str] = set()
     yield from _guarded("the tables", check_tables(db, orders, incomplete))
-    if not {table.key for table in shop_tables(orders.models)} & incomplete:
+    is_complete = not {table.key for table in shop_tables(orders.models)} & incomplete
+    # Where nothing can be written, no statement that locks can be sent.
+    if is_complete and READ_ONLY not in found:
         yield from _guarded("the conversion's statements", check_statements(db, orders))
     yield from _guarded("the carts' indexes", check_shop_columns(db, orders.models, incomplete))
     for what, check in check_shop_rows(db, orders, incomplete):

@@ -10,13 +10,14 @@ from pkgutil import iter_modules
 
 from sqlalchemy import Dialect
 
-from ._base import CHECK, FOREIGN_KEY, NOT_NULL, UNIQUE, DatabaseDialect, Violation
+from ._base import CHECK, FOREIGN_KEY, NOT_NULL, READ_ONLY, UNIQUE, DatabaseDialect, Violation
 
 __all__ = [
     "CHECK",
     "DIALECTS",
     "FOREIGN_KEY",
     "NOT_NULL",
+    "READ_ONLY",
     "UNIQUE",
     "UNSUPPORTED",
     "DatabaseDialect",
