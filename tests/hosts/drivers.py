@@ -3,6 +3,7 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
@@ -17,7 +18,8 @@ from werkzeug.test import TestResponse
 
 from flask_orders import current_orders
 
-from ..support.database import Rows
+from ..support import servers
+from ..support.database import Rows, nothing_changed
 from ..support.requests import ADDRESS, ORDERS
 from . import NAMES, load
 
@@ -160,6 +162,18 @@ class Driver(ABC):
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def check(self) -> tuple[int, str]:
+        """Run `flask orders check`, which must change nothing; return its exit code and output."""
+        with nothing_changed(self):
+            runner = self.app.test_cli_runner()
+            result = runner.invoke(args=["orders", "check"], catch_exceptions=False)
+        return result.exit_code, result.output
+
+    def problems(self) -> list[str]:
+        """Return what `flask orders check` complains of, apart from the engine's options."""
+        found = [line[2:] for line in self.check()[1].splitlines() if line.startswith("- ")]
+        return [problem for problem in found if "hide_parameters" not in problem]
 
     def number(self) -> int:
         return next(self._numbers)
@@ -325,6 +339,16 @@ class Factory(Driver):
     def put(self, buyer: Buyer, product: Any, quantity: int = 1) -> None:
         line = {"article_number": product, "quantity": quantity}
         self.call("POST", "/lines", buyer, line)
+
+
+@contextmanager
+def running(name: str, server_url: URL) -> Iterator[Driver]:
+    """Yield a shop on a database of its own, with flask_orders installed."""
+    with servers.fresh_database(server_url) as url:
+        host = DRIVERS[name](url)
+        host.create_all()
+        yield host
+        host.close()
 
 
 def _bearer(token: str) -> dict[str, str]:
