@@ -6,10 +6,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from flask_orders import ConfigurationError, declare_models, mapping
 from flask_orders.signals import order_placing
 from flask_orders.testing import Ledger, run_concurrently
 
@@ -146,17 +144,3 @@ def test_a_receiver_is_given_the_rows_of_the_table(host: Driver) -> None:
     with order_placing.connected_to(see, host.app):
         assert host.order(buyer).status_code == 201
     assert seen == [[("Basket", 2, 2)]]
-
-
-def test_a_table_without_a_key_is_refused() -> None:
-    """An order could not delete exactly the rows that it has read."""
-    shop = hosts.load("bare_table", installed=False)
-    columns = [
-        sa.Column("basket_id", sa.ForeignKey("basket.id")),
-        sa.Column("seed_id", sa.ForeignKey("seed.id")),
-        sa.Column("quantity", sa.Integer),
-    ]
-    seed = mapping.product(shop.Seed, sku=None, name=None, stock=None)
-    mapped = {"customer": shop.Gardener, "product": seed, "cart": shop.Basket}
-    with pytest.raises(ConfigurationError, match="it has no primary key"):
-        declare_models(shop.db, **mapped, cart_item=shop.db.Table("keyless", *columns))
