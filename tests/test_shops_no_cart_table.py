@@ -6,16 +6,22 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from flask_orders import declare_models, mapping
 from flask_orders.signals import order_placing
 from flask_orders.testing import Ledger, run_concurrently
 
 from . import hosts
 from .hosts.drivers import Buyer, Driver, running
+from .support.apps import new_db
 from .support.database import nothing_changed
+from .support.people import close
 from .support.requests import PREVIEW
 from .support.responses import body, outcomes
+from .support.shops import check_output, open_shop
 
 
 @pytest.fixture(scope="module", params=["association", "bare_table"])
@@ -144,3 +150,45 @@ def test_a_receiver_is_given_the_rows_of_the_table(host: Driver) -> None:
     with order_placing.connected_to(see, host.app):
         assert host.order(buyer).status_code == 201
     assert seen == [[("Basket", 2, 2)]]
+
+
+def test_a_secondary_table_with_two_keys_and_the_customer_s_voucher(database: URL) -> None:
+    """Each of its rows is one unit; the code is taken off the customer's row."""
+    db = new_db()
+
+    class User(db.Model):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        coupon: Mapped[str | None] = mapped_column(sa.String(20))
+        wishes: Mapped[list["Toy"]] = relationship(secondary="wishes")
+
+    class Toy(db.Model):
+        __tablename__ = "toys"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        price: Mapped[Decimal] = mapped_column(sa.Numeric(8, 2))
+
+    keys = [
+        sa.Column(name, sa.ForeignKey(target), primary_key=True)
+        for name, target in (("user_id", "users.id"), ("toy_id", "toys.id"))
+    ]
+    wishes = db.Table("wishes", *keys)
+    models = declare_models(
+        db,
+        customer=User,
+        product=mapping.product(Toy, sku=None, name=None, stock=None),
+        cart=mapping.cart(User, voucher=User.coupon),
+        cart_item=mapping.cart_item(wishes, quantity=1),
+    )
+    shop = open_shop(db, database, models)
+    assert check_output(shop) == "Everything is set up.\n"
+    shop.voucher("TEN", "10%")
+    with shop.session() as session:
+        toys = [Toy(id=key, price=price) for key, price in ((1, 5), (2, 7))]
+        session.add_all([User(id=1, coupon="TEN", wishes=toys), User(id=2, wishes=toys[:1])])
+
+    order = shop.order(1)
+
+    assert (order["total_amount"], order["items_count"]) == ("10.80", 2)
+    assert [tuple(row.values()) for row in shop.rows("wishes")] == [(2, 1)]
+    assert [row["coupon"] for row in shop.rows("users")] == [None, None]
+    close(shop)

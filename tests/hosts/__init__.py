@@ -47,6 +47,26 @@ def added_lines(name: str, *, within: Collection[str] = ()) -> int:
     )
 
 
+def lines(name: str) -> list[str]:
+    """The lines of the shop, without their marks."""
+    source = _path(name).read_text().splitlines()
+    return [
+        line.rstrip().removesuffix(MARK).rstrip().removesuffix("# fmt: skip").strip()
+        for line in source
+    ]
+
+
+def mapping(name: str) -> list[str]:
+    """The lines of the shop's call of `declare_models`."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(_path(name).read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("declare_models")
+    ]
+    (call,) = calls
+    return lines(name)[call.lineno - 1 : call.end_lineno]
+
+
 def _lines_of(source: str, names: Collection[str]) -> set[int]:
     """The numbers of the lines of these classes and functions."""
     return {
