@@ -61,12 +61,35 @@ def changed_classes(name: str) -> set[str]:
     }
 
 
+def lines(name: str) -> list[str]:
+    """The lines of the shop, without their marks."""
+    source = _path(name).read_text().splitlines()
+    return [
+        line.rstrip().removesuffix(MARK).rstrip().removesuffix("# fmt: skip").strip()
+        for line in source
+    ]
+
+
+def mapping(name: str) -> list[str]:
+    """The lines of the shop's call of `declare_models`."""
+    call = _declaring(name)
+    return lines(name)[call.lineno - 1 : call.end_lineno]
+
+
 def parts(name: str) -> int:
     """How many parts the shop says in its one call of `declare_models`."""
-    tree = ast.parse(_path(name).read_text())
-    (declaring,) = [node for node in ast.walk(tree) if _called(node) == "declare_models"]
-    mapped = [call for call in ast.walk(declaring) if _called(call) in MAPPINGS]
+    mapped = [call for call in ast.walk(_declaring(name)) if _called(call) in MAPPINGS]
     return sum(len(call.keywords) for call in mapped if isinstance(call, ast.Call))
+
+
+def _declaring(name: str) -> ast.Call:
+    tree = ast.parse(_path(name).read_text())
+    (call,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _called(node) == "declare_models"
+    ]
+    return call
 
 
 def _called(node: ast.AST) -> str | None:

@@ -63,10 +63,16 @@ class SessionCart(Driver):
 
     def session(self, buyer: Buyer) -> dict[str, Any]:
         """Return what is in the customer's cookie."""
-        signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
-        assert signer is not None
-        found: dict[str, Any] = signer.loads(buyer.cookies["session"])
+        found: dict[str, Any] = self._signer.loads(buyer.cookies["session"])
         return found
+
+    def change_session(self, buyer: Buyer, **values: Any) -> None:
+        """Give the customer a cookie with other values."""
+        buyer.cookies["session"] = self._signer.dumps({**self.session(buyer), **values})
+
+    @property
+    def _signer(self) -> Any:
+        return SecureCookieSessionInterface().get_signing_serializer(self.app)
 
     def clear(self) -> None:
         super().clear()

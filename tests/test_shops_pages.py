@@ -1,0 +1,36 @@
+"""The pages of `docs/shops/`: their code is that of the shops that are tested."""
+
+from pathlib import Path
+
+import pytest
+
+from . import hosts
+
+PAGES = {
+    "no-cart-table": ("association", "server_rendered", "bare_table"),
+    "server-rendered": ("server_rendered",),
+    "session-carts": ("session_cart",),
+    "sign-in": ("bare_table", "gateway"),
+}
+
+# Those whose first shop is shown with all that it says of its models.
+WITH_MAPPING = ("no-cart-table", "server-rendered", "session-carts")
+
+
+def code(page: str) -> list[str]:
+    """Return the lines of Python in a page."""
+    text = Path(__file__).parents[1].joinpath("docs", "shops", f"{page}.md").read_text()
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_code_is_a_shop_s(page: str) -> None:
+    lines = {line for name in PAGES[page] for line in hosts.lines(name)}
+    assert [line for line in code(page) if line not in lines] == []
+
+
+@pytest.mark.parametrize("page", WITH_MAPPING)
+def test_the_first_shop_s_mapping_is_there_in_full(page: str) -> None:
+    missing = [line for line in hosts.mapping(PAGES[page][0]) if line not in code(page)]
+    assert missing == []
