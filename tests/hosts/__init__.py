@@ -17,6 +17,8 @@ NAMES = (
     *("classic", "uuid_keys", "rich", "factory"),
     *sorted(path.stem for path in Path(__file__).with_name("driving").glob("[a-z]*.py")),
 )
+# The calls whose arguments are parts.
+MAPPINGS = ("product", "cart", "cart_item")
 
 _numbers = itertools.count()
 
@@ -45,6 +47,33 @@ def added_lines(name: str, *, within: Collection[str] = ()) -> int:
         for number, line in enumerate(source.splitlines(), start=1)
         if not within or number in _lines_of(source, within)
     )
+
+
+def changed_classes(name: str) -> set[str]:
+    """The shop's own classes in which a line is marked."""
+    source = _path(name).read_text()
+    marked = {n for n, line in enumerate(source.splitlines(), start=1) if _is_marked(line)}
+    return {
+        node.name
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.lineno not in marked
+        if marked & _lines_of(source, (node.name,))
+    }
+
+
+def parts(name: str) -> int:
+    """How many parts the shop says in its one call of `declare_models`."""
+    tree = ast.parse(_path(name).read_text())
+    (declaring,) = [node for node in ast.walk(tree) if _called(node) == "declare_models"]
+    mapped = [call for call in ast.walk(declaring) if _called(call) in MAPPINGS]
+    return sum(len(call.keywords) for call in mapped if isinstance(call, ast.Call))
+
+
+def _called(node: ast.AST) -> str | None:
+    """The last name of what is called: `product` of `fo.mapping.product(...)`."""
+    if not isinstance(node, ast.Call):
+        return None
+    return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
 def _lines_of(source: str, names: Collection[str]) -> set[int]:

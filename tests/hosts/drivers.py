@@ -159,7 +159,13 @@ class Driver(ABC):
 
 
 class VoucherDriver(Driver):
-    """A shop that has vouchers, in its own tables or the library's."""
+    """A shop that has vouchers, in its own tables or the library's.
+
+    Attributes:
+        VOUCHER: the cart's column of the voucher.
+    """
+
+    VOUCHER: ClassVar[str] = "coupon"
 
     @abstractmethod
     def voucher(self, code: str, limit: int) -> None:
@@ -247,6 +253,7 @@ class UuidKeys(Driver):
 
 class Rich(VoucherDriver):
     NAME = "rich"
+    VOUCHER = "coupon_id"
     TABLES = Tables("variants", "carts", "cart_items", "stock", "fo_orders", "fo_order_items")
     CART = "/shop/cart"
     LISTING = "/shop/variants"
