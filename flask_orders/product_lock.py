@@ -6,13 +6,13 @@ A product is found by the key that it has now, with the version that follows, or
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Column, FromClause, Select, inspect, select
-from sqlalchemy.orm import Mapper, scoped_session
+from sqlalchemy import Column, Select, select
+from sqlalchemy.orm import scoped_session
 
-from .errors import ConfigurationError
+from .models.contract import key_in
 from .versions import RowVersion
 
 # Products in one statement, with five parameters each; SQLite takes 32,766, PostgreSQL 65,535.
@@ -66,23 +66,6 @@ class ProductLock:
                 if now is not None:
                     found[now] += units[other]
         return found
-
-
-def key_in(rows: FromClause, product: type[Any], key: Column[Any]) -> Column[Any]:
-    """Return the product's key in one of the tables of its class.
-
-    Raises:
-        ConfigurationError: the table has a key of its own, or of several columns.
-    """
-    mapper: Mapper[Any] = inspect(product)
-    of_key = mapper.get_property_by_column(key).columns
-    columns = [column for column in of_key if column.table is rows] or [*rows.primary_key]
-    if len(columns) != 1:
-        raise ConfigurationError(
-            f"{product.__name__}'s table '{rows.description}' has no column for the product's key: "
-            "its stock can't be changed there."
-        )
-    return cast(Column[Any], columns[0])
 
 
 def in_parts(units: Mapping[Any, int]) -> Iterator[dict[Any, int]]:

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Mapper, scoped_session
 from .db.bulk import Change, RowsUpdate, Values, has_arrays
 from .errors import ConfigurationError, Conflict
 from .models import Models
-from .models.contract import row_count
-from .product_lock import ProductLock, in_parts, key_in
+from .models.contract import key_in, row_count
+from .product_lock import ProductLock, in_parts
 from .stock import Stock
 from .stock_columns import NOT_COUNTED, CountingColumns, ReservedStock, StockColumn, StockLevel
 from .versions import RowVersion

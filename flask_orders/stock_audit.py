@@ -12,8 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, exists, func, or_, sel
 from sqlalchemy.orm import scoped_session
 
 from .models import Models
-from .models.contract import table
-from .product_lock import key_in
+from .models.contract import key_in, table
 from .status import AWAITING_PAYMENT
 from .stock_columns import ReservedStock, StockColumn
 

@@ -18,8 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
 
 from .audit import problems
 from .cart_queries import quantity_of
-from .models.contract import spelled_as, table
-from .product_lock import key_in
+from .models.contract import key_in, spelled_as, table
 from .product_stock import ResolvedStock
 from .service import EXTENSION_KEY, OrderService, components_of
 from .status import RELEASED

@@ -18,7 +18,7 @@ from .db.bulk import PREFIX
 from .dependents import Dependents
 from .errors import Conflict
 from .models import Models
-from .models.contract import row_count, table
+from .models.contract import key_in, row_count, table
 from .plan import OrderPlan, VoucherRemoval
 from .pricing import Pricing
 from .product_stock import ProductStock
@@ -87,15 +87,16 @@ class OrderWriter:
         return self._addresses.insert(plan.reference.customer_id, known.address)
 
     def _remove_voucher(self, removal: VoucherRemoval) -> None:
-        parameters = {f"{PREFIX}cart": removal.cart_key}
-        if removal.version is not None:
-            parameters[f"{PREFIX}version"] = removal.version
-        changed = self._session.execute(self._removing_voucher, parameters)
-        if row_count(changed) != 1:
-            raise Conflict
+        cart = {f"{PREFIX}cart": removal.cart_key}
+        version = {f"{PREFIX}version": removal.version}
+        for statement, sets_version in self._removing_voucher:
+            changed = self._session.execute(statement, cart | version if sets_version else cart)
+            if row_count(changed) != 1:
+                raise Conflict
 
     @cached_property
-    def _removing_voucher(self) -> Update:
+    def _removing_voucher(self) -> list[tuple[Update, bool]]:
+        """One UPDATE of each table of the cart's class, and whether it sets the row's version."""
         cart, version = self._models.shop.cart, RowVersion.of(self._models.Cart)
         values: dict[Column[Any], Any] = {}
         if cart.voucher is not None:
@@ -103,8 +104,12 @@ class OrderWriter:
             values[cart.voucher] = None if cart.voucher.nullable else ""
         if version is not None:
             values[version.column] = bindparam(f"{PREFIX}version", type_=version.column.type)
-        return (
-            update(table(self._models.Cart))
-            .where(cart.key == bindparam(f"{PREFIX}cart"))
-            .values(values)
-        )
+        wanted = bindparam(f"{PREFIX}cart", type_=cart.key.type)
+        return [
+            (
+                update(rows).where(key_in(rows, self._models.Cart, cart.key) == wanted).values(new),
+                version is not None and version.column in new,
+            )
+            for rows in cart.source.tables
+            if (new := {column: values[column] for column in values if column.table is rows})
+        ]

@@ -22,7 +22,7 @@ from ..models.shop import CartParts, ProductParts
 from ..models.sources import RowSource
 from ..product_reader import ProductReader
 from ..service import OrderService, components_of
-from .check_shop import is_unique
+from .check_shop import is_single, session_of
 
 # Rows in memory at a time.
 BATCH = 1000
@@ -70,7 +70,7 @@ def check_shop_rows(
 def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> Iterator[str]:
     customer = cart.source.attribute(column)
     with db.engine.connect() as connection:
-        if is_unique(sa.inspect(connection), column):
+        if is_single(db, sa.inspect(connection), column):
             return
     doubled = (
         sa.select(customer, sa.func.count().label("carts"))
@@ -79,7 +79,7 @@ def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> I
         .group_by(customer)
         .having(sa.func.count() > 1)
     )
-    with _session(db) as session:
+    with session_of(db) as session:
         count = session.execute(
             sa.select(sa.func.count()).select_from(doubled.subquery())
         ).scalar_one()
@@ -94,7 +94,7 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Count the products that are on sale and can't be sold at their price, or cost nothing."""
     product, currency = orders.models.shop.product, orders.currency
     reader, unsold, free = components_of(orders).carts.reader, Examples(), Examples()
-    with _session(db) as session:
+    with session_of(db) as session:
         for found, *read in _product_rows(session, product, reader):
             values = reader.read(read[0], read[1:], currency)
             if values.is_active and not values.has_price:
@@ -160,14 +160,9 @@ def _count_closed(db: SQLAlchemy, source: RowSource, condition: Any, column: sa.
         .select_from(source.given)
         .where(source.attribute(column).is_(None), is_closed)
     )
-    with _session(db) as session:
+    with session_of(db) as session:
         count: int = session.execute(closed).scalar_one()
     return count
-
-
-def _session(db: SQLAlchemy) -> Session:
-    """Make a session like the shop's own, with its class and events, and nothing pending."""
-    return db.session.session_factory()
 
 
 def _sql(statement: sa.Select[Any], engine: sa.Engine) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, Session
 
 from ..models import Models
 from ..models.shop import CartParts
@@ -19,7 +19,7 @@ def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> 
     with db.engine.connect() as connection:
         inspector = sa.inspect(connection)
         if owner is not None and owner.column.table.key not in incomplete:
-            yield from _cart_index(inspector, shop.cart, owner.column)
+            yield from _cart_index(db, inspector, shop.cart, owner.column)
         column = items.cart.column
         if column.table.key not in incomplete and not _is_leading(inspector, column):
             yield (
@@ -30,10 +30,10 @@ def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> 
 
 
 def _cart_index(
-    inspector: sa.Inspector, cart: CartParts, customer: sa.Column[Any]
+    db: SQLAlchemy, inspector: sa.Inspector, cart: CartParts, customer: sa.Column[Any]
 ) -> Iterator[str]:
     spelled = cart.source.spell(customer)
-    if cart.open is None and not is_unique(inspector, customer):
+    if cart.open is None and not is_single(db, inspector, customer):
         yield (
             "nothing in the database keeps a customer from having two carts, neither of which "
             f"can be ordered: add unique=True to {spelled}, then {MIGRATE}; if a customer has "
@@ -77,11 +77,22 @@ def _listeners(cls: type[Any], change: str) -> list[str]:
     return found
 
 
-def is_unique(inspector: sa.Inspector, column: sa.Column[Any]) -> bool:
-    """Return whether the database keeps the values of a column apart."""
-    return any(
-        unique and names == (column.name,) for names, unique in indexes(inspector, column.table)
-    )
+def session_of(db: SQLAlchemy) -> Session:
+    """Make a session like the shop's own, with its class and events, and nothing pending."""
+    return db.session.session_factory()
+
+
+def is_single(db: SQLAlchemy, inspector: sa.Inspector, customer: sa.Column[Any]) -> bool:
+    """Return whether the database keeps a customer from having two carts.
+
+    Where the session has criteria of its own, such as a tenant's, which a command does not have, a
+    customer may have one cart for each of the values that are unique together with the customer.
+    """
+    unique = [names for names, is_unique in indexes(inspector, customer.table) if is_unique]
+    if (customer.name,) in unique:
+        return True
+    has_criteria = bool(session_of(db).dispatch.do_orm_execute)
+    return has_criteria and any(customer.name in names for names in unique)
 
 
 def _is_leading(inspector: sa.Inspector, column: sa.Column[Any]) -> bool:

@@ -6,7 +6,17 @@ No mapper is configured here.
 from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, CursorResult, Integer, Result, Table, Uuid, inspect, select
+from sqlalchemy import (
+    Column,
+    CursorResult,
+    FromClause,
+    Integer,
+    Result,
+    Table,
+    Uuid,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, MappedAsDataclass, Mapper
 
 from ..errors import ConfigurationError
@@ -84,6 +94,23 @@ def key_attribute(cls: type[Any]) -> InstrumentedAttribute[Any]:
         ConfigurationError: the key has several columns.
     """
     return attribute(cls, primary_key(cls))
+
+
+def key_in(rows: FromClause, cls: type[Any], key: Column[Any]) -> Column[Any]:
+    """Return the key of a class's rows in one of its tables.
+
+    Raises:
+        ConfigurationError: the table has a key of its own, or of several columns.
+    """
+    mapper: Mapper[Any] = inspect(cls)
+    of_key = mapper.get_property_by_column(key).columns
+    columns = [column for column in of_key if column.table is rows] or [*rows.primary_key]
+    if len(columns) != 1:
+        raise ConfigurationError(
+            f"{cls.__name__}'s table '{rows.description}' has no column for the key of "
+            f"{cls.__name__}: no order can change its rows there."
+        )
+    return cast(Column[Any], columns[0])
 
 
 def check_base(db: SQLAlchemy) -> None:

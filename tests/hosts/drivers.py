@@ -185,7 +185,7 @@ class VoucherDriver(Driver):
         VOUCHER: the column of the cart's voucher.
     """
 
-    VOUCHER: ClassVar[str]
+    VOUCHER: ClassVar[str] = "coupon"
 
     @abstractmethod
     def voucher(self, code: str, limit: int) -> None:
