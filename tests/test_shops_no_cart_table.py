@@ -167,7 +167,7 @@ def test_a_secondary_table_with_two_keys_and_the_customer_s_voucher(database: UR
         id: Mapped[int] = mapped_column(primary_key=True)
         price: Mapped[Decimal] = mapped_column(sa.Numeric(8, 2))
 
-    keys = [
+    keys: list[Any] = [
         sa.Column(name, sa.ForeignKey(target), primary_key=True)
         for name, target in (("user_id", "users.id"), ("toy_id", "toys.id"))
     ]

@@ -99,21 +99,18 @@ def test_the_gateway_s_key_is_the_customer(host: Driver) -> None:
 
 @only("two_tables")
 def test_the_company_orders_and_not_the_login(host: Driver) -> None:
-    """A login has a key that is another company's."""
+    """The login's key is that of another company, which has a basket too."""
     assert isinstance(host, TwoTables)
-    stranger = host.customer()
-    lone = host.login(company=None)
-    buyer = host.customer()
-    tool = host.product()
-    for one in (stranger, buyer):
-        host.put(one, tool)
-    assert {row["id"] for row in host.rows("logins")} > {
-        row["id"] for row in host.rows("companies")
-    }
-    assert_nobody(host, lone)
+    buyer, tool = host.customer(), host.product()
+    (login,) = [row["id"] for row in host.rows("logins") if row["company_id"] == buyer.key]
+    host.insert("companies", id=login, name="Another company")
+    basket = host.insert("baskets", company_id=login)
+    host.insert("lines", basket_id=basket, tool_id=tool, quantity=1)
+    host.put(buyer, tool, 2)
+    assert_nobody(host, host.login(company=None))
     assert host.order(buyer).status_code == 201
     assert [row["customer_id"] for row in host.rows("orders")] == [buyer.key]
-    assert host.items_in_carts() == 1
+    assert [row["basket_id"] for row in host.rows("lines")] == [basket]
 
 
 @only("two_tables")

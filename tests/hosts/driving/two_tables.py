@@ -14,11 +14,9 @@ class TwoTables(Driver):
     LISTING = "/tools"
 
     def customer(self) -> Buyer:
-        if self.number() % 2:
-            # Else the keys of both tables would be the same.
-            self.login(company=None)
-        number = self.number()
-        return self.login(company=f"Company {number}")
+        # Else the keys of both tables would be the same.
+        self.login(company=None)
+        return self.login(company=f"Company {self.number()}")
 
     def login(self, company: str | None) -> Buyer:
         """Sign a new person up and in."""
