@@ -31,6 +31,7 @@ class CartQueries:
         late: the keys of items and then of their products, for the items `late_keys`; None where
             Python compares these keys as the database does.
         products: the products `keys`: each product's key, the product, and what `reader` reads.
+        locks_loads: whether relationships are loaded with the products of a locking read.
     """
 
     def __init__(self, models: Models, reader: ProductReader, *, lock: bool, arrays: bool) -> None:
@@ -41,6 +42,7 @@ class CartQueries:
         self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
         self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
         self.products = self._products(reader)
+        self.locks_loads = lock and bool(loads(self._product))
         if lock:
             cart = models.shop.cart
             # A customer that is the cart stays referable: its foreign keys need not wait.

@@ -18,6 +18,7 @@ from .cart_queries import CartQueries
 from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
+from .db.loads import latest_loads
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
@@ -249,7 +250,7 @@ class Carts:
 
     def refresh_products(self, keys: Sequence[Any]) -> None:
         """Read products that are locked once more, into the objects that the session has."""
-        self._session.execute(self._locking_queries.products, {"keys": keys}).all()
+        self._product_rows(keys, self._locking_queries)
 
     @cached_property
     def _is_noisy(self) -> bool:
@@ -296,13 +297,19 @@ class Carts:
 
     def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        rows = self._session.execute(queries.products, {"keys": wanted}).all()
+        rows = self._product_rows(wanted, queries)
         stock = self._stock.levels({row[0]: row[1] for row in rows})
         currency = self._currency()
         return {
             row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), stock[row[0]])
             for row in rows
         }
+
+    def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
+        if not queries.locks_loads:
+            return self._session.execute(queries.products, {"keys": keys}).all()
+        with latest_loads(self._session()):
+            return self._session.execute(queries.products, {"keys": keys}).all()
 
     def _refusals(
         self, items: Sequence[CartItem], products: Mapping[Any, Product]
