@@ -8,9 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from flask_orders.pricing import PricedCart, PricedItem
-
 from .support.database import counted
+from .support.pricings import PlainPricing
 from .support.shops import Shop, check_output
 from .support.variants import make_variant_shop
 
@@ -61,21 +60,6 @@ def asking(db: Any, variant: Any) -> dict[str, Any]:
     return {"name": name_of, "price": price_of}
 
 
-class TakesListPrices:
-    """A pricing of the shop's own, which takes the products' prices."""
-
-    def price(self, cart: Any, now: Any) -> PricedCart:
-        return PricedCart.of(
-            [PricedItem.of(item, cart.currency) for item in cart.items], cart.currency
-        )
-
-    def redeem(self, voucher: Any, order: Any) -> None:
-        """There are no vouchers."""
-
-    def release(self, voucher: Any, order: Any) -> None:
-        """There are no vouchers."""
-
-
 def problems_of(url: URL, parts: Parts, **options: Any) -> list[str]:
     shop = make_variant_shop(url, parts, **options)
     output = check_output(shop)
@@ -90,7 +74,7 @@ def problems_of(url: URL, parts: Parts, **options: Any) -> list[str]:
         (walking_far, "Article.brand", "load=(Variant.article, Article.brand)"),
     ],
 )
-@pytest.mark.parametrize("pricing", [None, TakesListPrices()])
+@pytest.mark.parametrize("pricing", [None, PlainPricing()])
 def test_a_function_that_walks_to_other_rows_names_them(
     database: URL, parts: Parts, read: str, line: str, pricing: Any
 ) -> None:
@@ -119,7 +103,7 @@ def test_a_float_is_named_also_where_the_shop_s_own_pricing_might_not_need_it(
     def floating(_db: Any, _variant: Any) -> dict[str, Any]:
         return {"price": lambda _one: 9.99}
 
-    (problem,) = problems_of(database, floating, pricing=TakesListPrices())
+    (problem,) = problems_of(database, floating, pricing=PlainPricing())
     assert problem.startswith("price of the product 1: ")
     assert "is 9.99, a float" in problem
     assert "mapping.from_float(" in problem
@@ -129,7 +113,7 @@ def test_a_function_that_fails_is_named_with_the_product(database: URL) -> None:
     def failing(_db: Any, _variant: Any) -> dict[str, Any]:
         return {"price": lambda one: {1: Decimal(5)}[one.id]}
 
-    (problem,) = problems_of(database, failing, pricing=TakesListPrices())
+    (problem,) = problems_of(database, failing, pricing=PlainPricing())
     assert problem.startswith("the mapping's function for price fails for the product 2 (KeyError")
 
 

@@ -1,25 +1,19 @@
 """A shop of variants without foreign keys, with prices, vouchers and delivery costs of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 
 from flask_orders import current_orders
 from flask_orders.models.contract import table
-from flask_orders.testing import Ledger, run_concurrently
 
 from . import hosts
-from .hosts.drivers import Buyer, running
+from .hosts.drivers import running
 from .hosts.driving.variants import Variants
-from .support.database import counted, nothing_changed
-from .support.requests import HOME, PREVIEW
-from .support.responses import outcomes, refused
+from .support.requests import HOME
 
 ROUNDS = 3
 THREADS = 6
