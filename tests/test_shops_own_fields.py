@@ -8,6 +8,7 @@ from sqlalchemy.engine import URL, make_url
 
 from flask_orders import ConfigurationError, current_orders
 from flask_orders.errors import InvalidRequest
+from flask_orders.signals import order_placing
 
 from . import hosts
 from .hosts.drivers import Buyer, running
@@ -108,6 +109,15 @@ def test_a_view_of_the_shop_s_own_gives_them_as_extra(host: OwnFields, buyer: Bu
     (order,) = host.rows("orders")
     assert (order["gift_note"], order["invoice_number"]) == ("For Ann", "2026-7")
     assert order["delivery"] == DELIVERY
+
+
+def test_a_receiver_may_set_them(host: OwnFields, buyer: Buyer) -> None:
+    def number(_app: Any, order: Any, **_rest: Any) -> None:
+        order.invoice_number = f"2026-{order.sequence}"
+
+    with order_placing.connected_to(number, host.app):
+        url = host.order(buyer, **GIFT).headers["Location"]
+    assert host.call("GET", url, buyer)["invoice_number"] == "2026-1"
 
 
 def test_an_extra_that_has_no_column_or_does_not_fit_is_refused(
