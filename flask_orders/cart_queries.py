@@ -4,6 +4,7 @@ Each locking query locks its rows in the order of their keys, and each goes thro
 mappers, so that single-table siblings and loader criteria apply.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, bindparam, inspect, null, select
@@ -15,7 +16,6 @@ from .models.contract import are_equal_in_python, key_attribute, spelled_as
 from .models.parts import Attribute, Expression
 from .models.shop import CartItemParts, CartParts, ProductParts
 from .models.sources import RowSource
-from .product_parents import Parents, selectin
 from .product_reader import ProductReader
 from .versions import RowVersion
 
@@ -32,7 +32,7 @@ class CartQueries:
         late: the keys of items and then of their products, for the items `late_keys`; None where
             Python compares these keys as the database does.
         products: the products `keys`: each product's key, the product, and what `reader` reads.
-        parents: the rows to which the products lead, read after them.
+        locks_loads: whether relationships are loaded with the products of a locking read.
     """
 
     def __init__(self, models: Models, reader: ProductReader, *, lock: bool, arrays: bool) -> None:
@@ -42,10 +42,8 @@ class CartQueries:
         self._item_key = tuple(map(self._item.source.attribute, self._item.key))
         self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
         self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
-        self.parents = Parents(
-            self._product.source.given, self._product.loaded, lock=lock, arrays=arrays
-        )
         self.products = self._products(reader)
+        self.locks_loads = lock and bool(loads(self._product))
         if lock:
             cart = models.shop.cart
             # A customer that is the cart stays referable: its foreign keys need not wait.
@@ -125,9 +123,7 @@ class CartQueries:
             .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(key)
         )
-        return _anew(query).options(
-            *self.parents.options, *eager_loads(self._product), *map(undefer, reader.attributes)
-        )
+        return _anew(query).options(*loads(self._product), *map(undefer, reader.attributes))
 
 
 def _anew(query: Select[Any]) -> Select[Any]:
@@ -165,20 +161,25 @@ def _expression(source: RowSource, part: Attribute | Expression) -> Any:
     return source.attribute(part.column) if isinstance(part, Attribute) else part.made
 
 
-def eager_loads(product: ProductParts) -> list[Any]:
-    """Return loads of the parents that the shop's class loads eagerly and `load=` does not name."""
-    mapper = inspect(product.source.given)
-    named = {load.key for load in product.loaded}
-    return [
-        selectinload(getattr(product.source.given, relation.key))
-        for relation in mapper.relationships
+def loads(product: ProductParts) -> list[Any]:
+    """Return loads of what the shop has named, and of the parents that it loads eagerly anyway."""
+    source, named = product.source.given, product.loaded
+    return _loads_of(source, named) + [
+        selectinload(getattr(source, relation.key))
+        for relation in inspect(source).relationships
         if relation.direction is RelationshipDirection.MANYTOONE
         and relation.lazy in EAGER
-        and relation.key not in named
+        and relation.key not in {load.key for load in named}
     ]
 
 
-def plain_loads(product: ProductParts) -> list[Any]:
-    """Return loads of all that is read with a product, for a SELECT of the products alone."""
-    direct = [load for load in product.loaded if issubclass(product.source.given, load.class_)]
-    return [selectin(load, product.loaded) for load in direct] + eager_loads(product)
+def _loads_of(cls: type[Any], named: Sequence[Any]) -> list[Any]:
+    """Return the loads of a class's relationships, each with those that follow it and continue it.
+
+    So a relationship to rows of its own class is named once for each step.
+    """
+    return [
+        selectinload(load).options(*_loads_of(load.property.mapper.class_, named[number:]))
+        for number, load in enumerate(named, start=1)
+        if issubclass(cls, load.class_)
+    ]

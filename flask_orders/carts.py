@@ -18,6 +18,7 @@ from .cart_queries import CartQueries
 from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
+from .db.loads import locked_loads
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
@@ -246,8 +247,6 @@ class Carts:
         yield "the cart", queries.cart, {"customer": None}
         yield "the cart's items", queries.items, {"cart": None, "most": 1}
         yield "the products", queries.products, {"keys": []}
-        for parents in queries.parents.statements():
-            yield "what the products lead to", parents, {"keys": []}
         if queries.late is not None:
             yield "added products", queries.late, queries.late_keys.parameters([])
 
@@ -319,9 +318,10 @@ class Carts:
         }
 
     def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
-        rows = self._session.execute(queries.products, {"keys": keys}).all()
-        queries.parents.read(self._session, [row[1] for row in rows])
-        return rows
+        if not queries.locks_loads:
+            return self._session.execute(queries.products, {"keys": keys}).all()
+        with locked_loads(self._session()):
+            return self._session.execute(queries.products, {"keys": keys}).all()
 
     def _refusals(
         self, items: Sequence[CartItem], products: Mapping[Any, Product]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from inspect import signature
 from typing import Any, Protocol, Self
 from uuid import UUID
 
@@ -37,6 +38,14 @@ AMOUNTS = {
     "amount_saved": "savings_on_items plus discount_amount.",
     "shipping": "The sum of the items' shipping.",
     "total_amount": "subtotal plus shipping minus discount_amount.",
+}
+
+
+# The methods of a `Pricing`, and their arguments.
+METHODS = {
+    "price": ("cart", "now"),
+    "redeem": ("voucher", "order"),
+    "release": ("voucher", "order"),
 }
 
 
@@ -350,6 +359,36 @@ def check_priced(priced: PricedCart, cart: Cart, pricing: object) -> PricedCart:
             "PricedItem for each of cart.items."
         )
     return priced
+
+
+def check_pricing(pricing: object) -> None:
+    """Refuse an object that is no `Pricing`.
+
+    Raises:
+        ConfigurationError: it is a class, or lacks a method, or one takes other arguments.
+    """
+    if isinstance(pricing, type):
+        name = pricing.__name__
+        raise ConfigurationError(f"pricing={name} is a class: pass an object, pricing={name}().")
+    for name, arguments in METHODS.items():
+        if not _takes(getattr(pricing, name, None), len(arguments)):
+            raise ConfigurationError(
+                f"pricing={type(pricing).__name__}() lacks a method: write def {name}(self, "
+                f"{', '.join(arguments)}). Without vouchers, redeem and release have nothing to do."
+            )
+
+
+def _takes(method: Any, count: int) -> bool:
+    """Return whether a method can be called with so many arguments."""
+    if not callable(method):
+        return False
+    try:
+        signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a method without a signature, which is not written in Python
+        return True
+    return True
 
 
 def units_by_product(items: Iterable[CartItem]) -> Counter[Any]:

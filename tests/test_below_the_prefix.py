@@ -19,6 +19,7 @@ from flask_orders.service import components_of
 
 from .support.apps import install, make_app
 from .support.database import nothing_changed
+from .support.pricings import PlainPricing
 from .support.requests import ORDERS, SAVE
 from .support.responses import body, refused
 from .support.shops import Shop
@@ -296,14 +297,8 @@ def test_openapi_needs_no_token_however_the_shop_wraps_its_views() -> None:
     assert client.get(ORDERS).status_code == 401
 
 
-class Prices:
-    """A shop's own pricing; these registrations call none of it."""
-
-    price = redeem = release = None
-
-
 def test_a_second_registration_keeps_the_options_of_the_first() -> None:
-    prices: Any = Prices()
+    prices = PlainPricing()
     app = install(SQLAlchemy(), pricing=prices)
     service = app.extensions["orders"]
     app.register_blueprint(orders_bp, name="second", url_prefix="/second")
@@ -315,10 +310,10 @@ def test_a_second_registration_keeps_the_options_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("option", ["pricing", "saved_address"])
-@pytest.mark.parametrize("first", [None, Prices()])
+@pytest.mark.parametrize("first", [None, PlainPricing()])
 def test_a_second_registration_with_other_options_is_refused(option: str, first: Any) -> None:
     app = install(SQLAlchemy(), **{option: first})
-    other: dict[str, Any] = {option: Prices()}
+    other: dict[str, Any] = {option: PlainPricing()}
     with pytest.raises(ConfigurationError, match=f"an app has one order service.*{option}="):
         app.register_blueprint(orders_bp, name="second", url_prefix="/s", **other)
     # Another app is another shop.

@@ -32,6 +32,7 @@ from flask_orders.models.types import Money
 from flask_orders.pricing import Cart, CartItem, Currency, PricedCart, PricedItem
 
 from .support.apps import install, new_db
+from .support.pricings import PlainPricing
 from .support.requests import HOME, ORDERS
 from .support.responses import body
 from .support.shops import Shop
@@ -284,7 +285,7 @@ def test_a_property_that_returns_a_float_is_a_misconfiguration() -> None:
         db.engine.dispose()
 
 
-class ShopPricing:
+class ShopPricing(PlainPricing):
     """A pricing of the shop's own, whose amounts are not what they should be."""
 
     def __init__(self, **amounts: Any) -> None:

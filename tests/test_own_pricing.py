@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import current_app
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 
-from flask_orders import BillingAddress, current_orders
+from flask_orders import BillingAddress, ConfigurationError, current_orders
 from flask_orders.errors import VoucherNotApplicable
 from flask_orders.pricing import (
     AppliedVoucher,
@@ -24,6 +25,7 @@ from flask_orders.pricing import (
 from flask_orders.testing import Ledger, run_concurrently
 
 from .support import servers
+from .support.apps import install
 from .support.database import nothing_changed
 from .support.mugs import basket, make_mug_shop
 from .support.requests import HOME, PREVIEW, SAVE
@@ -301,3 +303,28 @@ def test_a_product_without_a_price_is_priced_by_the_shop(
     assert f"The product {product} has no list_price" in caplog.text
     PRICING.other = price({"list_price": Decimal("12.50")})
     assert mugs.order(customer)["total_amount"] == "12.50"
+
+
+class WithoutVouchers:
+    def price(self, cart: Cart, now: datetime) -> PricedCart:
+        return PricedCart.of([], cart.currency)
+
+
+class AsItWasBefore(WithoutVouchers):
+    redeem = release = WithoutVouchers.price
+
+    def price(self, items: Any, customer: Any, voucher: Any, now: Any) -> Any:  # type: ignore[override] # wrong
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("pricing", "fix"),
+    [
+        (WithoutVouchers, r"pricing=WithoutVouchers is a class: .* pricing=WithoutVouchers\(\)"),
+        (WithoutVouchers(), r"write def redeem\(self, voucher, order\)"),
+        (AsItWasBefore(), r"write def price\(self, cart, now\)"),
+    ],
+)
+def test_what_is_no_pricing_is_refused_when_it_is_registered(pricing: Any, fix: str) -> None:
+    with pytest.raises(ConfigurationError, match=fix):
+        install(SQLAlchemy(), pricing=pricing)

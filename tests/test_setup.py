@@ -216,7 +216,7 @@ LAYERS = (
         *("address_book", "audit", "cart_queries", "carts", "check_fields", "check_schemas"),
         *("components", "converting", "dependents", "idempotency", "lifecycle", "links"),
         *("list_prices", "loading", "outbox", "own_fields", "pagination", "payments", "placing"),
-        *("plan", "product_lock", "product_parents", "product_reader", "product_stock"),
+        *("plan", "product_lock", "product_reader", "product_stock"),
         *(
             "promotions",
             "receivers",

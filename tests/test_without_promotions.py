@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flask_orders import ConfigurationError, current_orders, declare_models
-from flask_orders.pricing import AppliedOffer, PricedCart, PricedItem
+from flask_orders import ConfigurationError, declare_models
+from flask_orders.pricing import AppliedOffer, Cart, PricedCart, PricedItem
 
 from .support.apps import install, new_db
 from .support.database import nothing_changed
@@ -96,10 +96,10 @@ class ShopPricing:
     def __init__(self, db: Any) -> None:
         self.db = db
 
-    def price(self, items: Any, _customer_id: Any, _voucher: Any, _now: Any) -> PricedCart:
-        currency, code = current_orders.currency, SimpleNamespace(id=7, code="OWN")
+    def price(self, cart: Cart, now: Any) -> PricedCart:
+        currency, code = cart.currency, SimpleNamespace(id=7, code="OWN")
         offer = AppliedOffer(None, "Own offer")
-        priced = [PricedItem.of(item, currency, offer=offer) for item in items]
+        priced = [PricedItem.of(item, currency, offer=offer) for item in cart.items]
         return PricedCart.of(priced, currency, voucher=code, discount=lambda total: total / 2)
 
     def redeem(self, voucher: Any, order: Any) -> None:

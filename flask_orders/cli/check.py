@@ -15,6 +15,7 @@ from ..db.dialects import READ_ONLY
 from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
+from .check_functions import check_functions
 from .check_left_out import check_left_out
 from .check_mapping import check_mapping, check_statements, resolved
 from .check_own_fields import check_own_fields
@@ -84,6 +85,7 @@ def _database_problems(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     # Where nothing can be written, no statement that locks can be sent.
     if is_complete and READ_ONLY not in found:
         yield from _guarded("the conversion's statements", check_statements(db, orders))
+        yield from _guarded("the mapping's functions", check_functions(db, orders))
     yield from _guarded("the carts' indexes", check_shop_columns(db, orders.models, incomplete))
     for what, check in check_shop_rows(db, orders, incomplete):
         yield from _guarded(what, check)

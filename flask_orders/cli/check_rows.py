@@ -16,7 +16,7 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Session, lazyload
 from sqlalchemy.sql import visitors
 
-from ..cart_queries import conditions, plain_loads
+from ..cart_queries import conditions, loads
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
 from ..models.sources import RowSource
@@ -126,7 +126,7 @@ def _product_rows(
     read = (
         sa.select(key, source.given, *reader.expressions)
         .order_by(key)
-        .options(lazyload("*"), *plain_loads(product))
+        .options(lazyload("*"), *loads(product))
     )
     if reader.has_functions:
         yield from session.execute(read.limit(SAMPLE)).all()

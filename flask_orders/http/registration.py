@@ -15,6 +15,7 @@ from ..db.retrying import watch_changes
 from ..errors import ConfigurationError
 from ..models.declare import declared_models
 from ..own_fields import SCHEMAS_KEY, Schemas, schemas_of
+from ..pricing import check_pricing
 from ..service import EXTENSION_KEY, OrderService, components_of
 from ..settings import Settings
 from .problems import watch_paths
@@ -82,6 +83,8 @@ def _set_up(app: Flask, options: Mapping[str, Any], schemas: Mapping[str, Any]) 
     Settings.of(app.config)
     if options["current_customer"] is not None:
         check_current_customer(options["current_customer"])
+    if options["pricing"] is not None:
+        check_pricing(options["pricing"])
     models = declared_models(db)
     with app.app_context():
         engines = db.engines

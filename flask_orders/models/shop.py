@@ -5,6 +5,7 @@ once, each with the line to write.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
@@ -595,10 +596,14 @@ def _copied(
 
 
 def _copied_column(source: RowSource, given: Any) -> Column[Any]:
-    part = part_of(source, "copy", given)
-    if isinstance(part, Attribute):
-        return part.column
-    raise PartProblem(f"copy: {given} is no column of {source.name}; leave it out")
+    with suppress(PartProblem):
+        part = part_of(source, "copy", given)
+        if isinstance(part, Attribute):
+            return part.column
+    raise PartProblem(
+        f"copy: {given} is no column of {source.name}; leave it out, and copy what lies in other "
+        "rows by a receiver of order_placing"
+    )
 
 
 def _load(source: RowSource, given: Any) -> Any:

@@ -7,7 +7,7 @@ an app, a `db` and classes of its own, and the shop as it was before can run bes
 import ast
 import itertools
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -23,11 +23,21 @@ MAPPINGS = ("product", "cart", "cart_item")
 _numbers = itertools.count()
 
 
-def load(name: str, *, installed: bool = True) -> ModuleType:
-    """The shop as a module of its own; not `installed`, without the marked lines."""
+def load(
+    name: str, *, installed: bool = True, replacing: Mapping[str, str] | None = None
+) -> ModuleType:
+    """The shop as a module of its own.
+
+    Args:
+        installed: False leaves the marked lines out.
+        replacing: texts of it that a mistake has replaced by others.
+    """
     path = _path(name)
     lines = path.read_text().splitlines(keepends=True)
     source = "".join(line for line in lines if installed or not _is_marked(line))
+    for text, other in (replacing or {}).items():
+        assert text in source
+        source = source.replace(text, other)
     module = ModuleType(f"{__name__}.{name}_{next(_numbers)}")
     module.__file__ = str(path)
     # SQLAlchemy and Flask look up by its name the module in which a class or an app is made.

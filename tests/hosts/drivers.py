@@ -55,8 +55,10 @@ class Driver(ABC):
     CART: ClassVar[str]
     LISTING: ClassVar[str]
 
-    def __init__(self, url: URL, *, installed: bool = True) -> None:
-        self.module: ModuleType = load(self.NAME, installed=installed)
+    def __init__(
+        self, url: URL, *, installed: bool = True, replacing: Mapping[str, str] | None = None
+    ) -> None:
+        self.module: ModuleType = load(self.NAME, installed=installed, replacing=replacing)
         self.url = url.render_as_string(hide_password=False)
         self.app: Flask = self.module.create_app(self.url)
         self._numbers: Iterator[int] = itertools.count(1)
@@ -367,10 +369,12 @@ def mapped(name: str, url: URL, mapping: Callable[[Any], Mapping[str, Any]]) -> 
 
 
 @contextmanager
-def running(name: str, server_url: URL) -> Iterator[Driver]:
-    """Yield a shop on a database of its own, with flask_orders installed."""
+def running(
+    name: str, server_url: URL, *, replacing: Mapping[str, str] | None = None
+) -> Iterator[Driver]:
+    """Yield a shop on a database of its own, with flask_orders installed; see `load`."""
     with servers.fresh_database(server_url) as url:
-        host = DRIVERS[name](url)
+        host = DRIVERS[name](url, replacing=replacing)
         host.create_all()
         yield host
         host.close()

@@ -79,16 +79,16 @@ class Order(OrderMixin, db.Model):  # + flask_orders
 
 
 declare_models(  # + flask_orders
-    db, customer=User, product=Bouquet, cart=Cart, cart_item=CartItem, order=Order,  # + flask_orders
-)  # fmt: skip  # + flask_orders
+    db, customer=User, product=Bouquet, cart=Cart, cart_item=CartItem,  # + flask_orders
+    order=Order)  # fmt: skip  # + flask_orders
 
 
-class ShopRequestSchema(CreateOrderSchema):  # + flask_orders
+class RequestSchema(CreateOrderSchema):  # + flask_orders
     gift_note = fields.String(validate=validate.Length(max=200))  # + flask_orders
     delivery = fields.Nested(DeliverySchema)  # + flask_orders
 
 
-class ShopOrderSchema(OrderSchema):  # + flask_orders
+class AnswerSchema(OrderSchema):  # + flask_orders
     gift_note = fields.String()  # + flask_orders
     delivery = fields.Nested(DeliverySchema)  # + flask_orders
     invoice_number = fields.String()  # + flask_orders
@@ -148,9 +148,6 @@ def create_app(url: str, **config: Any) -> Flask:
     jwt.init_app(app)
     migrate.init_app(app, db, directory=app.config.get("MIGRATIONS", "migrations"))
     app.register_blueprint(shop)
-    schemas = {
-        "request_schema": ShopRequestSchema,
-        "order_schema": ShopOrderSchema,
-    }  # + flask_orders
+    schemas = {"request_schema": RequestSchema, "order_schema": AnswerSchema}  # + flask_orders
     app.register_blueprint(orders_bp, **schemas)  # + flask_orders
     return app

@@ -213,7 +213,7 @@ class ShopPricing:  # + flask_orders
         return PricedCart.of(  # + flask_orders
             items,  # + flask_orders
             cart.currency,  # + flask_orders
-            voucher=voucher,  # + flask_orders
+            voucher=voucher if off else None,  # + flask_orders
             discount=lambda _subtotal: off,  # + flask_orders
             shipping=delivery_cost(cart.row, subtotal - off),  # + flask_orders
         )  # + flask_orders

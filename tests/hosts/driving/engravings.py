@@ -1,8 +1,8 @@
 """The jeweller."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ..drivers import Tables
+from ..drivers import Buyer, Tables
 from ._accounts import AccountDriver
 
 
@@ -10,6 +10,10 @@ class Engravings(AccountDriver):
     NAME = "engravings"
     TABLES = Tables("rings", "baskets", "basket_items", "stock")
     PRODUCT: ClassVar[dict[str, str]] = {"name": "Ring {}"}
+
+    def put_with(self, buyer: Buyer, product: int, **form: Any) -> None:
+        """Put a ring of a size, and with an engraving, into the basket."""
+        self.call("POST", "/cart/items", buyer, {"product_id": product, **form})
 
 
 DRIVER = Engravings

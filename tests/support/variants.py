@@ -1,0 +1,52 @@
+"""A shop whose variants have a product, which has a brand, for tests of functions of a variant."""
+
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from flask_orders import declare_models, mapping
+
+from .apps import new_db
+from .shops import Shop, open_shop
+
+
+def make_variant_shop(url: URL, parts: Any, **options: Any) -> Shop:
+    """Return the shop, with two variants of different products.
+
+    Args:
+        parts: a function from the `db` and the class to arguments of `mapping.product`.
+        options: arguments of `register_blueprint`.
+    """
+    db = new_db()
+
+    class Brand(db.Model):
+        __tablename__ = "brands"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        markup: Mapped[int]
+
+    class Article(db.Model):
+        __tablename__ = "articles"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str] = mapped_column(sa.String(80))
+        base_price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
+        brand_id: Mapped[int] = mapped_column(sa.ForeignKey(Brand.id))
+        brand: Mapped[Brand] = relationship()
+
+    class Variant(db.Model):
+        __tablename__ = "variants"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(sa.String(80))
+        article_id: Mapped[int] = mapped_column(sa.ForeignKey(Article.id))
+        article: Mapped[Article] = relationship()
+
+    said = {"sku": None, "stock": None, **parts(db, Variant)}
+    models = declare_models(db, product=mapping.product(Variant, **said))
+    shop = open_shop(db, url, models, **options)
+    for number in (1, 2):
+        brand = Brand(markup=number)
+        article = Article(title="Shirt", base_price=Decimal(10), brand=brand)
+        shop.add(Variant(name=f"Shirt {number}", article=article))
+    return shop
