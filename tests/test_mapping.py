@@ -237,6 +237,40 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda s: {"cart_item": s.row(product=s.Row.article_id + 1)},
         "product: it is no column",
     ),
+    "product by the cart's foreign key": (
+        lambda s: {"cart_item": s.row(product=s.Row.basket_id)},
+        "product: Row.basket_id refers to baskets.id, .*; write product=Row.article_id",
+    ),
+    "cart by the product's foreign key": (
+        lambda s: {"cart_item": s.row(cart=s.Row.article_id)},
+        "cart: Row.article_id refers to articles.id, .*; write cart=Row.basket_id",
+    ),
+    "cart without its foreign key": (
+        lambda s: {"cart_item": s.row(cart=s.Row.id)},
+        "cart: Row.id has no foreign key, .*; write cart=Row.basket_id",
+    ),
+    "customer without its foreign key": (
+        lambda s: {"cart": mapping.cart(s.Basket, customer=s.Basket.id)},
+        "customer: Basket.id has no foreign key, .*; write customer=Basket.owner_id",
+    ),
+    "customer of another class": (
+        lambda s: {
+            "customer": s.Article,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.owner_id),
+        },
+        "customer: Basket.owner_id refers to users.id, .* the key of a Article",
+    ),
+    "cart as the customer, with a customer": (
+        lambda s: {
+            "customer": s.Basket,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.owner_id),
+        },
+        "customer: Basket is the customer's class too",
+    ),
+    "no customer": (
+        lambda s: {"customer": None},
+        "customer: Basket has no attribute 'customer_id'; write customer=Basket",
+    ),
     "cart is no class": (lambda s: {"cart": "Basket"}, "pass a model"),
     "load of a column": (
         lambda s: {"product": s.product(load=s.Article.title)},
@@ -339,6 +373,61 @@ def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:
         shop.declare(cart_item=mapping.cart_item(Gift, quantity=1))
     models = shop.declare(cart_item=mapping.cart_item(Gift, quantity=1, product=Gift.wrapping_id))
     assert models.shop.cart_item.product.column.name == "wrapping_id"
+
+
+def test_a_part_of_a_foreign_key_of_several_columns_is_no_reference(shop: Classes) -> None:
+    """All items of a tenant are not the items of one cart."""
+    db = shop.db
+
+    class TenantCart(db.Model):
+        __tablename__ = "tenant_carts"
+        __table_args__ = (sa.UniqueConstraint("tenant", "number"),)
+        id: Mapped[int] = mapped_column(primary_key=True)
+        owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+        tenant: Mapped[int]
+        number: Mapped[int]
+
+    class TenantRow(db.Model):
+        __tablename__ = "tenant_rows"
+        __table_args__ = (
+            sa.ForeignKeyConstraint(
+                ["tenant", "number"], ["tenant_carts.tenant", "tenant_carts.number"]
+            ),
+        )
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tenant: Mapped[int]
+        number: Mapped[int]
+        article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+
+    said_parts: list[dict[str, Any]] = [
+        {},
+        {"cart": TenantRow.tenant},
+        {"cart": TenantRow.number},
+    ]
+    for said in said_parts:
+        with pytest.raises(ConfigurationError, match="cart: "):
+            shop.declare(
+                cart=TenantCart, cart_item=mapping.cart_item(TenantRow, quantity=1, **said)
+            )
+
+
+def test_a_cart_may_have_the_key_of_its_customer(shop: Classes) -> None:
+    """Items that refer to the customer refer to such a cart, too."""
+    db = shop.db
+
+    class OwnCart(db.Model):
+        __tablename__ = "own_carts"
+        user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+
+    class OwnRow(db.Model):
+        __tablename__ = "own_rows"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+        article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+
+    item = mapping.cart_item(OwnRow, quantity=1, cart=OwnRow.user_id)
+    models = shop.declare(cart=OwnCart, cart_item=item)
+    assert models.shop.cart_item.cart.target is sa.inspect(OwnCart).columns.user_id
 
 
 def test_a_bare_table_needs_a_key(shop: Classes) -> None:

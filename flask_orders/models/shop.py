@@ -4,7 +4,7 @@ A mapping is resolved when models are declared, and everything that is wrong wit
 once, each with the line to write.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
@@ -39,7 +39,7 @@ from .parts import (
     part_of,
     spelled,
 )
-from .sources import RowSource, references, referred_by
+from .sources import RowSource, leads_elsewhere, references
 
 LINES = {
     "sku": "or sku=None if products have none",
@@ -523,11 +523,21 @@ def _customer(
     source: RowSource, given: Mapping[str, Any], customer: type[Any] | None
 ) -> Reference | None:
     if source.given is customer:
+        if "customer" in given and _column(source, given, "customer") not in source.primary_key:
+            raise PartProblem(
+                f"customer: {source.name} is the customer's class too, so that each customer is a "
+                "cart; pass the class of the customers as customer=... of declare_models, or leave "
+                "this part out"
+            )
         return None
     if customer is not None:
         return _reference(source, given, "customer", RowSource(customer))
-    name = "customer" if source.has("customer") else "customer_id"
-    column = _column(source, {name: given["customer"]} if "customer" in given else {}, name)
+    name = "customer" if "customer" in given or source.has("customer") else "customer_id"
+    if not source.has(name) and name not in given:
+        raise PartProblem(
+            f"customer: {source.name} has no attribute 'customer_id'; {_line(source, 'customer')}"
+        )
+    column = _column(source, given, name)
     if column is None:
         raise PartProblem(f"customer: a cart has one; {_line(source, 'customer')}")
     return Reference(column, column)
@@ -545,23 +555,49 @@ def _reference(
         column = _column(source, given, name)
         if column is None:
             raise PartProblem(f"{name}: None is no column; {_line(source, name)}")
-        referred = referred_by(column, target)
-        return Reference(column, target.primary_key[0] if referred is None else referred)
+        return _said_reference(source, column, name, target)
     found = references(source, target)
     if len(found) == 1:
         return Reference(*found[0])
     if not found and (named := _named_column(source, name)) is not None:
-        return Reference(named, target.primary_key[0])
+        return _said_reference(source, named, name, target)
     if not found:
         raise PartProblem(
             f"{name}: no foreign key leads from {source.name} to {target.name}; "
             f"{_line(source, name)}"
         )
-    spelled = " or ".join(f"{name}={source.spell(column)}" for column, _ in found)
     raise PartProblem(
-        f"{name}: {len(found)} foreign keys lead from {source.name} to {target.name}; write "
-        f"{spelled}"
+        f"{name}: {len(found)} foreign keys lead from {source.name} to {target.name}; "
+        f"{_leading(source, name, found)}"
     )
+
+
+def _said_reference(
+    source: RowSource, column: Column[Any], name: str, target: RowSource
+) -> Reference:
+    """Return the reference of a column that was said, or has the part's name.
+
+    Raises:
+        PartProblem: the column leads to other rows, or other columns lead to the target's.
+    """
+    found = references(source, target)
+    for one, referred in found:
+        if one is column:
+            return Reference(column, referred)
+    elsewhere = leads_elsewhere(column, target)
+    if elsewhere is None and not found:
+        return Reference(column, target.primary_key[0])
+    leads = "has no foreign key" if elsewhere is None else f"refers to {elsewhere}"
+    raise PartProblem(
+        f"{name}: {source.spell(column)} {leads}, so that it does not hold the key of a "
+        f"{target.name}; {_leading(source, name, found)}"
+    )
+
+
+def _leading(source: RowSource, name: str, found: Sequence[tuple[Column[Any], Any]]) -> str:
+    """Return the line to write for a reference: by the foreign keys, if there are any."""
+    written = " or ".join(f"{name}={source.spell(column)}" for column, _ in found)
+    return f"write {written}" if found else _line(source, name)
 
 
 def _named_column(source: RowSource, name: str) -> Column[Any] | None:
