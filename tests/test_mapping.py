@@ -39,6 +39,7 @@ class Classes:
             weight: Mapped[float] = mapped_column(Float)
             left: Mapped[int | None]
             state: Mapped[str] = mapped_column(String(10), default="draft")
+            free: Mapped[int | None] = mapped_column(sa.Computed("cents - left"))
             discontinued: Mapped[bool] = mapped_column(Boolean, default=False)
             maker_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
             maker: Mapped[User | None] = relationship()
@@ -70,6 +71,7 @@ class Classes:
             id: Mapped[int] = mapped_column(primary_key=True)
             owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
             bought: Mapped[bool | None]
+            code: Mapped[str | None] = mapped_column(String(20))
 
         class Row(db.Model):
             __tablename__ = "basket_rows"
@@ -272,6 +274,64 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "customer: Basket has no attribute 'customer_id'; write customer=Basket",
     ),
     "cart is no class": (lambda s: {"cart": "Basket"}, "pass a model"),
+    "stock is the price": (
+        lambda s: {"product": s.product(stock=s.Article.amount)},
+        "stock: Article.amount is the price already",
+    ),
+    "stock is the price in cents": (
+        lambda s: {
+            "product": s.product(price=mapping.minor_units(s.Article.cents), stock=s.Article.cents)
+        },
+        "stock: Article.cents is the price already",
+    ),
+    "shipping is a price from a float": (
+        lambda s: {
+            "product": s.product(
+                price=mapping.from_float(s.Article.weight),
+                shipping=mapping.from_float(s.Article.weight),
+            )
+        },
+        "shipping: Article.weight is the price already",
+    ),
+    "stock is the key": (
+        lambda s: {"product": s.product(stock=s.Article.id)},
+        "stock: Article.id is the key already",
+    ),
+    "price is the key": (
+        lambda s: {"product": s.product(price=mapping.minor_units(s.Article.id))},
+        "price: Article.id is the key already",
+    ),
+    "stock is a foreign key": (
+        lambda s: {"product": s.product(stock=s.Article.maker_id)},
+        "stock: Article.maker_id is a foreign key",
+    ),
+    "stock is computed": (
+        lambda s: {"product": s.product(stock=s.Article.free)},
+        "stock: Article.free is computed by the database",
+    ),
+    "reserved twice": (
+        lambda s: {"product": s.product(stock=mapping.reserved(s.Article.left, s.Article.left))},
+        "stock's allocated: Article.left is the stock's quantity already",
+    ),
+    "quantity is the key": (
+        lambda s: {"cart_item": s.row(quantity=s.Row.id)},
+        "quantity: Row.id is the key already",
+    ),
+    "quantity is a foreign key": (
+        lambda s: {"cart_item": s.row(quantity=s.Row.article_id)},
+        "quantity: Row.article_id is the product already.*quantity: Row.article_id is a foreign",
+    ),
+    "voucher is a mark": (
+        lambda s: {"cart": mapping.cart(s.Basket, voucher=s.Basket.bought)},
+        r"voucher: Basket.bought is a Boolean\(\), which holds neither the code nor the key",
+    ),
+    "voucher is the customer": (
+        lambda s: {
+            "customer": None,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.code, voucher=s.Basket.code),
+        },
+        "voucher: Basket.code is the customer already",
+    ),
     "load of a column": (
         lambda s: {"product": s.product(load=s.Article.title)},
         "load: Article.title is no relationship",

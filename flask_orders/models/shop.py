@@ -4,7 +4,7 @@ A mapping is resolved when models are declared, and everything that is wrong wit
 once, each with the line to write.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
@@ -27,6 +27,7 @@ from .mapping import (
     TakenInCart,
 )
 from .mixins import OrderItemMixin
+from .part_columns import column_of, computed, counted_references, holds_vouchers, played_twice
 from .parts import (
     UNSAID,
     Attribute,
@@ -52,6 +53,9 @@ LINES = {
     "sale_price": "or sale_price=None if there are none",
     "open": "or open=True if every row is still to be bought",
 }
+
+# The parts of a product that are amounts.
+AMOUNTS = ("price", "sale_price", "shipping")
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,28 @@ def _collect(
     return found
 
 
+def _refuse(name: str, source: RowSource, *problems: Iterable[str]) -> None:
+    """Refuse a mapping of columns that can't play their parts.
+
+    Raises:
+        _MappingProblem: there are problems; the message has all of them.
+    """
+    found = [problem for each in problems for problem in each]
+    if found:
+        raise _MappingProblem(f"{name}={source.name}: {'; '.join(found)}")
+
+
+def _stock_columns(stock: StockPart) -> dict[str, Column[Any] | None]:
+    """Return the columns that count a product's units, by what they count."""
+    if isinstance(stock, ReservedStock):
+        return {"stock's quantity": stock.quantity, "stock's allocated": stock.allocated}
+    return {"stock": stock.count} if isinstance(stock, StockColumn) else {}
+
+
+def _changed(stock: StockPart) -> Sequence[Column[Any]]:
+    return (stock.changed,) if isinstance(stock, StockColumn | ReservedStock) else ()
+
+
 def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
     say = partial(_part, source, given)
     found = _collect(
@@ -260,6 +286,15 @@ def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
             "load": lambda: _load(source, given.get("load", ())),
         },
     )
+    stock = _stock_columns(found["stock"])
+    counted = {name: column_of(found[name].part) for name in AMOUNTS} | stock
+    _refuse(
+        "product",
+        source,
+        played_twice(source, {"key": found["key"], **counted}),
+        counted_references(source, counted),
+        computed(source, "stock", _changed(found["stock"])),
+    )
     return ProductParts(source, **found)
 
 
@@ -273,6 +308,14 @@ def _cart(given: Mapping[str, Any], source: RowSource, customer: type[Any] | Non
             "voucher": lambda: _voucher(source, given),
             "open": lambda: _condition(source, given),
         },
+    )
+    voucher, owner = found["voucher"], found["customer"]
+    _refuse(
+        "cart",
+        source,
+        played_twice(source, {"key": found["key"], "voucher": voucher}),
+        played_twice(source, {"customer": owner and owner.column, "voucher": voucher}),
+        computed(source, "voucher", () if voucher is None else (voucher,)),
     )
     return CartParts(source, **found)
 
@@ -294,6 +337,17 @@ def _cart_item(
             "open": lambda: _condition(source, given),
             "copy": lambda: _copied(source, given.get("copy", ()), order_item),
         },
+    )
+    # A key may lead to the cart or to the product, and a key of several columns to both.
+    key = found["key"][0] if len(found["key"]) == 1 else None
+    alone = None if key is None or key.foreign_keys else key
+    quantity = {"quantity": column_of(found["quantity"])}
+    references = {"cart": found["cart"].column, "product": found["product"].column}
+    _refuse(
+        "cart_item",
+        source,
+        played_twice(source, {"key": alone, **references, **quantity}),
+        counted_references(source, quantity),
     )
     return CartItemParts(source, **found)
 
@@ -345,6 +399,11 @@ def _voucher(source: RowSource, given: Mapping[str, Any]) -> Column[Any] | None:
         PartProblem: an order can't take the voucher off the cart.
     """
     column = _column(source, given, "voucher", if_missing=None)
+    if column is not None and not holds_vouchers(column):
+        raise PartProblem(
+            f"voucher: {source.spell(column)} is a {column.type!r}, which holds neither the code "
+            f"nor the key of a voucher; {_line(source, 'voucher')}"
+        )
     if column is None or column.nullable or isinstance(column.type, String):
         return column
     raise PartProblem(
