@@ -1,6 +1,7 @@
 """What declare_models takes and what it refuses at once, each with the line to write."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -9,11 +10,27 @@ import pytest
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Boolean, Float, ForeignKey, Integer, Numeric, String, Table
+from sqlalchemy.ext.associationproxy import association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    column_property,
+    composite,
+    mapped_column,
+    relationship,
+)
 
 from flask_orders import ConfigurationError, declare_models, mapping
 from flask_orders.stock import Stock
+
+
+@dataclass
+class Pair:
+    """A composite value."""
+
+    cents: int
+    left: int | None
 
 
 class Classes:
@@ -39,10 +56,14 @@ class Classes:
             weight: Mapped[float] = mapped_column(Float)
             left: Mapped[int | None]
             state: Mapped[str] = mapped_column(String(10), default="draft")
+            phase: Mapped[str] = mapped_column(sa.Enum("new", "old"), default="new")
             free: Mapped[int | None] = mapped_column(sa.Computed("cents - left"))
             discontinued: Mapped[bool] = mapped_column(Boolean, default=False)
             maker_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
             maker: Mapped[User | None] = relationship()
+
+            maker_mail = association_proxy("maker", "email")
+            pair: Mapped[Pair] = composite("cents", "left")
 
             @property
             def label(self) -> str:
@@ -88,6 +109,12 @@ class Classes:
         article = self.Article
         said: dict[str, Any] = {"sku": article.id, "name": article.title, "price": article.amount}
         return mapping.product(article, **{**said, "stock": None, **parts})
+
+    def product_class(self, **attributes: Any) -> Any:
+        """A class of products like Article, with further attributes."""
+        columns = {"__tablename__": "more", "id": mapped_column(Integer, primary_key=True)}
+        counts = {name: mapped_column(Integer) for name in ("cents", "left")}
+        return type("More", (self.db.Model,), {**columns, **counts, **attributes})
 
     def book(self, **parts: Any) -> Any:
         return mapping.product(
@@ -257,10 +284,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "customer of another class": (
         lambda s: {
-            "customer": s.Article,
+            "customer": s.Book,
             "cart": mapping.cart(s.Basket, customer=s.Basket.owner_id),
         },
-        "customer: Basket.owner_id refers to users.id, .* the key of a Article",
+        "customer: Basket.owner_id refers to users.id, .* the key of a Book",
     ),
     "cart as the customer, with a customer": (
         lambda s: {
@@ -331,6 +358,58 @@ REFUSED: dict[str, tuple[Change, str]] = {
             "cart": mapping.cart(s.Basket, customer=s.Basket.code, voucher=s.Basket.code),
         },
         "voucher: Basket.code is the customer already",
+    ),
+    "name is the name of an attribute": (
+        lambda s: {"product": s.product(name="title")},
+        "name: 'title' would be the same text for every row; write name=Article.<its column>",
+    ),
+    "active is the name of an attribute": (
+        lambda s: {"product": s.product(active="discontinued")},
+        "active: 'discontinued' would be the same",
+    ),
+    "name is an association proxy": (
+        lambda s: {"product": s.product(name=s.Article.maker_mail)},
+        "name: .* would be the same for every row: give a column, or lambda row: row.",
+    ),
+    "active is an association proxy": (
+        lambda s: {"product": s.product(active=s.Article.maker_mail)},
+        "active: .* would be the same for every row",
+    ),
+    "name is a class": (lambda s: {"product": s.product(name=str)}, "name: str is a class"),
+    "price is a composite": (
+        lambda s: {"product": s.product(price=s.Article.pair)},
+        "price: .*pair is no single value",
+    ),
+    "name found as a composite": (
+        lambda s: {
+            "product": mapping.product(
+                s.product_class(name=composite(Pair, "cents", "left")),
+                sku=None,
+                price=None,
+                stock=None,
+            )
+        },
+        "name: .*name is no single value",
+    ),
+    "price is a SELECT": (
+        lambda s: {"product": s.product(price=sa.select(s.Row.share))},
+        "price: it is a SELECT: end it with .scalar_subquery",
+    ),
+    "active is text": (
+        lambda s: {"product": s.product(active=sa.text("discontinued = 0"))},
+        r"active: text\('discontinued = 0'\) has no value: write literal_column",
+    ),
+    "active is no member of an Enum": (
+        lambda s: {"product": s.product(active=s.Article.phase.in_(["new", "newer"]))},
+        "active: .*'newer' is none of 'new', 'old'",
+    ),
+    "another mapping": (
+        lambda s: {"cart": mapping.cart_item(s.Basket, open=s.Basket.bought.is_not(True))},
+        r"write cart=mapping.cart\(...\)",
+    ),
+    "one class twice": (
+        lambda s: {"cart": mapping.cart(s.Row)},
+        r"declare_models\(cart=..., cart_item=...\) was given one class for both",
     ),
     "load of a column": (
         lambda s: {"product": s.product(load=s.Article.title)},
@@ -417,6 +496,15 @@ def test_a_part_may_be_an_attribute_an_expression_a_constant_or_a_function(
     with pytest.raises(ConfigurationError, match="other arguments"):
         shop.declare(product=shop.product(sku=None), cart_item=shop.row(cart=shop.Row.basket_id))
     assert not sa.inspect(shop.Article).configured
+
+
+def test_a_hybrid_without_an_expression_is_read_of_the_object(shop: Classes) -> None:
+    """`and` in a hybrid's body raises an error for a class."""
+    active = hybrid_property(lambda more: more.cents > 1 and more.left > 1)
+    found = shop.product_class(active=active)
+    product = mapping.product(found, sku=None, name=None, price=None, stock=None)
+    models = shop.declare(product=product, cart=None, cart_item=None)
+    assert models.shop.product.active.call(found(cents=2, left=2))
 
 
 def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:

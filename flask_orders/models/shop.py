@@ -215,17 +215,19 @@ def check_lambdas(shop: Shop, customer: type[Any] | None, order_item: type[Order
         ConfigurationError: something is wrong with any of them; the message has all of it.
     """
     called = {
-        name: replace(each, parts={part: _called(given) for part, given in each.parts.items()})
+        name: replace(each, parts={part: _called(part, said) for part, said in each.parts.items()})
         for name, each in shop.mapped.items()
     }
     check_shop(customer, called, order_item)
 
 
-def _called(given: Any) -> Any:
-    """Return the expression for which a lambda without a parameter stands; else what was given."""
+def _called(name: str, given: Any) -> Any:
+    """Return that for which a lambda without a parameter stands; else what was given."""
     if isinstance(given, Units | FromFloat):
-        return replace(given, part=_called(given.part))
-    return given() if is_late(given) else given
+        return replace(given, part=_called(name, given.part))
+    if not is_late(given):
+        return given
+    return given() if name == "load" else Expression(given).made
 
 
 def _collect(
@@ -276,8 +278,8 @@ def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
         source,
         {
             "key": lambda: _single_key(source),
-            "sku": lambda: say("sku"),
-            "name": lambda: say("name"),
+            "sku": lambda: _text(say("sku"), "sku", source),
+            "name": lambda: _text(say("name"), "name", source),
             "active": lambda: _truth(say("active", if_missing=True), "active", source),
             "price": lambda: _amount(source, given, "price"),
             "sale_price": lambda: _amount(source, given, "sale_price", if_missing=None),
@@ -484,12 +486,40 @@ def _spelling(source: RowSource, part: Part, name: str) -> str:
     return spelled(part.given) if isinstance(part, Expression) and part.is_known else name
 
 
+def _text(part: Part, name: str, source: RowSource) -> Part:
+    """Return a part that is a text.
+
+    Raises:
+        PartProblem: it is the same object, or the name of an attribute, for every row.
+    """
+    if not isinstance(part, Constant) or part.value is None:
+        return part
+    value = part.value
+    if isinstance(value, str) and not source.has(value):
+        return part
+    raise PartProblem(f"{name}: {_constant(value, source)}; {_line(source, name)}")
+
+
+def _constant(value: Any, source: RowSource) -> str:
+    """Return what is wrong with a value that would be that of every row."""
+    if isinstance(value, str):
+        return f"{value!r} would be the same text for every row"
+    return (
+        f"{value!r} would be the same for every row: give a column, or lambda row: row.<its "
+        f"attribute>, of {source.name}"
+    )
+
+
 def _truth(part: Part, name: str, source: RowSource) -> Part:
     """Return a part that is true or false.
 
     Raises:
         PartProblem: every value of its type may be true, such as the text "draft".
     """
+    if isinstance(part, Constant) and not (
+        type(part.value) in (bool, int) and part.value in (0, 1)
+    ):
+        raise PartProblem(f"{name}: {_constant(part.value, source)}; {_line(source, name)}")
     type_ = _type(part)
     if type_ is not None and not _is_boolean(type_):
         raise PartProblem(
