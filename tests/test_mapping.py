@@ -1,6 +1,7 @@
 """What declare_models takes and what it refuses at once, each with the line to write."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -9,11 +10,27 @@ import pytest
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Boolean, Float, ForeignKey, Integer, Numeric, String, Table
+from sqlalchemy.ext.associationproxy import association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    column_property,
+    composite,
+    mapped_column,
+    relationship,
+)
 
 from flask_orders import ConfigurationError, declare_models, mapping
 from flask_orders.stock import Stock
+
+
+@dataclass
+class Pair:
+    """A composite value."""
+
+    cents: int
+    left: int | None
 
 
 class Classes:
@@ -39,9 +56,14 @@ class Classes:
             weight: Mapped[float] = mapped_column(Float)
             left: Mapped[int | None]
             state: Mapped[str] = mapped_column(String(10), default="draft")
+            phase: Mapped[str] = mapped_column(sa.Enum("new", "old"), default="new")
+            free: Mapped[int | None] = mapped_column(sa.Computed("cents - left"))
             discontinued: Mapped[bool] = mapped_column(Boolean, default=False)
             maker_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
             maker: Mapped[User | None] = relationship()
+
+            maker_mail = association_proxy("maker", "email")
+            pair: Mapped[Pair] = composite("cents", "left")
 
             @property
             def label(self) -> str:
@@ -70,6 +92,7 @@ class Classes:
             id: Mapped[int] = mapped_column(primary_key=True)
             owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
             bought: Mapped[bool | None]
+            code: Mapped[str | None] = mapped_column(String(20))
 
         class Row(db.Model):
             __tablename__ = "basket_rows"
@@ -86,6 +109,12 @@ class Classes:
         article = self.Article
         said: dict[str, Any] = {"sku": article.id, "name": article.title, "price": article.amount}
         return mapping.product(article, **{**said, "stock": None, **parts})
+
+    def product_class(self, **attributes: Any) -> Any:
+        """A class of products like Article, with further attributes."""
+        columns = {"__tablename__": "more", "id": mapped_column(Integer, primary_key=True)}
+        counts = {name: mapped_column(Integer) for name in ("cents", "left")}
+        return type("More", (self.db.Model,), {**columns, **counts, **attributes})
 
     def book(self, **parts: Any) -> Any:
         return mapping.product(
@@ -237,7 +266,151 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda s: {"cart_item": s.row(product=s.Row.article_id + 1)},
         "product: it is no column",
     ),
+    "product by the cart's foreign key": (
+        lambda s: {"cart_item": s.row(product=s.Row.basket_id)},
+        "product: Row.basket_id refers to baskets.id, .*; write product=Row.article_id",
+    ),
+    "cart by the product's foreign key": (
+        lambda s: {"cart_item": s.row(cart=s.Row.article_id)},
+        "cart: Row.article_id refers to articles.id, .*; write cart=Row.basket_id",
+    ),
+    "cart without its foreign key": (
+        lambda s: {"cart_item": s.row(cart=s.Row.id)},
+        "cart: Row.id has no foreign key, .*; write cart=Row.basket_id",
+    ),
+    "customer without its foreign key": (
+        lambda s: {"cart": mapping.cart(s.Basket, customer=s.Basket.id)},
+        "customer: Basket.id has no foreign key, .*; write customer=Basket.owner_id",
+    ),
+    "customer of another class": (
+        lambda s: {
+            "customer": s.Book,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.owner_id),
+        },
+        "customer: Basket.owner_id refers to users.id, .* the key of a Book",
+    ),
+    "cart as the customer, with a customer": (
+        lambda s: {
+            "customer": s.Basket,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.owner_id),
+        },
+        "customer: Basket is the customer's class too",
+    ),
+    "no customer": (
+        lambda s: {"customer": None},
+        "customer: Basket has no attribute 'customer_id'; write customer=Basket",
+    ),
     "cart is no class": (lambda s: {"cart": "Basket"}, "pass a model"),
+    "stock is the price": (
+        lambda s: {"product": s.product(stock=s.Article.amount)},
+        "stock: Article.amount is the price already",
+    ),
+    "stock is the price in cents": (
+        lambda s: {
+            "product": s.product(price=mapping.minor_units(s.Article.cents), stock=s.Article.cents)
+        },
+        "stock: Article.cents is the price already",
+    ),
+    "shipping is a price from a float": (
+        lambda s: {
+            "product": s.product(
+                price=mapping.from_float(s.Article.weight),
+                shipping=mapping.from_float(s.Article.weight),
+            )
+        },
+        "shipping: Article.weight is the price already",
+    ),
+    "stock is the key": (
+        lambda s: {"product": s.product(stock=s.Article.id)},
+        "stock: Article.id is the key already",
+    ),
+    "price is the key": (
+        lambda s: {"product": s.product(price=mapping.minor_units(s.Article.id))},
+        "price: Article.id is the key already",
+    ),
+    "stock is a foreign key": (
+        lambda s: {"product": s.product(stock=s.Article.maker_id)},
+        "stock: Article.maker_id is a foreign key",
+    ),
+    "stock is computed": (
+        lambda s: {"product": s.product(stock=s.Article.free)},
+        "stock: Article.free is computed by the database",
+    ),
+    "reserved twice": (
+        lambda s: {"product": s.product(stock=mapping.reserved(s.Article.left, s.Article.left))},
+        "stock's allocated: Article.left is the stock's quantity already",
+    ),
+    "quantity is the key": (
+        lambda s: {"cart_item": s.row(quantity=s.Row.id)},
+        "quantity: Row.id is the key already",
+    ),
+    "quantity is a foreign key": (
+        lambda s: {"cart_item": s.row(quantity=s.Row.article_id)},
+        "quantity: Row.article_id is the product already.*quantity: Row.article_id is a foreign",
+    ),
+    "voucher is a mark": (
+        lambda s: {"cart": mapping.cart(s.Basket, voucher=s.Basket.bought)},
+        r"voucher: Basket.bought is a Boolean\(\), which holds neither the code nor the key",
+    ),
+    "voucher is the customer": (
+        lambda s: {
+            "customer": None,
+            "cart": mapping.cart(s.Basket, customer=s.Basket.code, voucher=s.Basket.code),
+        },
+        "voucher: Basket.code is the customer already",
+    ),
+    "name is the name of an attribute": (
+        lambda s: {"product": s.product(name="title")},
+        "name: 'title' would be the same text for every row; write name=Article.<its column>",
+    ),
+    "active is the name of an attribute": (
+        lambda s: {"product": s.product(active="discontinued")},
+        "active: 'discontinued' would be the same",
+    ),
+    "name is an association proxy": (
+        lambda s: {"product": s.product(name=s.Article.maker_mail)},
+        "name: .* would be the same for every row: give a column, or lambda row: row.",
+    ),
+    "active is an association proxy": (
+        lambda s: {"product": s.product(active=s.Article.maker_mail)},
+        "active: .* would be the same for every row",
+    ),
+    "name is a class": (lambda s: {"product": s.product(name=str)}, "name: str is a class"),
+    "price is a composite": (
+        lambda s: {"product": s.product(price=s.Article.pair)},
+        "price: .*pair is no single value",
+    ),
+    "name found as a composite": (
+        lambda s: {
+            "product": mapping.product(
+                s.product_class(name=composite(Pair, "cents", "left")),
+                sku=None,
+                price=None,
+                stock=None,
+            )
+        },
+        "name: .*name is no single value",
+    ),
+    "price is a SELECT": (
+        lambda s: {"product": s.product(price=sa.select(s.Row.share))},
+        "price: it is a SELECT: end it with .scalar_subquery",
+    ),
+    "active is text": (
+        lambda s: {"product": s.product(active=sa.text("discontinued = 0"))},
+        r"active: text\('discontinued = 0'\) has no value: write literal_column",
+    ),
+    "active is no member of an Enum": (
+        lambda s: {"product": s.product(active=s.Article.phase.in_(["new", "newer"]))},
+        "active: .*'newer' is none of 'new', 'old'",
+    ),
+    "another mapping": (
+        lambda s: {"cart": mapping.cart_item(s.Basket, open=s.Basket.bought.is_not(True))},
+        r"write cart=mapping.cart\(...\)",
+    ),
+    "one class twice": (
+        lambda s: {"cart": mapping.cart(s.Row)},
+        r"declare_models\(cart=..., cart_item=...\) was given one class for both",
+    ),
     "load of a column": (
         lambda s: {"product": s.product(load=s.Article.title)},
         "load: Article.title is no relationship",
@@ -325,6 +498,15 @@ def test_a_part_may_be_an_attribute_an_expression_a_constant_or_a_function(
     assert not sa.inspect(shop.Article).configured
 
 
+def test_a_hybrid_without_an_expression_is_read_of_the_object(shop: Classes) -> None:
+    """`and` in a hybrid's body raises an error for a class."""
+    active = hybrid_property(lambda more: more.cents > 1 and more.left > 1)
+    found = shop.product_class(active=active)
+    product = mapping.product(found, sku=None, name=None, price=None, stock=None)
+    models = shop.declare(product=product, cart=None, cart_item=None)
+    assert models.shop.product.active.call(found(cents=2, left=2))
+
+
 def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:
     db = shop.db
 
@@ -339,6 +521,61 @@ def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:
         shop.declare(cart_item=mapping.cart_item(Gift, quantity=1))
     models = shop.declare(cart_item=mapping.cart_item(Gift, quantity=1, product=Gift.wrapping_id))
     assert models.shop.cart_item.product.column.name == "wrapping_id"
+
+
+def test_a_part_of_a_foreign_key_of_several_columns_is_no_reference(shop: Classes) -> None:
+    """All items of a tenant are not the items of one cart."""
+    db = shop.db
+
+    class TenantCart(db.Model):
+        __tablename__ = "tenant_carts"
+        __table_args__ = (sa.UniqueConstraint("tenant", "number"),)
+        id: Mapped[int] = mapped_column(primary_key=True)
+        owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+        tenant: Mapped[int]
+        number: Mapped[int]
+
+    class TenantRow(db.Model):
+        __tablename__ = "tenant_rows"
+        __table_args__ = (
+            sa.ForeignKeyConstraint(
+                ["tenant", "number"], ["tenant_carts.tenant", "tenant_carts.number"]
+            ),
+        )
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tenant: Mapped[int]
+        number: Mapped[int]
+        article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+
+    said_parts: list[dict[str, Any]] = [
+        {},
+        {"cart": TenantRow.tenant},
+        {"cart": TenantRow.number},
+    ]
+    for said in said_parts:
+        with pytest.raises(ConfigurationError, match="cart: "):
+            shop.declare(
+                cart=TenantCart, cart_item=mapping.cart_item(TenantRow, quantity=1, **said)
+            )
+
+
+def test_a_cart_may_have_the_key_of_its_customer(shop: Classes) -> None:
+    """Items that refer to the customer refer to such a cart, too."""
+    db = shop.db
+
+    class OwnCart(db.Model):
+        __tablename__ = "own_carts"
+        user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+
+    class OwnRow(db.Model):
+        __tablename__ = "own_rows"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+        article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
+
+    item = mapping.cart_item(OwnRow, quantity=1, cart=OwnRow.user_id)
+    models = shop.declare(cart=OwnCart, cart_item=item)
+    assert models.shop.cart_item.cart.target is sa.inspect(OwnCart).columns.user_id
 
 
 def test_a_bare_table_needs_a_key(shop: Classes) -> None:

@@ -6,6 +6,7 @@ Each `db` has one set of models, which is stored in its `db.metadata.info` and n
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from flask_sqlalchemy import SQLAlchemy
@@ -183,9 +184,9 @@ def declare_models(
     """
     arguments = Arguments(
         customer,
-        _mapped(ProductMapping, product),
-        _mapped(CartMapping, cart),
-        _mapped(CartItemMapping, cart_item),
+        _mapped("product", ProductMapping, product),
+        _mapped("cart", CartMapping, cart),
+        _mapped("cart_item", CartItemMapping, cart_item),
         *(order, order_item, address),
         table_prefix,
         promotions,
@@ -229,6 +230,7 @@ def _check(db: SQLAlchemy, arguments: Arguments) -> None:
     """Refuse classes that can't be used, before anything is declared."""
     check_base(db)
     mapped = _given(arguments)
+    _refuse_same_classes(arguments)
     for name, each in mapped.items():
         check_rows(db, name, each.given)
     if arguments.customer is not None:
@@ -251,9 +253,29 @@ def _check(db: SQLAlchemy, arguments: Arguments) -> None:
     check_shop(arguments.customer, mapped, arguments.order_item)
 
 
-def _mapped(kind: type[MappedClass], given: Any) -> MappedClass | None:
+def _mapped(name: str, kind: type[MappedClass], given: Any) -> MappedClass | None:
     """Return a mapping; a class whose attributes have the parts' names is given as it is."""
-    return given if given is None or isinstance(given, MappedClass) else kind(given, {})
+    if given is None or isinstance(given, kind):
+        return given
+    if isinstance(given, MappedClass):
+        raise ConfigurationError(
+            f"declare_models({name}=...) was given what another function of `mapping` returns: "
+            f"write {name}=mapping.{name}(...)."
+        )
+    return kind(given, {})
+
+
+def _refuse_same_classes(arguments: Arguments) -> None:
+    """Refuse a class that plays two parts; only the customers may be the carts."""
+    given = {name: each.given for name, each in _given(arguments).items()}
+    if arguments.cart is None or arguments.cart.given is not arguments.customer:
+        given["customer"] = arguments.customer
+    for (name, cls), (other_name, other) in combinations(given.items(), 2):
+        if cls is other:
+            raise ConfigurationError(
+                f"declare_models({name}=..., {other_name}=...) was given one class for both: pass "
+                f"the class of the {name} and that of the {other_name}."
+            )
 
 
 def _given(arguments: Arguments) -> dict[str, MappedClass]:

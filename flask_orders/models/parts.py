@@ -12,16 +12,27 @@ from operator import attrgetter
 from types import FunctionType
 from typing import Any
 
-from sqlalchemy import ClauseElement, Column, ColumnElement
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Enum,
+    SelectBase,
+    TextClause,
+)
 from sqlalchemy.orm import (
     ColumnProperty,
+    CompositeProperty,
     InstrumentedAttribute,
     QueryableAttribute,
     RelationshipProperty,
 )
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, UnaryExpression
+from sqlalchemy.types import TypeEngine
 
+from ..errors import ConfigurationError
 from .sources import RowSource
 
 
@@ -54,11 +65,19 @@ class Expression:
 
     @cached_property
     def made(self) -> ColumnElement[Any]:
-        """The expression; this may configure the shop's mappers."""
-        made: ColumnElement[Any] = (
-            self.given() if isinstance(self.given, FunctionType) else self.given
-        )
-        return made
+        """The expression; this may configure the shop's mappers.
+
+        Raises:
+            ConfigurationError: the lambda returns something else.
+        """
+        made: Any = self.given() if isinstance(self.given, FunctionType) else self.given
+        if not isinstance(made, QueryableAttribute | ClauseElement):
+            raise ConfigurationError(
+                f"declare_models(...): a lambda of {self.given.__module__} returns {made!r}, and a "
+                "lambda without a parameter stands for an SQL expression: give the value itself, "
+                "or, for what is only read, a function of the object."
+            )
+        return made  # type: ignore[return-value] # an attribute is used as its expression
 
     @property
     def is_known(self) -> bool:
@@ -108,7 +127,12 @@ def _named(source: RowSource, name: str) -> Part:
         raise PartProblem(f"{source.name} has no attribute '{name}'")
     if name not in mapper.all_orm_descriptors:
         return _given(source, found, name)
-    attribute = getattr(source.given, name)
+    try:
+        attribute = getattr(source.given, name)
+    except Exception:  # a hybrid that has no expression: only a loaded object has its value
+        return Function(attrgetter(name))
+    if isinstance(getattr(attribute, "prop", None), CompositeProperty):
+        raise _no_expression(attribute)
     if isinstance(attribute, InstrumentedAttribute) or _column_of(source, attribute) is not None:
         return _given(source, attribute)
     # A hybrid: what it returns for a loaded object is read without SQL.
@@ -148,6 +172,8 @@ def _required(given: Callable[..., Any]) -> list[python_inspect.Parameter]:
 
 def _function(given: Callable[..., Any]) -> Part:
     """Tell a function of the object from a lambda for an expression, by their parameters."""
+    if isinstance(given, type):
+        raise PartProblem(f"{given.__name__} is a class: give an attribute of the product's class")
     required = _required(given)
     if len(required) == 1:
         return Function(given)
@@ -167,13 +193,31 @@ def _sql(source: RowSource, given: Any) -> Part:
     column = _column_of(source, given)
     if column is not None:
         return Attribute(column)
+    if not isinstance(_element(given), ColumnElement):
+        raise _no_expression(given)
     foreign = _foreign_tables(source, given)
     if foreign:
         raise PartProblem(
             f"{spelled(given)} reads {', '.join(foreign)}, which is not the row's own: give an "
             f"expression of {source.name}, or, for what is only read, a function of the object"
         )
+    unknown = _unknown_member(given)
+    if unknown is not None:
+        raise PartProblem(f"{spelled(given)}: {unknown}")
     return Expression(given)
+
+
+def _no_expression(given: Any) -> PartProblem:
+    """Return the problem of what SQL has, and what is no value of a row."""
+    if isinstance(given, TextClause):
+        return PartProblem(f"text({given.text!r}) has no value: write literal_column(...)")
+    if isinstance(given, SelectBase):
+        return PartProblem("it is a SELECT: end it with .scalar_subquery()")
+    return PartProblem(f"{given} is no single value: give its column, or a function of the object")
+
+
+def _element(given: Any) -> Any:
+    return given.__clause_element__() if isinstance(given, QueryableAttribute) else given
 
 
 def _column_of(source: RowSource, given: Any) -> Column[Any] | None:
@@ -191,16 +235,32 @@ def _column_of(source: RowSource, given: Any) -> Column[Any] | None:
 
 def spelled(given: Any) -> str:
     """Return an expression as an error names it; a subquery's text would configure mappers."""
-    element = given.__clause_element__() if isinstance(given, QueryableAttribute) else given
+    element = _element(given)
     is_select = any(getattr(found, "is_select", False) for found in visitors.iterate(element))
     return "the subquery" if is_select else str(given)
 
 
 def _foreign_tables(source: RowSource, given: Any) -> list[str]:
     """Return the tables of other rows that an expression reads outside of a subquery."""
-    element = given.__clause_element__() if isinstance(given, QueryableAttribute) else given
-    tables = [found.table for found in _outside_subqueries(element) if isinstance(found, Column)]
+    elements = _outside_subqueries(_element(given))
+    tables = [found.table for found in elements if isinstance(found, Column)]
     return sorted({str(found) for found in tables if found not in source.tables})
+
+
+def bound_values(given: Any) -> Iterator[tuple[TypeEngine[Any], Any]]:
+    """Yield each value that an expression compares with, and the type by which it is sent."""
+    for found in visitors.iterate(_element(given)):
+        if isinstance(found, BindParameter):
+            many = found.value if isinstance(found.value, list | tuple) else [found.value]
+            yield from ((found.type, value) for value in many)
+
+
+def _unknown_member(given: Any) -> str | None:
+    """Return why an expression compares an Enum with a text that no row can have."""
+    for type_, value in bound_values(given):
+        if isinstance(type_, Enum) and isinstance(value, str) and value not in type_.enums:
+            return f"{value!r} is none of {', '.join(map(repr, type_.enums))}"
+    return None
 
 
 def _outside_subqueries(element: Any) -> Iterator[Any]:
@@ -213,12 +273,10 @@ def _outside_subqueries(element: Any) -> Iterator[Any]:
 
 def misses_null(expression: Any) -> Column[Any] | None:
     """Return a nullable column of which an expression is a NOT: it is NULL where the column is."""
-    element = expression
-    if isinstance(element, QueryableAttribute):
-        element = element.__clause_element__()
-    for found in visitors.iterate(element):
+    for found in _outside_subqueries(_element(expression)):
         if isinstance(found, UnaryExpression | BinaryExpression) and found.operator in NEGATIONS:
-            for column in visitors.iterate(found):
+            # What a subquery reads makes an EXISTS no NULL.
+            for column in _outside_subqueries(found):
                 if isinstance(column, Column) and column.nullable:
                     return column
     return None

@@ -4,7 +4,7 @@ A mapping is resolved when models are declared, and everything that is wrong wit
 once, each with the line to write.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -28,6 +28,7 @@ from .mapping import (
     TakenInCart,
 )
 from .mixins import OrderItemMixin
+from .part_columns import column_of, computed, counted_references, holds_vouchers, played_twice
 from .parts import (
     UNSAID,
     Attribute,
@@ -40,7 +41,7 @@ from .parts import (
     part_of,
     spelled,
 )
-from .sources import RowSource, references, referred_by
+from .sources import RowSource, leads_elsewhere, references
 
 LINES = {
     "sku": "or sku=None if products have none",
@@ -53,6 +54,9 @@ LINES = {
     "sale_price": "or sale_price=None if there are none",
     "open": "or open=True if every row is still to be bought",
 }
+
+# The parts of a product that are amounts.
+AMOUNTS = ("price", "sale_price", "shipping")
 
 
 @dataclass(frozen=True)
@@ -212,17 +216,19 @@ def check_lambdas(shop: Shop, customer: type[Any] | None, order_item: type[Order
         ConfigurationError: something is wrong with any of them; the message has all of it.
     """
     called = {
-        name: replace(each, parts={part: _called(given) for part, given in each.parts.items()})
+        name: replace(each, parts={part: _called(part, said) for part, said in each.parts.items()})
         for name, each in shop.mapped.items()
     }
     check_shop(customer, called, order_item)
 
 
-def _called(given: Any) -> Any:
-    """Return the expression for which a lambda without a parameter stands; else what was given."""
+def _called(name: str, given: Any) -> Any:
+    """Return that for which a lambda without a parameter stands; else what was given."""
     if isinstance(given, Units | FromFloat):
-        return replace(given, part=_called(given.part))
-    return given() if is_late(given) else given
+        return replace(given, part=_called(name, given.part))
+    if not is_late(given):
+        return given
+    return given() if name == "load" else Expression(given).made
 
 
 def _collect(
@@ -244,6 +250,28 @@ def _collect(
     return found
 
 
+def _refuse(name: str, source: RowSource, *problems: Iterable[str]) -> None:
+    """Refuse a mapping of columns that can't play their parts.
+
+    Raises:
+        _MappingProblem: there are problems; the message has all of them.
+    """
+    found = [problem for each in problems for problem in each]
+    if found:
+        raise _MappingProblem(f"{name}={source.name}: {'; '.join(found)}")
+
+
+def _stock_columns(stock: StockPart) -> dict[str, Column[Any] | None]:
+    """Return the columns that count a product's units, by what they count."""
+    if isinstance(stock, ReservedStock):
+        return {"stock's quantity": stock.quantity, "stock's allocated": stock.allocated}
+    return {"stock": stock.count} if isinstance(stock, StockColumn) else {}
+
+
+def _changed(stock: StockPart) -> Sequence[Column[Any]]:
+    return (stock.changed,) if isinstance(stock, StockColumn | ReservedStock) else ()
+
+
 def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
     say = partial(_part, source, given)
     found = _collect(
@@ -251,8 +279,8 @@ def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
         source,
         {
             "key": lambda: _single_key(source),
-            "sku": lambda: say("sku"),
-            "name": lambda: say("name"),
+            "sku": lambda: _text(say("sku"), "sku", source),
+            "name": lambda: _text(say("name"), "name", source),
             "active": lambda: _truth(say("active", if_missing=True), "active", source),
             "price": lambda: _amount(source, given, "price"),
             "sale_price": lambda: _amount(source, given, "sale_price", if_missing=None),
@@ -260,6 +288,15 @@ def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
             "stock": lambda: _stock(source, given),
             "load": lambda: _load(source, given.get("load", ())),
         },
+    )
+    stock = _stock_columns(found["stock"])
+    counted = {name: column_of(found[name].part) for name in AMOUNTS} | stock
+    _refuse(
+        "product",
+        source,
+        played_twice(source, {"key": found["key"], **counted}),
+        counted_references(source, counted),
+        computed(source, "stock", _changed(found["stock"])),
     )
     return ProductParts(source, **found)
 
@@ -274,6 +311,14 @@ def _cart(given: Mapping[str, Any], source: RowSource, customer: type[Any] | Non
             "voucher": lambda: _voucher(source, given),
             "open": lambda: _condition(source, given),
         },
+    )
+    voucher, owner = found["voucher"], found["customer"]
+    _refuse(
+        "cart",
+        source,
+        played_twice(source, {"key": found["key"], "voucher": voucher}),
+        played_twice(source, {"customer": owner and owner.column, "voucher": voucher}),
+        computed(source, "voucher", () if voucher is None else (voucher,)),
     )
     return CartParts(source, **found)
 
@@ -295,6 +340,17 @@ def _cart_item(
             "open": lambda: _condition(source, given),
             "copy": lambda: _copied(source, given.get("copy", ()), order_item),
         },
+    )
+    # A key may lead to the cart or to the product, and a key of several columns to both.
+    key = found["key"][0] if len(found["key"]) == 1 else None
+    alone = None if key is None or key.foreign_keys else key
+    quantity = {"quantity": column_of(found["quantity"])}
+    references = {"cart": found["cart"].column, "product": found["product"].column}
+    _refuse(
+        "cart_item",
+        source,
+        played_twice(source, {"key": alone, **references, **quantity}),
+        counted_references(source, quantity),
     )
     return CartItemParts(source, **found)
 
@@ -346,6 +402,11 @@ def _voucher(source: RowSource, given: Mapping[str, Any]) -> Column[Any] | None:
         PartProblem: an order can't take the voucher off the cart.
     """
     column = _column(source, given, "voucher", if_missing=None)
+    if column is not None and not holds_vouchers(column):
+        raise PartProblem(
+            f"voucher: {source.spell(column)} is a {column.type!r}, which holds neither the code "
+            f"nor the key of a voucher; {_line(source, 'voucher')}"
+        )
     if column is None or column.nullable or isinstance(column.type, String):
         return column
     raise PartProblem(
@@ -426,12 +487,40 @@ def _spelling(source: RowSource, part: Part, name: str) -> str:
     return spelled(part.given) if isinstance(part, Expression) and part.is_known else name
 
 
+def _text(part: Part, name: str, source: RowSource) -> Part:
+    """Return a part that is a text.
+
+    Raises:
+        PartProblem: it is the same object, or the name of an attribute, for every row.
+    """
+    if not isinstance(part, Constant) or part.value is None:
+        return part
+    value = part.value
+    if isinstance(value, str) and not source.has(value):
+        return part
+    raise PartProblem(f"{name}: {_constant(value, source)}; {_line(source, name)}")
+
+
+def _constant(value: Any, source: RowSource) -> str:
+    """Return what is wrong with a value that would be that of every row."""
+    if isinstance(value, str):
+        return f"{value!r} would be the same text for every row"
+    return (
+        f"{value!r} would be the same for every row: give a column, or lambda row: row.<its "
+        f"attribute>, of {source.name}"
+    )
+
+
 def _truth(part: Part, name: str, source: RowSource) -> Part:
     """Return a part that is true or false.
 
     Raises:
         PartProblem: every value of its type may be true, such as the text "draft".
     """
+    if isinstance(part, Constant) and not (
+        type(part.value) in (bool, int) and part.value in (0, 1)
+    ):
+        raise PartProblem(f"{name}: {_constant(part.value, source)}; {_line(source, name)}")
     type_ = _type(part)
     if type_ is not None and not _is_boolean(type_):
         raise PartProblem(
@@ -524,11 +613,21 @@ def _customer(
     source: RowSource, given: Mapping[str, Any], customer: type[Any] | None
 ) -> Reference | None:
     if source.given is customer:
+        if "customer" in given and _column(source, given, "customer") not in source.primary_key:
+            raise PartProblem(
+                f"customer: {source.name} is the customer's class too, so that each customer is a "
+                "cart; pass the class of the customers as customer=... of declare_models, or leave "
+                "this part out"
+            )
         return None
     if customer is not None:
         return _reference(source, given, "customer", RowSource(customer))
-    name = "customer" if source.has("customer") else "customer_id"
-    column = _column(source, {name: given["customer"]} if "customer" in given else {}, name)
+    name = "customer" if "customer" in given or source.has("customer") else "customer_id"
+    if not source.has(name) and name not in given:
+        raise PartProblem(
+            f"customer: {source.name} has no attribute 'customer_id'; {_line(source, 'customer')}"
+        )
+    column = _column(source, given, name)
     if column is None:
         raise PartProblem(f"customer: a cart has one; {_line(source, 'customer')}")
     return Reference(column, column)
@@ -546,23 +645,49 @@ def _reference(
         column = _column(source, given, name)
         if column is None:
             raise PartProblem(f"{name}: None is no column; {_line(source, name)}")
-        referred = referred_by(column, target)
-        return Reference(column, target.primary_key[0] if referred is None else referred)
+        return _said_reference(source, column, name, target)
     found = references(source, target)
     if len(found) == 1:
         return Reference(*found[0])
     if not found and (named := _named_column(source, name)) is not None:
-        return Reference(named, target.primary_key[0])
+        return _said_reference(source, named, name, target)
     if not found:
         raise PartProblem(
             f"{name}: no foreign key leads from {source.name} to {target.name}; "
             f"{_line(source, name)}"
         )
-    spelled = " or ".join(f"{name}={source.spell(column)}" for column, _ in found)
     raise PartProblem(
-        f"{name}: {len(found)} foreign keys lead from {source.name} to {target.name}; write "
-        f"{spelled}"
+        f"{name}: {len(found)} foreign keys lead from {source.name} to {target.name}; "
+        f"{_leading(source, name, found)}"
     )
+
+
+def _said_reference(
+    source: RowSource, column: Column[Any], name: str, target: RowSource
+) -> Reference:
+    """Return the reference of a column that was said, or has the part's name.
+
+    Raises:
+        PartProblem: the column leads to other rows, or other columns lead to the target's.
+    """
+    found = references(source, target)
+    for one, referred in found:
+        if one is column:
+            return Reference(column, referred)
+    elsewhere = leads_elsewhere(column, target)
+    if elsewhere is None and not found:
+        return Reference(column, target.primary_key[0])
+    leads = "has no foreign key" if elsewhere is None else f"refers to {elsewhere}"
+    raise PartProblem(
+        f"{name}: {source.spell(column)} {leads}, so that it does not hold the key of a "
+        f"{target.name}; {_leading(source, name, found)}"
+    )
+
+
+def _leading(source: RowSource, name: str, found: Sequence[tuple[Column[Any], Any]]) -> str:
+    """Return the line to write for a reference: by the foreign keys, if there are any."""
+    written = " or ".join(f"{name}={source.spell(column)}" for column, _ in found)
+    return f"write {written}" if found else _line(source, name)
 
 
 def _named_column(source: RowSource, name: str) -> Column[Any] | None:

@@ -91,25 +91,43 @@ class RowSource:
 def references(source: RowSource, target: RowSource) -> list[tuple[Column[Any], Column[Any]]]:
     """Return each column that refers to the target's rows, and the column that it refers to.
 
-    Where any of them refers to the target's key, only those are returned: the other columns of a
-    foreign key of several columns don't identify a row.
+    Where any of them refers to the target's key, only those are returned. No other column of a
+    foreign key of several columns identifies a row.
     """
     found = [
-        (column, referred)
+        (column, referred, key)
         for column in source.columns
         for key in column.foreign_keys
         if (referred := _referred(key)) is not None and referred.table in target.tables
     ]
-    to_key = [pair for pair in found if pair[1] in target.primary_key]
-    return to_key or found
+    to_key = [(column, referred) for column, referred, _ in found if referred in target.primary_key]
+    return to_key or [(column, referred) for column, referred, key in found if _is_alone(key)]
 
 
-def referred_by(column: Column[Any], target: RowSource) -> Column[Any] | None:
-    """Return the target's column to which a foreign key of the column leads; None without one."""
-    for found in _all_referred(column):
-        if found.table in target.tables:
-            return found
-    return None
+def _is_alone(key: ForeignKey) -> bool:
+    return key.constraint is None or len(key.constraint.elements) == 1
+
+
+def leads_elsewhere(column: Column[Any], target: RowSource) -> Column[Any] | None:
+    """Return where a column's foreign key leads, if what it holds is not the target's key.
+
+    Two columns that lead to one column in the end hold the same keys: a profile may have the key of
+    its user.
+    """
+    led = list(_all_referred(column))
+    ends = {end for found in led for end in _ways_on(found)}
+    return led[0] if led and ends.isdisjoint(_ways_on(target.primary_key[0])) else None
+
+
+def _ways_on(column: Column[Any]) -> set[Column[Any]]:
+    """Return the column, and every column to which foreign keys lead from there."""
+    found, waiting = set[Column[Any]](), [column]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting.extend(_all_referred(one))
+    return found
 
 
 def _all_referred(column: Column[Any]) -> Iterator[Column[Any]]:
