@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
-from .check_mapping import check_mapping, check_statements, resolved
+from .check_mapping import check_mapping, check_statements
 from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
@@ -24,6 +24,7 @@ from .check_requests import (
 )
 from .check_shop import check_shop_columns, check_shop_rows, skipped_by_core
 from .check_tables import check_tables, shop_tables
+from .mapping_text import resolved
 
 
 def problems(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:

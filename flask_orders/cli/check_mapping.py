@@ -5,16 +5,13 @@ expression is found here and not by the first customer.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 
 from ..models import Models
-from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
+from ..models.parts import Constant, Expression, misses_null
 from ..models.shop import CartItemParts, CartParts, Shop
-from ..models.sources import RowSource
 from ..service import OrderService, components_of
-from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 # Names of columns of a cart that hold money or a code which an order does not copy by itself.
 VOUCHER_NAMES = ("voucher", "coupon", "promo", "discount", "gift_card")
@@ -49,57 +46,6 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
                 break
         session.close()
         transaction.rollback()
-
-
-def resolved(models: Models) -> Iterator[str]:
-    """Yield the mapping as it was resolved, a line for each class."""
-    shop = models.shop
-    product, cart, item = shop.product, shop.cart, shop.cart_item
-    amounts = {name: getattr(product, name).part for name in ("price", "sale_price", "shipping")}
-    texts = {name: getattr(product, name) for name in ("sku", "name", "active")}
-    parts = {n: _described(product.source, p) for n, p in (texts | amounts).items()}
-    yield _line("product", product.source, parts | {"stock": _stock(product.source, product.stock)})
-    owner = "its own key" if cart.customer is None else cart.source.spell(cart.customer.column)
-    voucher = "None" if cart.voucher is None else cart.source.spell(cart.voucher)
-    yield _line("cart", cart.source, {"customer": owner, "voucher": voucher} | _open(cart))
-    yield _line(
-        "cart item",
-        item.source,
-        {
-            "cart": item.source.spell(item.cart.column),
-            "product": item.source.spell(item.product.column),
-            "quantity": _described(item.source, item.quantity),
-        }
-        | _open(item),
-    )
-
-
-def _line(name: str, source: RowSource, parts: dict[str, str]) -> str:
-    return f"{name}: {source.name}, " + ", ".join(f"{key}={text}" for key, text in parts.items())
-
-
-def _open(parts: CartParts | CartItemParts) -> dict[str, str]:
-    return {} if parts.open is None else {"open": _described(parts.source, parts.open)}
-
-
-def _described(source: RowSource, part: Part) -> str:
-    if isinstance(part, Attribute):
-        return source.spell(part.column)
-    if isinstance(part, Expression):
-        return " ".join(str(part.made).split())
-    if isinstance(part, Function):
-        return getattr(part.call, "__qualname__", repr(part.call))
-    return repr(part.value) if isinstance(part, Constant) else str(part)
-
-
-def _stock(source: RowSource, stock: Any) -> str:
-    if isinstance(stock, StockTakenInCart):
-        return f"{source.spell(stock.count)}, taken in the cart"
-    if isinstance(stock, StockColumn):
-        return source.spell(stock.count)
-    if isinstance(stock, ReservedStock):
-        return f"{source.spell(stock.quantity)} - {source.spell(stock.allocated)}"
-    return "None" if stock is None else type(stock).__name__
 
 
 def _overlooked(parts: CartParts | CartItemParts, name: str) -> Iterator[str]:

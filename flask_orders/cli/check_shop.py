@@ -15,6 +15,7 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapper, Session, lazyload
 
 from ..cart_queries import conditions, loads
+from ..errors import ConfigurationError
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
 from ..product_reader import ProductReader
@@ -102,24 +103,45 @@ def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> I
 
 
 def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
-    """Count the products that are on sale and can't be sold at their price."""
+    """Count the products that can't be read, or are on sale and can't be sold at their price."""
     product, currency = orders.models.shop.product, orders.currency
-    key = product.source.attribute(product.key)
-    reader, count, examples = components_of(orders).carts.reader, 0, list[Any]()
+    reader, failures = components_of(orders).carts.reader, dict[str, list[Any]]()
+    unsold = list[Any]()
     with _session(db) as session:
         for found, *read in _product_rows(session, product, reader):
-            values = reader.read(read[0], read[1:], currency)
+            try:
+                values = reader.read(read[0], read[1:], currency)
+            # The shop's own functions run in it.
+            except Exception as error:
+                failures.setdefault(_reason(error), []).append(found)
+                continue
             if values.is_active and not values.has_price:
-                count += 1
-                if len(examples) < EXAMPLES:
-                    examples.append(found)
-    if count:
-        listing = sa.select(product.source.given).where(key.in_(examples))
+                unsold.append(found)
+    for reason, keys in failures.items():
         yield (
-            f"{count} product(s) can't be sold, since their price is missing, negative, no exact "
-            f"number, or finer than {currency.quantum} {currency.code}: correct it; "
-            f"{'they are' if count <= EXAMPLES else 'some are'}: {_sql(listing, db.engine)}"
+            f"{len(keys)} product(s) can't be read, since a part of mapping.product(...) fails "
+            f"({reason}): correct it; {_listing(db, product, keys)}"
         )
+    if unsold:
+        yield (
+            f"{len(unsold)} product(s) can't be sold, since their price is missing, negative, no "
+            f"exact number, or finer than {currency.quantum} {currency.code}: correct it; "
+            f"{_listing(db, product, unsold)}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    text, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
+    if isinstance(error, ConfigurationError):
+        return text.removesuffix(".")
+    return f"{type(error).__name__}: {text}"
+
+
+def _listing(db: SQLAlchemy, product: ProductParts, keys: Sequence[Any]) -> str:
+    """Return the end of a sentence: the SELECT that lists the first products of many."""
+    key = product.source.attribute(product.key)
+    listed = sa.select(product.source.given).where(key.in_(keys[:EXAMPLES]))
+    return f"{'they are' if len(keys) <= EXAMPLES else 'some are'}: {_sql(listed, db.engine)}"
 
 
 def _product_rows(
