@@ -164,7 +164,6 @@ class ByUniqueColumns:
 
     def __init__(self, text: Any) -> None:
         self.db = db = new_db()
-        cascade = {"onupdate": "CASCADE"}
 
         class Customer(db.Model):
             __tablename__ = "customers"
@@ -183,13 +182,17 @@ class ByUniqueColumns:
             __tablename__ = "baskets"
             id: Mapped[int] = mapped_column(primary_key=True)
             code = mapped_column(text, unique=True, nullable=False)
-            email = mapped_column(text, ForeignKey("customers.email", **cascade), unique=True)
+            email = mapped_column(
+                text, ForeignKey("customers.email", onupdate="CASCADE"), unique=True
+            )
 
         class CartItem(db.Model):
             __tablename__ = "basket_rows"
             id: Mapped[int] = mapped_column(primary_key=True)
-            cart_code = mapped_column(text, ForeignKey("baskets.code", **cascade), index=True)
-            product_sku = mapped_column(text, ForeignKey("goods.sku", **cascade))
+            cart_code = mapped_column(
+                text, ForeignKey("baskets.code", onupdate="CASCADE"), index=True
+            )
+            product_sku = mapped_column(text, ForeignKey("goods.sku", onupdate="CASCADE"))
             quantity: Mapped[int]
 
         self.Customer, self.Product, self.Cart, self.CartItem = Customer, Product, Cart, CartItem

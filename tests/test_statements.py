@@ -5,6 +5,7 @@ import re
 import pytest
 from sqlalchemy.engine import URL
 
+from . import hosts
 from .hosts.drivers import DRIVERS
 from .support import servers
 from .support.database import counted
@@ -53,7 +54,7 @@ def test_decisions_rest_on_locking_reads_in_a_fixed_order(shop: Shop) -> None:
         assert f"ORDER BY {name}.id" in statement
 
 
-@pytest.mark.parametrize("name", ["classic", "uuid_keys", "rich", "factory"])
+@pytest.mark.parametrize("name", hosts.NAMES)
 def test_the_number_of_statements_in_an_existing_shop(server_url: URL, name: str) -> None:
     with servers.fresh_database(server_url) as url:
         host = DRIVERS[name](url)

@@ -17,7 +17,7 @@ from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_functions import check_functions
 from .check_left_out import check_left_out
-from .check_mapping import check_mapping, check_statements, resolved
+from .check_mapping import check_mapping, check_statements
 from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
@@ -29,6 +29,7 @@ from .check_requests import (
 from .check_rows import check_shop_rows, closed_by_null
 from .check_shop import check_shop_columns, skipped_by_core
 from .check_tables import check_tables, shop_tables
+from .mapping_text import resolved
 
 
 def mapping(orders: OrderService) -> Iterator[str]:

@@ -5,21 +5,15 @@ expression is found here and not by the first customer.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import and_
-from sqlalchemy.exc import CompileError
 
-from ..amounts import FromFloat, Units
 from ..errors import ConfigurationError
 from ..models import Models
-from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
-from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts, check_lambdas
+from ..models.parts import Constant, Expression, Part, misses_null
+from ..models.shop import check_lambdas
 from ..models.sources import RowSource
-from ..product_reader import PRICES
 from ..service import OrderService, components_of
-from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 
 def check_mapping(orders: OrderService) -> Iterator[str]:
@@ -56,88 +50,6 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
                 break
         session.close()
         transaction.rollback()
-
-
-def resolved(models: Models) -> Iterator[str]:
-    """Yield the mapping as it was resolved, a line for each class that the shop has passed."""
-    shop = models.shop
-    if models.Product not in models.made:
-        yield _line("product", shop.product.source, _product(shop.product))
-    if models.Cart not in models.made:
-        yield _line("cart", shop.cart.source, _cart(shop.cart))
-    if models.CartItem not in models.made:
-        yield _line("cart item", shop.cart_item.source, _cart_item(shop.cart_item))
-
-
-def _product(product: ProductParts) -> dict[str, str]:
-    source = product.source
-    return (
-        {name: _described(source, getattr(product, name)) for name in ("sku", "name", "active")}
-        | {name: _amount(source, getattr(product, name)) for name in PRICES}
-        | {"stock": _stock(source, product.stock)}
-    )
-
-
-def _amount(source: RowSource, price: PricePart) -> str:
-    described, kind = _described(source, price.part), price.kind
-    if isinstance(kind, FromFloat):
-        return f"from_float({described})"
-    if not isinstance(kind, Units):
-        return described
-    if kind.decimals == 0:
-        return f"major_units({described})"
-    return f"minor_units({described}{'' if kind.decimals is None else f', {kind.decimals}'})"
-
-
-def _cart(cart: CartParts) -> dict[str, str]:
-    owner = "its own key" if cart.customer is None else cart.source.spell(cart.customer.column)
-    voucher = "None" if cart.voucher is None else cart.source.spell(cart.voucher)
-    return {"customer": owner, "voucher": voucher} | _open(cart)
-
-
-def _cart_item(item: CartItemParts) -> dict[str, str]:
-    return {
-        "cart": item.source.spell(item.cart.column),
-        "product": item.source.spell(item.product.column),
-        "quantity": _described(item.source, item.quantity),
-    } | _open(item)
-
-
-def _line(name: str, source: RowSource, parts: dict[str, str]) -> str:
-    return f"{name}: {source.name}, " + ", ".join(f"{key}={text}" for key, text in parts.items())
-
-
-def _open(parts: CartParts | CartItemParts) -> dict[str, str]:
-    return {} if parts.open is None else {"open": _described(parts.source, parts.open)}
-
-
-def _described(source: RowSource, part: Part) -> str:
-    if isinstance(part, Attribute):
-        return source.spell(part.column)
-    if isinstance(part, Expression):
-        return _sql(part.made)
-    if isinstance(part, Function):
-        return getattr(part.call, "__qualname__", repr(part.call))
-    return repr(part.value) if isinstance(part, Constant) else str(part)
-
-
-def _sql(expression: Any) -> str:
-    element = and_(expression)
-    try:
-        sql = str(element.compile(compile_kwargs={"literal_binds": True}))
-    except (CompileError, NotImplementedError):  # a value of a type of the shop's own
-        sql = str(element)
-    return " ".join(sql.split())
-
-
-def _stock(source: RowSource, stock: Any) -> str:
-    if isinstance(stock, StockTakenInCart):
-        return f"{source.spell(stock.count)}, taken in the cart"
-    if isinstance(stock, StockColumn):
-        return source.spell(stock.count)
-    if isinstance(stock, ReservedStock):
-        return f"{source.spell(stock.quantity)} - {source.spell(stock.allocated)}"
-    return "None" if stock is None else type(stock).__name__
 
 
 def _overlooked(source: RowSource, part: Part | None, name: str, what: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ nothing in the database keeps them from being doubled. The products' prices are 
 batches of a constant size.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session, lazyload
 from sqlalchemy.sql import visitors
 
 from ..cart_queries import conditions, loads
+from ..errors import ConfigurationError
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
 from ..models.sources import RowSource
@@ -91,16 +93,27 @@ def _doubled_carts(db: SQLAlchemy, cart: CartParts, column: sa.Column[Any]) -> I
 
 
 def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
-    """Count the products that are on sale and can't be sold at their price, or cost nothing."""
+    """Count the products that can't be read, can't be sold at their price, or cost nothing."""
     product, currency = orders.models.shop.product, orders.currency
     reader, unsold, free = components_of(orders).carts.reader, Examples(), Examples()
+    failures = defaultdict[str, Examples](Examples)
     with session_of(db) as session:
         for found, *read in _product_rows(session, product, reader):
-            values = reader.read(read[0], read[1:], currency)
+            try:
+                values = reader.read(read[0], read[1:], currency)
+            # The shop's own functions run in it.
+            except Exception as error:
+                failures[_reason(error)].add(found)
+                continue
             if values.is_active and not values.has_price:
                 unsold.add(found)
             elif values.is_active and values.price and values.sale_price == 0:
                 free.add(found)
+    for reason, failed in failures.items():
+        yield (
+            f"{failed.count} product(s) can't be read, since a part of mapping.product(...) fails "
+            f"({reason}): correct it; {failed.listed(db, product)}"
+        )
     if unsold.count:
         yield (
             f"{unsold.count} product(s) can't be sold, since their price is missing, negative, no "
@@ -113,6 +126,13 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
             "they have none, say mapping.product(..., sale_price=func.nullif(<the column>, 0)); "
             f"if they are free, let their price be 0 too; {free.listed(db, product)}"
         )
+
+
+def _reason(error: Exception) -> str:
+    text, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
+    if isinstance(error, ConfigurationError):
+        return text.removesuffix(".")
+    return f"{type(error).__name__}: {text}"
 
 
 def _product_rows(

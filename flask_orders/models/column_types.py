@@ -7,7 +7,7 @@ defined yet.
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Float, Numeric
+from sqlalchemy import JSON, Float, Numeric
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -74,6 +74,9 @@ def returned_class(type_: TypeEngine[Any]) -> type | None:
         return float
     if isinstance(type_, Numeric):
         return Decimal if type_.asdecimal else float
+    # To SQLAlchemy 2.1 it may hold any object; what an order counts and charges it does not hold.
+    if isinstance(type_, JSON):
+        return dict
     if any(isinstance(type_, dialect.amounts_as_text) for dialect in DIALECTS):
         return str
     try:

@@ -483,7 +483,7 @@ def _spelling(source: RowSource, part: Part, name: str) -> str:
     if isinstance(part, Attribute):
         return source.spell(part.column)
     if isinstance(part, Function) and isinstance(part.call, FunctionType):
-        return part.call.__name__
+        return function_name(part.call)
     return spelled(part.given) if isinstance(part, Expression) and part.is_known else name
 
 
@@ -509,6 +509,13 @@ def _constant(value: Any, source: RowSource) -> str:
         f"{value!r} would be the same for every row: give a column, or lambda row: row.<its "
         f"attribute>, of {source.name}"
     )
+
+
+def function_name(call: FunctionType) -> str:
+    """Return a function as an error and `flask orders check` name it: `Product.label`."""
+    if call.__name__ == "<lambda>":
+        return f"lambda {', '.join(call.__code__.co_varnames[: call.__code__.co_argcount])}: ..."
+    return call.__qualname__.rpartition("<locals>.")[2]
 
 
 def _truth(part: Part, name: str, source: RowSource) -> Part:
