@@ -15,7 +15,7 @@ from ..dependents import Dependents
 from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_left_out import check_left_out
-from .check_mapping import check_mapping, check_statements, resolved
+from .check_mapping import check_conditions, check_mapping, check_statements, resolved
 from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
@@ -79,6 +79,7 @@ def _database_problems(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     incomplete: set[str] = set()
     yield from _guarded("the tables", check_tables(db, orders, incomplete))
     if not {table.key for table in shop_tables(orders.models)} & incomplete:
+        yield from _guarded("the conditions", check_conditions(db, orders))
         yield from _guarded("the conversion's statements", check_statements(db, orders))
     yield from _guarded("the carts' indexes", check_shop_columns(db, orders.models, incomplete))
     for what, check in check_shop_rows(db, orders, incomplete):

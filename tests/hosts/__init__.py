@@ -48,14 +48,29 @@ def added_lines(name: str, *, within: Collection[str] = ()) -> int:
 
 
 def parts(name: str) -> int:
-    """How many parts the shop's call of `declare_models` says: the arguments of its mappings."""
-    calls = [
-        node for node in ast.walk(ast.parse(_path(name).read_text())) if isinstance(node, ast.Call)
-    ]
-    (declaring,) = [call for call in calls if ast.unparse(call.func) == "declare_models"]
-    inside = [node for node in ast.walk(declaring) if isinstance(node, ast.Call)]
+    """How many parts the shop says: the arguments of its `mapping.product`, `cart`, `cart_item`."""
+    calls = [node for node in ast.walk(_declaring(name)) if isinstance(node, ast.Call)]
     mappings = ("mapping.product", "mapping.cart", "mapping.cart_item")
-    return sum(len(call.keywords) for call in inside if ast.unparse(call.func) in mappings)
+    return sum(len(call.keywords) for call in calls if ast.unparse(call.func) in mappings)
+
+
+def lines(name: str) -> list[str]:
+    """The lines of the shop, without their marks."""
+    source = _path(name).read_text().splitlines()
+    return [line.rstrip().removesuffix(MARK).strip() for line in source]
+
+
+def mapping(name: str) -> list[str]:
+    """The lines of the shop's call of `declare_models`."""
+    call = _declaring(name)
+    return lines(name)[call.lineno - 1 : call.end_lineno]
+
+
+def _declaring(name: str) -> ast.Call:
+    nodes = ast.walk(ast.parse(_path(name).read_text()))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    (found,) = [call for call in calls if ast.unparse(call.func) == "declare_models"]
+    return found
 
 
 def _lines_of(source: str, names: Collection[str]) -> set[int]:
