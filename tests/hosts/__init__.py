@@ -7,7 +7,7 @@ an app, a `db` and classes of its own, and the shop as it was before can run bes
 import ast
 import itertools
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -17,15 +17,27 @@ NAMES = (
     *("classic", "uuid_keys", "rich", "factory"),
     *sorted(path.stem for path in Path(__file__).with_name("driving").glob("[a-z]*.py")),
 )
+# The calls whose arguments are parts.
+MAPPINGS = ("product", "cart", "cart_item")
 
 _numbers = itertools.count()
 
 
-def load(name: str, *, installed: bool = True) -> ModuleType:
-    """The shop as a module of its own; not `installed`, without the marked lines."""
+def load(
+    name: str, *, installed: bool = True, replacing: Mapping[str, str] | None = None
+) -> ModuleType:
+    """The shop as a module of its own.
+
+    Args:
+        installed: False leaves the marked lines out.
+        replacing: texts of it that a mistake has replaced by others.
+    """
     path = _path(name)
     lines = path.read_text().splitlines(keepends=True)
     source = "".join(line for line in lines if installed or not _is_marked(line))
+    for text, other in (replacing or {}).items():
+        assert text in source
+        source = source.replace(text, other)
     module = ModuleType(f"{__name__}.{name}_{next(_numbers)}")
     module.__file__ = str(path)
     # SQLAlchemy and Flask look up by its name the module in which a class or an app is made.
@@ -47,17 +59,25 @@ def added_lines(name: str, *, within: Collection[str] = ()) -> int:
     )
 
 
-def parts(name: str) -> int:
-    """How many parts the shop says: the arguments of its `mapping.product`, `cart`, `cart_item`."""
-    calls = [node for node in ast.walk(_declaring(name)) if isinstance(node, ast.Call)]
-    mappings = ("mapping.product", "mapping.cart", "mapping.cart_item")
-    return sum(len(call.keywords) for call in calls if ast.unparse(call.func) in mappings)
+def changed_classes(name: str) -> set[str]:
+    """The shop's own classes in which a line is marked."""
+    source = _path(name).read_text()
+    marked = {n for n, line in enumerate(source.splitlines(), start=1) if _is_marked(line)}
+    return {
+        node.name
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.lineno not in marked
+        if marked & _lines_of(source, (node.name,))
+    }
 
 
 def lines(name: str) -> list[str]:
     """The lines of the shop, without their marks."""
     source = _path(name).read_text().splitlines()
-    return [line.rstrip().removesuffix(MARK).strip() for line in source]
+    return [
+        line.rstrip().removesuffix(MARK).rstrip().removesuffix("# fmt: skip").strip()
+        for line in source
+    ]
 
 
 def mapping(name: str) -> list[str]:
@@ -66,11 +86,27 @@ def mapping(name: str) -> list[str]:
     return lines(name)[call.lineno - 1 : call.end_lineno]
 
 
+def parts(name: str) -> int:
+    """How many parts the shop says in its one call of `declare_models`."""
+    mapped = [call for call in ast.walk(_declaring(name)) if _called(call) in MAPPINGS]
+    return sum(len(call.keywords) for call in mapped if isinstance(call, ast.Call))
+
+
 def _declaring(name: str) -> ast.Call:
-    nodes = ast.walk(ast.parse(_path(name).read_text()))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    (found,) = [call for call in calls if ast.unparse(call.func) == "declare_models"]
-    return found
+    tree = ast.parse(_path(name).read_text())
+    (call,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _called(node) == "declare_models"
+    ]
+    return call
+
+
+def _called(node: ast.AST) -> str | None:
+    """The last name of what is called: `product` of `fo.mapping.product(...)`."""
+    if not isinstance(node, ast.Call):
+        return None
+    return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
 def _lines_of(source: str, names: Collection[str]) -> set[int]:
