@@ -187,6 +187,23 @@ def test_six_clicks_on_the_open_cart_are_one_order(host: Host, round_: int) -> N
 
 
 @rounds
+@by_status
+def test_a_receiver_may_open_the_next_cart_at_once(host: Host, round_: int) -> None:
+    """A click that waited for the old cart and finds the new one has the order of the old one."""
+
+    def open_next(_app: Any, cart: Any, **_more: Any) -> None:
+        host.module.db.session.add(host.module.Cart(account_id=cart.account_id))
+
+    buyer = host.customer()
+    host.put(buyer, host.product())
+    with order_placing.connected_to(open_next, host.app):
+        answers = run_concurrently(*[lambda: host.order(buyer)] * THREADS)
+    assert set(outcomes(answers)) <= {201, "empty_cart"}
+    assert len(host.rows("orders")) == 1
+    assert [row["status"] for row in host.rows("carts")] == ["ordered", "open"]
+
+
+@rounds
 def test_customers_with_closed_carts_of_the_same_products_sell_out(host: Host, round_: int) -> None:
     products = [host.product(stock=3) for _ in range(4)]
     buyers = [host.customer() for _ in range(THREADS)]

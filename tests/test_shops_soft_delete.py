@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
+from flask_orders.signals import order_placing
 from flask_orders.testing import run_concurrently
 
 from . import hosts
@@ -108,6 +109,20 @@ def test_a_customer_who_is_deleted_is_signed_out(host: SoftDelete) -> None:
     with nothing_changed(host):
         assert host.order(buyer).status_code == 401
         assert host.request("GET", ORDERS, buyer).status_code == 401
+
+
+def test_a_receiver_may_mark_the_cart_as_deleted(host: SoftDelete) -> None:
+    buyer, product = host.customer(), host.product()
+
+    def discard(_app: Any, cart: Any, **_more: Any) -> None:
+        setattr(cart, host.MARK, True if host.MARK == "is_deleted" else noon())
+
+    with order_placing.connected_to(discard, host.app):
+        for made in (1, 2):
+            host.put(buyer, product)
+            assert host.order(buyer).status_code == 201
+            assert len(marked(host)[host.TABLES.carts]) == made
+    assert host.rows(host.TABLES.cart_items) == []
 
 
 @rounds

@@ -17,7 +17,7 @@ from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_functions import check_functions
 from .check_left_out import check_left_out
-from .check_mapping import check_mapping, check_statements
+from .check_mapping import check_conditions, check_mapping, check_statements
 from .check_own_fields import check_own_fields
 from .check_requests import (
     check_csrf,
@@ -83,6 +83,8 @@ def _database_problems(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     incomplete: set[str] = set()
     yield from _guarded("the tables", check_tables(db, orders, incomplete))
     is_complete = not {table.key for table in shop_tables(orders.models)} & incomplete
+    if is_complete:
+        yield from _guarded("the conditions", check_conditions(db, orders))
     # Where nothing can be written, no statement that locks can be sent.
     if is_complete and READ_ONLY not in found:
         yield from _guarded("the conversion's statements", check_statements(db, orders))

@@ -61,8 +61,8 @@ def _conditions(shop: Shop, name: str, parts: CartParts | CartItemParts) -> Iter
             spelled = parts.source.spell(column)
             yield (
                 f"{spelled} looks like it says which rows of {parts.source.name} are still to be "
-                f"bought, and all of them are read: say mapping.{name}(..., "
-                f"open={_unmarked(spelled, column)}), or open=True if it does not"
+                f"bought, and all of them are: say mapping.{name}(..., "
+                f"open={_unmarked(spelled, column)}), or open=sqlalchemy.true() if it does not"
             )
 
 

@@ -5,29 +5,27 @@ expression is found here and not by the first customer.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, ColumnElement, Connection, and_, case, null, select
+from sqlalchemy.sql import visitors
 
 from ..errors import ConfigurationError
 from ..models import Models
-from ..models.parts import Constant, Expression, Part, misses_null
+from ..models.parts import Constant, Expression, misses_null
 from ..models.shop import check_lambdas
-from ..models.sources import RowSource
 from ..service import OrderService, components_of
 
 
 def check_mapping(orders: OrderService) -> Iterator[str]:
-    """Look for conditions that overlook rows, and for parts that the mapping leaves out."""
+    """Look for what is wrong with lambdas, and for vouchers that the pricing does not know."""
     models, shop = orders.models, orders.models.shop
     try:
         check_lambdas(shop, models.Customer, models.OrderItem)
     except ConfigurationError as error:
         yield str(error).removesuffix(".")
         return
-    overlooked = "counts as closed"
-    yield from _overlooked(shop.cart.source, shop.cart.open, "cart", overlooked)
-    yield from _overlooked(shop.cart_item.source, shop.cart_item.open, "cart item", overlooked)
-    yield from _overlooked(shop.product.source, shop.product.active, "product", "is not for sale")
     if not components_of(orders).has_own_pricing:
         if shop.product.price.part == Constant(None):
             yield (
@@ -52,14 +50,36 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
         transaction.rollback()
 
 
-def _overlooked(source: RowSource, part: Part | None, name: str, what: str) -> Iterator[str]:
-    column = misses_null(part.made) if isinstance(part, Expression) else None
-    if column is not None:
-        spelled = source.spell(column)
-        yield (
-            f"a {name} whose {spelled} is NULL {what}, since a NOT of NULL is NULL: write "
-            f"{spelled}.is_not(True), or another condition that is true for NULL"
-        )
+def check_conditions(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
+    """Look for conditions that overlook the rows in which a column is NULL."""
+    shop = orders.models.shop
+    with db.engine.connect() as connection:
+        for name, source, condition, what in (
+            ("cart", shop.cart.source, shop.cart.open, "counts as closed"),
+            ("cart item", shop.cart_item.source, shop.cart_item.open, "counts as closed"),
+            ("product", shop.product.source, shop.product.active, "is not for sale"),
+        ):
+            made = condition.made if isinstance(condition, Expression) else None
+            column = None if made is None else misses_null(made)
+            if column is not None and not _is_true_for_null(connection, made, column):
+                spelled = source.spell(column)
+                yield (
+                    f"a {name} whose {spelled} is NULL {what}, since a NOT of NULL is NULL: write "
+                    f"{spelled}.is_not(True), or another condition that is true for NULL"
+                )
+
+
+def _is_true_for_null(connection: Connection, condition: Any, column: Column[Any]) -> bool:
+    """Let the database say whether a condition on one column is true where that is NULL."""
+    whole: ColumnElement[bool] = and_(condition)
+    if any(isinstance(each, Column) and each != column for each in visitors.iterate(whole)):
+        return False
+
+    def by_null(element: Any, **_options: Any) -> Any:
+        return null() if isinstance(element, Column) else None
+
+    replaced = visitors.replacement_traverse(whole, {}, by_null)
+    return bool(connection.execute(select(case((replaced, 1), else_=0))).scalar_one())
 
 
 def _pricing(models: Models) -> Iterator[str]:

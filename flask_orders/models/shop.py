@@ -548,6 +548,12 @@ def _condition(source: RowSource, given: Mapping[str, Any]) -> Attribute | Expre
     Raises:
         PartProblem: the database can't evaluate it.
     """
+    if given.get("open", UNSAID) is True:
+        raise PartProblem(
+            "open: True is what Python's own `is not` gives; write a condition in SQL, such as "
+            f"open={source.code}.<its column>.is_not(True), or open=sqlalchemy.true() if all rows "
+            "are still to be bought"
+        )
     part = _truth(_part(source, given, "open", if_missing=True), "open", source)
     if isinstance(part, Constant) and part.value is True:
         return None

@@ -13,6 +13,7 @@ class SalePrices(AccountDriver, VoucherDriver):
     TABLES = Tables("shoes", "carts", "cart_items", "pairs")
     PRODUCT: ClassVar[dict[str, str]] = {"article": "S{}", "name": "Shoe {}"}
     PRICE = "regular_price"
+    VOUCHER = "code"
 
     def voucher(self, code: str, limit: int) -> None:
         self.add("Voucher", code=code, discount_value=10, usage_limit=limit)
