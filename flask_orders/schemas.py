@@ -147,6 +147,10 @@ class PrimaryKeyField(fields.Raw):
     """A primary key of one of the shop's classes, of any type."""
 
 
+class CartItemKeyField(fields.Raw):
+    """The primary key of a cart item; a list if it has several columns."""
+
+
 class VoucherRefusalField(fields.String):
     """A `VoucherReason`, or a reason of the shop's own pricing."""
 
@@ -335,13 +339,17 @@ class VoucherSchema(Schema):
 class PreviewItemSchema(OrderItemSchema):
     """An item of an order as it would be."""
 
-    id = PrimaryKeyField(**_described("The cart item's primary key."))
+    id = CartItemKeyField(
+        **_described("The cart item's primary key; a list if it has several columns.")
+    )
 
 
 class UnavailableSchema(Schema):
     """An item of the cart that is unavailable."""
 
-    id = PrimaryKeyField(**_described("The cart item's primary key."))
+    id = CartItemKeyField(
+        **_described("The cart item's primary key; a list if it has several columns.")
+    )
     product = fields.Nested(ProductSchema, allow_none=True)
     requested = fields.Integer(**_described("The units in the cart."))
     available = fields.Integer(**_described("The units left, never below 0."))

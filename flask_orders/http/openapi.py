@@ -37,6 +37,7 @@ from ..errors import (
 from ..own_fields import Schemas
 from ..schemas import (
     Amount,
+    CartItemKeyField,
     ExpectedTotal,
     PageSchema,
     PostalCode,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+KEY: Json = {"type": ["integer", "string"]}
+
 # The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
 TYPES: Mapping[type, Json] = {
     Amount: {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["79.99"]},
@@ -64,7 +67,8 @@ TYPES: Mapping[type, Json] = {
         "minimum": 0,
         "examples": ["79.99"],
     },
-    PrimaryKeyField: {"type": ["integer", "string"]},
+    PrimaryKeyField: KEY,
+    CartItemKeyField: {"anyOf": [KEY, {"type": "array", "items": KEY}]},
     PostalCode: {"type": ["string", "integer"], "minimum": 0},
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
     # A pricing of the shop's own may have reasons of its own.
