@@ -339,13 +339,17 @@ class VoucherSchema(Schema):
 class PreviewItemSchema(OrderItemSchema):
     """An item of an order as it would be."""
 
-    id = CartItemKeyField(**_described("The cart item's primary key."))
+    id = CartItemKeyField(
+        **_described("The cart item's primary key; a list if it has several columns.")
+    )
 
 
 class UnavailableSchema(Schema):
     """An item of the cart that is unavailable."""
 
-    id = CartItemKeyField(**_described("The cart item's primary key."))
+    id = CartItemKeyField(
+        **_described("The cart item's primary key; a list if it has several columns.")
+    )
     product = fields.Nested(ProductSchema, allow_none=True)
     requested = fields.Integer(**_described("The units in the cart."))
     available = fields.Integer(**_described("The units left, never below 0."))

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-KEY_TYPES = ["integer", "string"]
+PRIMARY_KEY: Json = {"type": ["integer", "string"]}
 
 # The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
 TYPES: Mapping[type, Json] = {
@@ -67,8 +67,8 @@ TYPES: Mapping[type, Json] = {
         "minimum": 0,
         "examples": ["79.99"],
     },
-    PrimaryKeyField: {"type": KEY_TYPES},
-    CartItemKeyField: {"type": [*KEY_TYPES, "array"], "items": {"type": KEY_TYPES}},
+    PrimaryKeyField: PRIMARY_KEY,
+    CartItemKeyField: {"anyOf": [PRIMARY_KEY, {"type": "array", "items": PRIMARY_KEY}]},
     PostalCode: {"type": ["string", "integer"], "minimum": 0},
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
     # A pricing of the shop's own may have reasons of its own.

@@ -48,8 +48,13 @@ class Tables:
 
 
 class Driver(ABC):
-    """A shop with its database; every request and every read uses its own connection."""
+    """A shop with its database; every request and every read uses its own connection.
 
+    Attributes:
+        SUBMIT: the path that orders are submitted to: the library's own, or a view of the shop's.
+    """
+
+    SUBMIT: ClassVar[str] = ORDERS
     NAME: ClassVar[str]
     TABLES: ClassVar[Tables]
     CART: ClassVar[str]
@@ -126,7 +131,7 @@ class Driver(ABC):
     def order(self, buyer: Buyer, action: str = "save_order", **fields: Any) -> TestResponse:
         """Submit the cart, by default with `ADDRESS`."""
         fields = {"action": action, "billing_address": ADDRESS, **fields}
-        return self.request("POST", ORDERS, buyer, fields)
+        return self.request("POST", self.SUBMIT, buyer, fields)
 
     def change(self, statement: sa.Executable) -> sa.CursorResult[Any]:
         with self.engine.begin() as connection:
@@ -399,3 +404,6 @@ _HERE = {driver.NAME: driver for driver in (Classic, UuidKeys, Rich, Factory)}
 
 # At the end: each driver in `driving/` extends a class above.
 DRIVERS: Mapping[str, type[Driver]] = {name: _HERE.get(name) or _driver(name) for name in NAMES}
+
+# The shops whose carts the library's own endpoints read.
+WITH_ENDPOINTS = [name for name, driver in DRIVERS.items() if driver.SUBMIT == ORDERS]

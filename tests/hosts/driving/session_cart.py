@@ -6,12 +6,12 @@ from typing import Any
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.test import TestResponse
 
-from ...support.requests import ADDRESS
 from ..drivers import PASSWORD, Buyer, Driver, Tables
 
 
 class SessionCart(Driver):
     NAME = "session_cart"
+    SUBMIT = "/checkout"
     TABLES = Tables("teas", "members", "cart_items", "tins")
     CART = "/basket"
     LISTING = "/teas"
@@ -55,8 +55,7 @@ class SessionCart(Driver):
         if "basket_id" not in self.session(buyer):
             # A basket of before the installation; it is seen before it is ordered.
             self.request("GET", self.CART, buyer)
-        fields = {"action": action, "billing_address": ADDRESS, **fields}
-        return self.request("POST", "/checkout", buyer, fields)
+        return super().order(buyer, action, **fields)
 
     def items_in_carts(self) -> int:
         return sum(len(self.session(buyer).get("basket", {})) for buyer in self._buyers)
