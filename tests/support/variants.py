@@ -1,4 +1,4 @@
-"""A shop whose variants have a product, which has a brand, for tests of functions of a variant."""
+"""A shop whose variants have tiers of prices and a product, which has a brand."""
 
 from decimal import Decimal
 from typing import Any
@@ -41,6 +41,13 @@ def make_variant_shop(url: URL, parts: Any, **options: Any) -> Shop:
         name: Mapped[str] = mapped_column(sa.String(80))
         article_id: Mapped[int] = mapped_column(sa.ForeignKey(Article.id))
         article: Mapped[Article] = relationship()
+        tiers: Mapped[list["Tier"]] = relationship()
+
+    class Tier(db.Model):
+        __tablename__ = "tiers"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        variant_id: Mapped[int] = mapped_column(sa.ForeignKey(Variant.id))
+        price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
 
     said = {"sku": None, "stock": None, **parts(db, Variant)}
     models = declare_models(db, product=mapping.product(Variant, **said))
@@ -48,5 +55,6 @@ def make_variant_shop(url: URL, parts: Any, **options: Any) -> Shop:
     for number in (1, 2):
         brand = Brand(markup=number)
         article = Article(title="Shirt", base_price=Decimal(10), brand=brand)
-        shop.add(Variant(name=f"Shirt {number}", article=article))
+        tiers = [Tier(price=Decimal(price)) for price in (9, 8)]
+        shop.add(Variant(name=f"Shirt {number}", article=article, tiers=tiers))
     return shop
