@@ -18,7 +18,7 @@ from .cart_queries import CartQueries
 from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
-from .db.loads import latest_loads
+from .db.loads import locked_loads
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
@@ -308,7 +308,7 @@ class Carts:
     def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
         if not queries.locks_loads:
             return self._session.execute(queries.products, {"keys": keys}).all()
-        with latest_loads(self._session()):
+        with locked_loads(self._session()):
             return self._session.execute(queries.products, {"keys": keys}).all()
 
     def _refusals(

@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 
 from flask_orders import current_orders
 
+from .support.database import counted
 from .support.requests import HOME
 from .support.shops import check_output
 from .support.variants import make_variant_shop
@@ -20,6 +21,24 @@ def lowest_tier(variant: Any) -> Decimal:
 
 def by_tiers(_db: Any, variant: Any) -> dict[str, Any]:
     return {"price": lowest_tier, "load": variant.tiers}
+
+
+def by_article(db: Any, variant: Any) -> dict[str, Any]:
+    return {"price": lambda one: one.article.base_price, "load": variant.article}
+
+
+def test_parents_in_two_tables_are_locked_in_the_order_of_their_keys(database: URL) -> None:
+    """A row that an outer join adds can't be locked."""
+    shop = make_variant_shop(database, by_article)
+    shop.cart("ann", {2: 1, 1: 1})
+    with shop.app.app_context(), counted(shop.engine) as statements:
+        order = current_orders.convert("ann", billing_address=HOME)
+        assert order.total_amount == 20
+        shop.db.session.rollback()
+    (parents,) = (" ".join(each.split()) for each in statements if "FROM articles" in each)
+    lock = {"postgresql": " FOR SHARE OF articles", "mysql": " LOCK IN SHARE MODE", "sqlite": ""}
+    assert parents.endswith(f" ORDER BY articles.id{lock[shop.engine.dialect.name]}"), parents
+    shop.close()
 
 
 @pytest.mark.parametrize("has_committed", [True, False])

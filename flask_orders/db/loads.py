@@ -1,7 +1,7 @@
-"""Make the loads of relationships locking reads, where a plain SELECT may be outdated.
+"""Make the loads of relationships locking reads, so that what they return stays true.
 
-In a transaction of the shop's own that has read before, MariaDB's REPEATABLE READ keeps on showing
-the rows as they were then, but for the rows that a locking read returns.
+A plain SELECT may be outdated: in a transaction of the shop's own that has read before, MariaDB's
+REPEATABLE READ shows the rows as they were then, and elsewhere a row may change after it was read.
 """
 
 from collections.abc import Iterator
@@ -11,18 +11,14 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from .managed import is_managed
-
 
 @contextmanager
-def latest_loads(session: Session) -> Iterator[None]:
+def locked_loads(session: Session) -> Iterator[None]:
     """Have relationships that are loaded meanwhile read the latest rows, FOR SHARE.
 
-    A managed transaction reads them in any case, and locks no row that it doesn't change.
+    Other orders need not wait for these locks; a change of the rows waits for the transaction.
+    The rows of one statement are locked in the order of their keys.
     """
-    if is_managed(session.connection()):
-        yield
-        return
     event.listen(session, "do_orm_execute", _share)
     try:
         yield
@@ -33,5 +29,7 @@ def latest_loads(session: Session) -> Iterator[None]:
 def _share(state: ORMExecuteState) -> None:
     mapper = state.bind_mapper
     if state.is_relationship_load and mapper is not None:
+        # A row that an outer join of the class adds can't be locked.
         load: Any = state.statement
-        state.statement = load.with_for_update(read=True, of=mapper.class_)
+        locked = load.with_for_update(read=True, of=list(mapper.tables))
+        state.statement = locked.order_by(*mapper.primary_key)
