@@ -1,4 +1,4 @@
-"""A shop whose variants have a product, which has a brand, for tests of functions of a variant."""
+"""A shop whose variants have tiers of prices and a product, which has a brand."""
 
 from decimal import Decimal
 from typing import Any
@@ -33,7 +33,20 @@ def make_variant_shop(url: URL, parts: Any, **options: Any) -> Shop:
         title: Mapped[str] = mapped_column(sa.String(80))
         base_price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
         brand_id: Mapped[int] = mapped_column(sa.ForeignKey(Brand.id))
+        kind: Mapped[str] = mapped_column(sa.String(20))
         brand: Mapped[Brand] = relationship()
+        # Every SELECT of articles joins the table of the subclass.
+        __mapper_args__ = {  # noqa: RUF012 - SQLAlchemy's own
+            "polymorphic_on": kind,
+            "polymorphic_identity": "own",
+            "with_polymorphic": "*",
+        }
+
+    class ImportedArticle(Article):
+        __tablename__ = "imported_articles"
+        id: Mapped[int] = mapped_column(sa.ForeignKey(Article.id), primary_key=True)
+        origin: Mapped[str] = mapped_column(sa.String(40))
+        __mapper_args__ = {"polymorphic_identity": "imported"}  # noqa: RUF012 - SQLAlchemy's own
 
     class Variant(db.Model):
         __tablename__ = "variants"
@@ -41,12 +54,21 @@ def make_variant_shop(url: URL, parts: Any, **options: Any) -> Shop:
         name: Mapped[str] = mapped_column(sa.String(80))
         article_id: Mapped[int] = mapped_column(sa.ForeignKey(Article.id))
         article: Mapped[Article] = relationship()
+        tiers: Mapped[list["Tier"]] = relationship()
+
+    class Tier(db.Model):
+        __tablename__ = "tiers"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        variant_id: Mapped[int] = mapped_column(sa.ForeignKey(Variant.id))
+        price: Mapped[Decimal] = mapped_column(sa.Numeric(10, 2))
 
     said = {"sku": None, "stock": None, **parts(db, Variant)}
     models = declare_models(db, product=mapping.product(Variant, **said))
     shop = open_shop(db, url, models, **options)
     for number in (1, 2):
         brand = Brand(markup=number)
-        article = Article(title="Shirt", base_price=Decimal(10), brand=brand)
-        shop.add(Variant(name=f"Shirt {number}", article=article))
+        values = {"title": "Shirt", "base_price": Decimal(10), "brand": brand}
+        article = Article(**values) if number == 1 else ImportedArticle(origin="Peru", **values)
+        tiers = [Tier(price=Decimal(price)) for price in (9, 8)]
+        shop.add(Variant(name=f"Shirt {number}", article=article, tiers=tiers))
     return shop
