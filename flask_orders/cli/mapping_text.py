@@ -47,7 +47,8 @@ def _product(product: ProductParts) -> dict[str, str]:
 def _amount(source: RowSource, price: PricePart) -> str:
     text, kind = _described(source, price.part), price.kind
     if isinstance(kind, FromFloat):
-        return f"from_float({text})"
+        # Not the CAST by which it is read.
+        return f"from_float({kind.part})"
     if not isinstance(kind, Units):
         return text
     if kind.decimals == 0:
