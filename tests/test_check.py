@@ -47,17 +47,7 @@ def create_tables(app: Flask, db: SQLAlchemy) -> None:
 def test_a_complete_setup_has_no_problems(database: URL) -> None:
     app, db = make_app(database)
     create_tables(app, db)
-    assert check_with_mapping(app) == (
-        0,
-        [
-            "product: Product, sku=Product.sku, name=Product.name, active=Product.active, "
-            "price=Product.price, sale_price=None, shipping=Product.shipping, stock=Product.stock",
-            "cart: Cart, customer=Cart.customer_id, voucher=Cart.voucher_id",
-            "cart item: CartItem, cart=CartItem.cart_id, product=CartItem.product_id, "
-            "quantity=CartItem.quantity",
-        ],
-        "Everything is set up.\n",
-    )
+    assert check_with_mapping(app) == (0, [], "Everything is set up.\n")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The mapping as it was resolved, in the shop's own words, for `flask orders check` to print.
 
-A line for each class; a part is printed as the shop would write it, an expression as SQL.
+A line for each class of the shop's; a part is printed as the shop would write it, and an expression
+as SQL.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,14 @@ from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 
 def resolved(models: Models) -> Iterator[str]:
-    """Yield the mapping as it was resolved, a line for each class."""
+    """Yield the mapping as it was resolved, a line for each class that the shop has passed."""
     shop = models.shop
-    yield _line("product", shop.product.source, _product(shop.product))
-    yield _line("cart", shop.cart.source, _cart(shop.cart))
-    yield _line("cart item", shop.cart_item.source, _cart_item(shop.cart_item))
+    if models.Product not in models.made:
+        yield _line("product", shop.product.source, _product(shop.product))
+    if models.Cart not in models.made:
+        yield _line("cart", shop.cart.source, _cart(shop.cart))
+    if models.CartItem not in models.made:
+        yield _line("cart item", shop.cart_item.source, _cart_item(shop.cart_item))
 
 
 def _line(name: str, source: RowSource, parts: Mapping[str, str]) -> str:
@@ -44,7 +48,8 @@ def _product(product: ProductParts) -> dict[str, str]:
 def _amount(source: RowSource, price: PricePart) -> str:
     text, kind = _described(source, price.part), price.kind
     if isinstance(kind, FromFloat):
-        return f"from_float({text})"
+        # A column is read by a cast, and named as the shop has named it.
+        return f"from_float({kind.part if isinstance(price.part, Expression) else text})"
     if not isinstance(kind, Units):
         return text
     if kind.decimals == 0:
