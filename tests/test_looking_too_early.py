@@ -181,7 +181,7 @@ FORMS: dict[str, Given] = {
     "function of minor units": lambda m: {
         "product": m.product(price=mapping.minor_units(lambda p: p.cents))
     },
-    "sale price": lambda m: {"product": m.product(sale_price=m.Product.price)},
+    "sale price": lambda m: {"product": m.product(sale_price=mapping.minor_units(m.Product.cents))},
     "reserved": lambda m: {
         "product": m.product(stock=mapping.reserved(m.Product.left, m.Product.allocated))
     },

@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
         r"True is what Python's own `is not` gives; .*open=Basket.<its column>.is_not\(True\)",
     ),
     "Python's not": (with_open(lambda shop: not shop.Basket.ordered), "it must be a condition"),
-    "nothing": (with_open(lambda _shop: None), "it must be a condition in SQL"),
+    "nothing": (with_open(lambda _shop: None), "None would be the same for every row"),
     "a function of the row": (
         with_open(lambda _shop: lambda basket: not basket.ordered),
         "it must be a condition in SQL",
@@ -169,7 +169,7 @@ LATE: dict[str, tuple[Make, str]] = {
     "a relationship": (lambda shop: lambda: shop.Basket.items, "is a relationship"),
     "Python's is not": (
         lambda shop: lambda: shop.Basket.ordered is not True,
-        "True is what Python's own `is not` gives",
+        "returns True, and a lambda without a parameter stands for an SQL expression",
     ),
 }
 

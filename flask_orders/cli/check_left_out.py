@@ -21,23 +21,10 @@ VOUCHERS = ("voucher", "coupon", "promo", "discount", "gift_card")
 SHIPPING = ("shipping", "delivery", "freight", "postage")
 
 # How a word begins in the name of a column that says which rows are not to be bought.
-CLOSED = [
-    "order",
-    "bought",
-    "purchas",
-    "paid",
-    "close",
-    "complet",
-    "checked",
-    "abandon",
-    "convert",
-    "saved",
-    "later",
-    "wish",
-    "delet",
-    "archiv",
-    "remov",
-]
+CLOSED = (
+    *("order", "bought", "purchas", "paid", "close", "complet", "checked", "abandon", "convert"),
+    *("saved", "later", "wish", "delet", "archiv", "remov"),
+)
 # Of a column that says whether a product is for sale.
 ACTIVE = ("active", "publish", "enabl", "visib", "available")
 INACTIVE = ("delet", "archiv", "remov", "discontinu", "hidden", "draft", "retire", "disabl")

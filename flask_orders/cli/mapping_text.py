@@ -1,6 +1,7 @@
 """The mapping as it was resolved, in the shop's own words, for `flask orders check` to print.
 
-A line for each class; a part is printed as the shop would write it, an expression as SQL.
+A line for each class of the shop's; a part is printed as the shop would write it, and an expression
+as SQL.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,8 +48,8 @@ def _product(product: ProductParts) -> dict[str, str]:
 def _amount(source: RowSource, price: PricePart) -> str:
     text, kind = _described(source, price.part), price.kind
     if isinstance(kind, FromFloat):
-        # Not the CAST by which it is read.
-        return f"from_float({kind.part})"
+        # A column is read by a cast, and named as the shop has named it.
+        return f"from_float({kind.part if isinstance(price.part, Expression) else text})"
     if not isinstance(kind, Units):
         return text
     if kind.decimals == 0:
