@@ -5,6 +5,7 @@ expression is found here and not by the first customer.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
@@ -14,7 +15,15 @@ from sqlalchemy.exc import CompileError
 from ..amounts import FromFloat, Units
 from ..errors import ConfigurationError
 from ..models import Models
-from ..models.parts import Attribute, Constant, Expression, Function, Part, misses_null
+from ..models.parts import (
+    Attribute,
+    Constant,
+    Expression,
+    Function,
+    Part,
+    bound_values,
+    misses_null,
+)
 from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts, check_lambdas
 from ..models.sources import RowSource
 from ..product_reader import PRICES
@@ -34,6 +43,9 @@ def check_mapping(orders: OrderService) -> Iterator[str]:
     yield from _overlooked(shop.cart.source, shop.cart.open, "cart", overlooked)
     yield from _overlooked(shop.cart_item.source, shop.cart_item.open, "cart item", overlooked)
     yield from _overlooked(shop.product.source, shop.product.active, "product", "is not for sale")
+    yield from _fixed_times(shop.cart.source, "open", shop.cart.open)
+    yield from _fixed_times(shop.cart_item.source, "open", shop.cart_item.open)
+    yield from _fixed_times(shop.product.source, "active", shop.product.active)
     if not components_of(orders).has_own_pricing:
         if shop.product.price.part == Constant(None):
             yield (
@@ -148,6 +160,19 @@ def _overlooked(source: RowSource, part: Part | None, name: str, what: str) -> I
             f"a {name} whose {spelled} is NULL {what}, since a NOT of NULL is NULL: write "
             f"{spelled}.is_not(True), or another condition that is true for NULL"
         )
+
+
+def _fixed_times(source: RowSource, name: str, part: Part | None) -> Iterator[str]:
+    """Name a moment that Python has worked out: it stays the same for all requests."""
+    if not isinstance(part, Expression):
+        return
+    for _, value in bound_values(part.made):
+        if isinstance(value, date):
+            yield (
+                f"{name}= of {source.name} compares with {value!r}, which stays the same as long "
+                "as the process runs: write func.now() for the current time, or "
+                "literal_column(\"'2026-01-31'\") for a time that is fixed"
+            )
 
 
 def _pricing(models: Models) -> Iterator[str]:
