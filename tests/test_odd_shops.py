@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, ForeignKey, Integer, Numeric, String
 from sqlalchemy.engine import URL
-from sqlalchemy.orm import Mapped, deferred, mapped_column
+from sqlalchemy.orm import Mapped, deferred, mapped_column, registry
 
 from flask_orders import declare_models, mapping
 from flask_orders.models import OrderItemMixin
@@ -207,11 +208,95 @@ def test_an_odd_shop_sells(classes: OddClasses, database: URL, name: str) -> Non
 def test_a_deferred_column_is_copied(classes: OddClasses, sqlite_file: URL) -> None:
     """It is read with its item, and not by a SELECT of its own."""
 
-    class OrderItem(OrderItemMixin, classes.db.Model):  # type: ignore[name-defined, misc] # a base that is made anew
+    class OrderItem(OrderItemMixin, classes.db.Model):
         __tablename__ = "order_items"
         engraving: Mapped[str | None] = mapped_column(String(20))
 
     shop = classes.open(sqlite_file, order_item=OrderItem)
     assert shop.post(1).status_code == 201
     assert [row["engraving"] for row in shop.rows("order_items")] == ["Ann"]
+    shop.close()
+
+
+def test_classes_that_are_mapped_imperatively(database: URL) -> None:
+    """They have neither a `metadata` nor a base; their names need quotes on every database."""
+    db = SQLAlchemy()
+    columns = (
+        Column("Nr.", Integer, primary_key=True, key="nr"),
+        Column("Preis (netto)", Numeric(10, 2), key="p"),
+        Column("Größe:1", String(20), key="g"),
+        Column("Bestand %", Integer, key="b"),
+    )
+    tables = {
+        "User": sa.Table("users", db.metadata, Column("id", Integer, primary_key=True)),
+        "Good": sa.Table("Goods & Co", db.metadata, *columns),
+        "Basket": sa.Table(
+            "select",
+            db.metadata,
+            Column("id", Integer, primary_key=True),
+            Column("user", Integer, ForeignKey("users.id"), unique=True),
+        ),
+        "Row": sa.Table(
+            "row",
+            db.metadata,
+            Column("order", Integer, ForeignKey("select.id"), primary_key=True),
+            Column("group", Integer, ForeignKey("Goods & Co.nr"), primary_key=True),
+            Column("limit", Integer),
+        ),
+    }
+    shop_classes: dict[str, Any] = {name: type(name, (), {}) for name in tables}
+    for name, cls in shop_classes.items():
+        registry(metadata=db.metadata).map_imperatively(cls, tables[name])
+    good, row = shop_classes["Good"], shop_classes["Row"]
+    models = declare_models(
+        db,
+        customer=shop_classes["User"],
+        product=mapping.product(good, sku=good.nr, name=good.g, price=good.p, stock=good.b),
+        cart=shop_classes["Basket"],
+        cart_item=mapping.cart_item(row, quantity=row.limit),
+    )
+    shop = open_shop(db, database, models)
+    assert check_output(shop) == "Everything is set up.\n"
+    with shop.engine.begin() as connection:
+        connection.execute(tables["User"].insert(), {"id": 1})
+        goods = [{"nr": nr, "p": Decimal(nr), "g": f"a%s:{nr}", "b": 4} for nr in (1, 2)]
+        connection.execute(tables["Good"].insert(), goods)
+        connection.execute(tables["Basket"].insert(), {"id": 5, "user": 1})
+        rows = [{"order": 5, "group": nr, "limit": nr} for nr in (1, 2)]
+        connection.execute(tables["Row"].insert(), rows)
+
+    made = shop.post(1)
+
+    assert made.status_code == 201
+    sold = [(item["name"], item["quantity"]) for item in shop.rows("order_items")]
+    assert sorted(sold) == [("a%s:1", 1), ("a%s:2", 2)]
+    assert [good["Bestand %"] for good in shop.rows("Goods & Co")] == [3, 2]
+    assert shop.rows("row") == []
+    assert shop.send(1, f"{made.headers['Location']}cancel/").status_code == 200
+    assert [good["Bestand %"] for good in shop.rows("Goods & Co")] == [4, 4]
+    shop.close()
+
+
+def test_a_token_that_is_almost_a_customer_s_number_has_no_cart(database: URL) -> None:
+    """Without a class of customers: PostgreSQL refuses "abc", and MariaDB takes "1abc" for 1."""
+    db = new_db()
+
+    class Cart(db.Model):
+        __tablename__ = "carts"
+        id = Column(Integer, primary_key=True)
+        customer_id = Column(Integer, unique=True)
+
+    models = declare_models(db, cart=Cart)
+    shop = open_shop(db, database, models)
+    with shop.session() as session:
+        mug = models.Product(id=1, sku="mug", name="Mug", price=Decimal(10), stock=5)
+        session.add_all([mug, Cart(id=7, customer_id=1)])
+        session.flush()
+        session.add(models.CartItem(cart_id=7, product_id=1, quantity=1))
+
+    for stranger in ("abc", " 1", "1abc", "1.0", "9" * 30):
+        with nothing_changed(shop):
+            assert body(shop.post(stranger))["code"] == "empty_cart"
+
+    assert shop.post("1").status_code == 201
     shop.close()
