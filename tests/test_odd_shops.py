@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, ForeignKey, Integer, Numeric, String
 from sqlalchemy.engine import URL
-from sqlalchemy.orm import Mapped, deferred, mapped_column, registry
+from sqlalchemy.orm import Mapped, deferred, mapped_column, registry, relationship
 
 from flask_orders import declare_models, mapping
 from flask_orders.models import OrderItemMixin
@@ -41,6 +41,8 @@ class OddClasses:
             state = Column(String(10), default="draft")
             hidden = Column(sa.Boolean, default=False)
             sold_from = Column(sa.DateTime, default=datetime(2020, 1, 1, tzinfo=UTC))
+
+            rows = relationship("Row", viewonly=True)
 
             def is_sold(self) -> bool:
                 return False
@@ -161,6 +163,10 @@ CHECKED: dict[str, tuple[Said, str]] = {
         lambda c: {"active": c.Mug.hidden},
         r"active=Mug.hidden looks reversed.* write active=Mug.hidden.is_not\(True\)",
     ),
+    "a walk without load=": (
+        lambda c: {"sku": lambda mug: len(mug.rows)},
+        r"Mug.rows.*name the relationship in mapping.product\(..., load=...\)",
+    ),
     "a lambda for a value": (
         lambda c: {"price": lambda: Decimal(3)},
         r"a lambda of tests.test_odd_shops returns Decimal\('3'\)",
@@ -187,6 +193,7 @@ NOT_NAMED: dict[str, Said] = {
     "not exists": lambda c: {"cart": ~sa.exists().where(c.Sale.basket_id == c.Basket.id)},
     "the database's time": lambda c: {"cart": c.Basket.ends > sa.func.now()},
     "deferred columns": lambda c: {},
+    "a walk with load=": lambda c: {"sku": lambda mug: len(mug.rows), "load": c.Mug.rows},
     "an integer for a condition": lambda c: {"active": c.Mug.left},
 }
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import CompileError
-from sqlalchemy.orm import Session, lazyload, undefer
+from sqlalchemy.exc import CompileError, InvalidRequestError
+from sqlalchemy.orm import Session, raiseload, undefer
 from sqlalchemy.sql import visitors
 
 from ..cart_queries import conditions, plain_loads
@@ -96,7 +96,15 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     reader, unsold, free = components_of(orders).carts.reader, Examples(), Examples()
     with _session(db) as session:
         for found, *read in _product_rows(session, product, reader):
-            values = reader.read(read[0], read[1:], currency)
+            try:
+                values = reader.read(read[0], read[1:], currency)
+            except InvalidRequestError as error:
+                yield (
+                    f"a function of the mapping reads what is not read with the products ({error}): "
+                    "it takes a statement for each item, and in a transaction of your own it may "
+                    "read an older value: name the relationship in mapping.product(..., load=...)"
+                )
+                return
             if values.is_active and not values.has_price:
                 unsold.add(found)
             elif values.is_active and values.price and values.sale_price == 0:
@@ -126,7 +134,7 @@ def _product_rows(
     read = (
         sa.select(key, source.given, *reader.expressions)
         .order_by(key)
-        .options(lazyload("*"), *plain_loads(product), *map(undefer, reader.attributes))
+        .options(raiseload("*"), *plain_loads(product), *map(undefer, reader.attributes))
     )
     if reader.has_functions:
         yield from session.execute(read.limit(SAMPLE)).all()
