@@ -82,10 +82,10 @@ class Units:
         if value is None:
             return None
         if isinstance(value, Decimal):
-            # MariaDB's SUM of integers.
             if not value.is_finite():
                 return None
-            if value == value.to_integral_value():
+            # MariaDB's SUM of integers has no decimals; 80.00 is an amount, and no number of units.
+            if int(value.as_tuple().exponent) >= 0:
                 value = int(value)
         if not _is_int(value):
             raise ConfigurationError(

@@ -7,7 +7,7 @@ mappers, so that single-table siblings and loader criteria apply.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, inspect, null, select
+from sqlalchemy import Column, ColumnElement, Integer, Select, bindparam, inspect, null, select
 from sqlalchemy.orm import RelationshipDirection, lazyload, selectinload, undefer
 
 from .db.bulk import KeysIn, in_values
@@ -17,6 +17,7 @@ from .models.parts import Attribute, Expression
 from .models.shop import CartItemParts, CartParts, ProductParts
 from .models.sources import RowSource
 from .product_reader import ProductReader
+from .stock_columns import ReservedStock, StockColumn
 from .versions import RowVersion
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
@@ -87,7 +88,9 @@ class CartQueries:
             .order_by(*keys)
             .limit(bindparam("most", type_=Integer))
         )
-        return query if source.mapper is None else _anew(query)
+        if source.mapper is None:
+            return query
+        return _anew(query).options(*undeferred(source, item.copy))
 
     @property
     def _product_reference(self) -> Any:
@@ -123,7 +126,18 @@ class CartQueries:
             .where(in_values(key, "keys", arrays=self._arrays))
             .order_by(key)
         )
-        return _anew(query).options(*loads(self._product), *map(undefer, reader.attributes))
+        return _anew(query).options(
+            *loads(self._product),
+            *map(undefer, reader.attributes),
+            *undeferred(self._product.source, self._stock_columns),
+        )
+
+    @property
+    def _stock_columns(self) -> Sequence[Column[Any]]:
+        """The columns that a change of the stock needs of every product."""
+        stock, version = self._product.stock, RowVersion.of(self._product.source.given)
+        columns = stock.columns if isinstance(stock, StockColumn | ReservedStock) else ()
+        return columns if version is None else (*columns, version.column)
 
 
 def _anew(query: Select[Any]) -> Select[Any]:
@@ -159,6 +173,11 @@ def quantity_of(item: CartItemParts) -> Any:
 
 def _expression(source: RowSource, part: Attribute | Expression) -> Any:
     return source.attribute(part.column) if isinstance(part, Attribute) else part.made
+
+
+def undeferred(source: RowSource, columns: Sequence[Column[Any]]) -> list[Any]:
+    """Return loads of columns that the shop's class may defer: one SELECT a row, without a lock."""
+    return [undefer(source.attribute(column)) for column in columns]
 
 
 def loads(product: ProductParts) -> list[Any]:

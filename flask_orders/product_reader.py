@@ -7,6 +7,7 @@ once, when the product is read.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 from .amounts import Exact
@@ -93,7 +94,8 @@ class ProductReader:
         """Return the values of a product and of the expressions that were selected with it.
 
         Raises:
-            ConfigurationError: an amount is not what the mapping says, such as a float.
+            ConfigurationError: a value is not what its part is, such as a float for an amount, or a
+                method for a text.
         """
         values = dict(zip(self._selected, selected, strict=True))
         for name, part in self._parts.items():
@@ -104,9 +106,9 @@ class ProductReader:
             # At the list price it would be sold for more than the shop asks.
             amounts["price"] = None
         return ProductValues(
-            sku=_text(values["sku"]),
-            name=_text(values["name"]),
-            is_active=bool(values["active"]),
+            sku=self._text("sku", values["sku"]),
+            name=self._text("name", values["name"]),
+            is_active=self._is_active(values["active"]),
             has_price=amounts["price"] is not None
             and (amounts["shipping"] is not None or values["shipping"] is None),
             price=amounts["price"],
@@ -131,6 +133,23 @@ class ProductReader:
                 return None
             raise
 
+    def _text(self, name: str, value: Any) -> str | None:
+        if value is None or isinstance(value, Number):
+            return None if value is None else str(value)
+        spell: Any = type(value).__str__
+        if spell is object.__str__:
+            # "<bound method ...>" is the name of nothing.
+            raise self._wrong(name, value, f"no text; write {name}=lambda product: <its text>")
+        return str(value)
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    def _is_active(self, value: Any) -> bool:
+        # The text "draft", an Enum and a method that was not called are all true in Python.
+        if value is None or isinstance(value, Number):
+            return bool(value)
+        raise self._wrong("active", value, "neither true nor false; write a condition")
+
+    def _wrong(self, name: str, value: Any, problem: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"declare_models(...): product={self._source.name}: {name} is {value!r}, a "
+            f"{type(value).__name__}, which is {problem}."
+        )

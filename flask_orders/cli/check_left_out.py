@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Boolean, Column, Date, DateTime, String
-from sqlalchemy.sql import visitors
+from sqlalchemy import BinaryExpression, Boolean, Column, Date, DateTime, Null, String, True_, and_
+from sqlalchemy.sql import operators, visitors
 from sqlalchemy.types import TypeDecorator
 
 from ..models.parts import Attribute, Expression, Part
@@ -36,6 +36,9 @@ SALE = ("sale", "special", "reduced", "discount", "promo", "offer")
 def check_left_out(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     """Name conditions of the rows, and money, that the mapping leaves out."""
     shop = orders.models.shop
+    yield from _reversed(shop.cart.source, "open", shop.cart.open, CLOSED)
+    yield from _reversed(shop.cart_item.source, "open", shop.cart_item.open, CLOSED)
+    yield from _reversed(shop.product.source, "active", shop.product.active, INACTIVE)
     if not _has_criteria(db):
         for name, parts in (("cart", shop.cart), ("cart_item", shop.cart_item)):
             yield from _conditions(shop, name, parts)
@@ -64,6 +67,32 @@ def _conditions(shop: Shop, name: str, parts: CartParts | CartItemParts) -> Iter
                 f"bought, and all of them are: say mapping.{name}(..., "
                 f"open={_unmarked(spelled, column)}), or open=sqlalchemy.true() if it does not"
             )
+
+
+def _reversed(
+    source: RowSource, name: str, part: Part | None, names: tuple[str, ...]
+) -> Iterator[str]:
+    """Name a condition that is true where a mark says that the row is not to be bought."""
+    column = _required_mark(part)
+    if column is not None and _is_mark(column, names):
+        spelled = source.spell(column)
+        yield (
+            f"{name}={spelled} looks reversed, since it is true for the rows that are not to be "
+            f"bought: write {name}={_unmarked(spelled, column)}, or {spelled}.is_not(False) if it "
+            "is not"
+        )
+
+
+def _required_mark(part: Part | None) -> Column[Any] | None:
+    """Return the column that a condition requires to be true, or to have a time."""
+    if isinstance(part, Attribute):
+        return part.column
+    made = and_(part.made) if isinstance(part, Expression) else None
+    if not (isinstance(made, BinaryExpression) and isinstance(made.left, Column)):
+        return None
+    is_true = isinstance(made.right, True_) and made.operator in (operators.eq, operators.is_)
+    is_set = isinstance(made.right, Null) and made.operator in (operators.ne, operators.is_not)
+    return made.left if is_true or is_set else None
 
 
 def _activity(shop: Shop) -> Iterator[str]:

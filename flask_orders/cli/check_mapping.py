@@ -5,6 +5,7 @@ expression is found here and not by the first customer.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
@@ -13,8 +14,9 @@ from sqlalchemy.sql import visitors
 
 from ..errors import ConfigurationError
 from ..models import Models
-from ..models.parts import Constant, Expression, misses_null
+from ..models.parts import Constant, Expression, Part, bound_values, misses_null
 from ..models.shop import check_lambdas
+from ..models.sources import RowSource
 from ..service import OrderService, components_of
 
 
@@ -26,6 +28,9 @@ def check_mapping(orders: OrderService) -> Iterator[str]:
     except ConfigurationError as error:
         yield str(error).removesuffix(".")
         return
+    yield from _fixed_times(shop.cart.source, "open", shop.cart.open)
+    yield from _fixed_times(shop.cart_item.source, "open", shop.cart_item.open)
+    yield from _fixed_times(shop.product.source, "active", shop.product.active)
     if not components_of(orders).has_own_pricing:
         if shop.product.price.part == Constant(None):
             yield (
@@ -80,6 +85,19 @@ def _is_true_for_null(connection: Connection, condition: Any, column: Column[Any
 
     replaced = visitors.replacement_traverse(whole, {}, by_null)
     return bool(connection.execute(select(case((replaced, 1), else_=0))).scalar_one())
+
+
+def _fixed_times(source: RowSource, name: str, part: Part | None) -> Iterator[str]:
+    """Name a moment that Python has worked out: it stays the same for all requests."""
+    if not isinstance(part, Expression):
+        return
+    for _, value in bound_values(part.made):
+        if isinstance(value, date):
+            yield (
+                f"{name}= of {source.name} compares with {value!r}, which stays the same as long "
+                "as the process runs: write func.now() for the current time, or "
+                "literal_column(\"'2026-01-31'\") for a time that is fixed"
+            )
 
 
 def _pricing(models: Models) -> Iterator[str]:

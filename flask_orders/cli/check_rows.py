@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import CompileError
-from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm import Session, lazyload, undefer
 from sqlalchemy.sql import visitors
 
 from ..cart_queries import conditions, loads
@@ -146,7 +146,7 @@ def _product_rows(
     read = (
         sa.select(key, source.given, *reader.expressions)
         .order_by(key)
-        .options(lazyload("*"), *loads(product))
+        .options(lazyload("*"), *loads(product), *map(undefer, reader.attributes))
     )
     if reader.has_functions:
         yield from session.execute(read.limit(SAMPLE)).all()

@@ -156,7 +156,9 @@ def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
 
 
 def _check_metadata(db: SQLAlchemy, name: str, spelled: str, rows: Any) -> None:
-    if rows.metadata is not db.metadata:
+    # A class that is mapped imperatively has no attribute `metadata`.
+    found = rows if isinstance(rows, Table) else inspect(rows).local_table
+    if getattr(found, "metadata", db.metadata) is not db.metadata:
         raise ConfigurationError(
             f"declare_models({name}={spelled}): it is on another db or bind, where no foreign key "
             "can lead: pass classes of this db, without a __bind_key__."
