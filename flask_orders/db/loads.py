@@ -17,7 +17,6 @@ def locked_loads(session: Session) -> Iterator[None]:
     """Have relationships that are loaded meanwhile read the latest rows, FOR SHARE.
 
     Other orders need not wait for these locks; a change of the rows waits for the transaction.
-    The rows of one statement are locked in the order of their keys.
     """
     event.listen(session, "do_orm_execute", _share)
     try:
@@ -29,7 +28,7 @@ def locked_loads(session: Session) -> Iterator[None]:
 def _share(state: ORMExecuteState) -> None:
     mapper = state.bind_mapper
     if state.is_relationship_load and mapper is not None:
-        # A row that an outer join of the class adds can't be locked.
+        # In the order of their keys; and a row that an outer join adds can't be locked.
         load: Any = state.statement
         locked = load.with_for_update(read=True, of=list(mapper.tables))
         state.statement = locked.order_by(*mapper.primary_key)
