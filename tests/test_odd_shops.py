@@ -70,7 +70,7 @@ class OddClasses:
 
         self.User, self.Mug, self.Basket, self.Row, self.Sale = User, Mug, Basket, Row, Sale
 
-    def open(self, url: URL, *, cart: Any = True, order_item: Any = None, **product: Any) -> Shop:
+    def open(self, url: URL, *, cart: Any = None, order_item: Any = None, **product: Any) -> Shop:
         """The shop, with two mugs in the basket of customer 1."""
         mug, basket = self.Mug, self.Basket
         said = {"sku": None, "name": mug.title, "price": mug.price, "stock": mug.left}
@@ -78,9 +78,9 @@ class OddClasses:
             self.db,
             customer=self.User,
             product=mapping.product(mug, **{**said, "active": True, **product}),
-            cart=mapping.cart(basket, open=cart),
+            cart=mapping.cart(basket, open=sa.true() if cart is None else cart),
             cart_item=mapping.cart_item(
-                self.Row, open=True, copy=() if order_item is None else (self.Row.engraving,)
+                self.Row, open=sa.true(), copy=() if order_item is None else (self.Row.engraving,)
             ),
             order_item=order_item,
         )
@@ -165,7 +165,7 @@ CHECKED: dict[str, tuple[Said, str]] = {
     ),
     "a walk without load=": (
         lambda c: {"sku": lambda mug: len(mug.rows)},
-        r"Mug.rows.*name the relationship in mapping.product\(..., load=...\)",
+        r"reads Mug.rows by a statement for each product.*say mapping.product\(..., load=Mug.rows\)",
     ),
     "a lambda for a value": (
         lambda c: {"price": lambda: Decimal(3)},

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ..db.dialects import READ_ONLY
 from ..dependents import Dependents
+from ..errors import ConfigurationError
 from ..service import OrderService
 from .check_database import check_connection, check_engine
 from .check_functions import check_functions
@@ -58,7 +59,7 @@ def notes(app: Flask, db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _guarded("CSRFProtect", csrf_notes(app, orders))
     yield from _guarded("the classes' listeners", skipped_by_core(orders.models))
     # Without the tables there are no rows to speak of, which `problems` has said.
-    with suppress(SQLAlchemyError):
+    with suppress(SQLAlchemyError, ConfigurationError):
         yield from closed_by_null(db, orders.models)
 
 

@@ -52,7 +52,7 @@ LINES = {
     "shipping": "or shipping=None if shipping is free",
     "active": "or active=True if every product is for sale",
     "sale_price": "or sale_price=None if there are none",
-    "open": "or open=True if every row is still to be bought",
+    "open": "or open=sqlalchemy.true() if every row is still to be bought",
 }
 
 # The parts of a product that are amounts.
