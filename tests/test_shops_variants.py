@@ -265,7 +265,6 @@ REFUSED = [
     ("cart=CartLine.cart_id,", "", r"cart: no foreign key leads from CartLine to Cart"),
     ("customer=Cart.account_id,", "", r"customer: no foreign key leads from Cart to Account"),
     ("load=Variant.product", "load=Variant.product_id", r"load: .* is no relationship"),
-    ('table_prefix="fo_",', "", r"a table 'orders'"),
     ("price=Variant.current_price,", "", r"price: Variant has no attribute 'price'"),
     ("ShopPricing())", "ShopPricing)", r"is a class: pass an object"),
 ]

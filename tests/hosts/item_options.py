@@ -106,18 +106,18 @@ class OrderItem(OrderItemMixin, db.Model):  # + flask_orders
 
 
 declare_models(  # + flask_orders
-    db,  # + flask_orders
-    customer=User,  # + flask_orders
+    db, customer=User, cart=Cart, order_item=OrderItem,  # + flask_orders
     product=mapping.product(Print, sku=None, stock=None, active=Print.on_sale),  # + flask_orders
-    cart=Cart,  # + flask_orders
-    cart_item=mapping.cart_item(CartItem, copy=(CartItem.paper,)),  # + flask_orders
-    order_item=OrderItem,  # + flask_orders
-)  # + flask_orders
+    cart_item=mapping.cart_item(CartItem, copy=(CartItem.paper,)))  # fmt: skip  # + flask_orders
 
 
 def copy_options(sender: Flask, order: Any, cart: Cart, items: Any) -> None:  # + flask_orders
+    keys = [item.id for _, item in items]  # + flask_orders
+    chosen = select(ItemOption).where(ItemOption.item_id.in_(keys))  # + flask_orders
+    options = db.session.scalars(chosen).all()  # + flask_orders
     for order_item, item in items:  # + flask_orders
-        order_item.options = {each.name: each.choice for each in item.options}  # + flask_orders
+        own = [option for option in options if option.item_id == item.id]  # + flask_orders
+        order_item.options = {option.name: option.choice for option in own}  # + flask_orders
 
 
 @jwt.user_lookup_loader
