@@ -21,13 +21,20 @@ PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
     datetime: datetime.fromisoformat,
     time: time.fromisoformat,
+    bytes: bytes.fromhex,
 }
 
 # Other usual spellings of a value than its `str`.
 SPELLINGS: dict[type[Any], Callable[[Any], str]] = {
     UUID: lambda key: str(key.hex),
     datetime: lambda key: str(key.isoformat()),
+    bytes: lambda key: str(key.hex()),
 }
+
+
+def spelling(key: Any) -> str:
+    """Return a key as JSON has it if it is neither a number nor a text: bytes are hexadecimal."""
+    return key.hex() if isinstance(key, bytes) else str(key)
 
 
 def keys_spelled(type_: TypeEngine[Any], text: str, dialect: Dialect) -> Iterator[Any]:

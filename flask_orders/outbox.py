@@ -21,6 +21,7 @@ from sqlalchemy.orm import aliased, scoped_session
 
 from .db.drivers import error_name
 from .db.retrying import retrying, roll_back
+from .key_values import spelling
 from .keys import new_key
 from .models import Models
 from .models.contract import table
@@ -78,7 +79,7 @@ class Outbox:
             "event_id": event_id,
             "order_id": order["id"],
             "type": envelope["type"],
-            "body": json.dumps(envelope, default=str),
+            "body": json.dumps(envelope, default=spelling),
             "created": now,
             "due": now,
             "attempts": 0,

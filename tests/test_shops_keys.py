@@ -65,6 +65,16 @@ KEYS: dict[str, tuple[Any, list[Any]]] = {
     ),
 }
 
+# The first of the keys as JSON has it, and as a token may name it.
+SPELLED = {
+    "uuid as text": uuid_text(10),
+    "uuid in a text column": uuid_text(10),
+    "prefixed": "prd_7",
+    "enum": "Size.SMALL",
+    "date": "2026-01-01",
+    "binary": uuid.UUID(int=10).hex,
+}
+
 ROLES = ("customer", "product", "cart", "cart_item")
 
 
@@ -103,7 +113,7 @@ class Rows:
 
     @contextmanager
     def open(self, url: URL, customer: Any) -> Iterator[Shop]:
-        """Yield the shop; every request is this customer's."""
+        """Yield the shop; every request names this customer."""
         models = declare_models(
             self.db,
             customer=self.Customer,
@@ -129,7 +139,7 @@ def test_an_order_with_a_key_of_any_type(database: URL, role: str, name: str) ->
     rows = Rows(**{role: type_})
     key = {each: keys if each == role else [1, 2] for each in ROLES}
     customer = key["customer"][0]
-    with rows.open(database, customer) as shop:
+    with rows.open(database, SPELLED[name] if role == "customer" else 1) as shop:
         shop.add(rows.Customer(id=customer))
         for product in key["product"]:
             shop.add(rows.Product(id=product, price=Decimal(10), stock=5))
@@ -141,6 +151,11 @@ def test_an_order_with_a_key_of_any_type(database: URL, role: str, name: str) ->
         order = body(shop.app.test_client().get(ordered(shop)))
 
         assert order["total_amount"] == "40.00"
+        named = {
+            "customer": order["customer"]["id"],
+            "product": order["items"][0]["product"]["id"],
+        }
+        assert named.get(role, SPELLED[name]) == SPELLED[name]
         assert [row["customer_id"] for row in shop.rows("orders")] == [customer]
         bought = [row["product_id"] for row in shop.rows("order_items")]
         assert sorted(bought, key=str) == sorted(key["product"], key=str)
@@ -332,6 +347,43 @@ def test_a_product_that_is_new_when_the_items_are_read(
         (item,) = shop.rows("order_items")
         assert (item["sku"], item["unit_price"], item["quantity"]) == ("NEW", Decimal(7), 2)
         assert shop.rows("basket_rows") == []
+
+
+def test_the_customer_is_the_cart_and_items_refer_to_the_e_mail(
+    database: URL, unique: ByUniqueColumns
+) -> None:
+    """No cart table, and an item that refers to the customer by a unique column."""
+    db = unique.db
+
+    class Wish(db.Model):
+        __tablename__ = "wishes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email = mapped_column(String(50), ForeignKey("customers.email"), index=True)
+        sku = mapped_column(String(50), ForeignKey("goods.sku"))
+        quantity: Mapped[int] = mapped_column(default=1)
+
+    models = declare_models(
+        db, customer=unique.Customer, product=unique.Product, cart=unique.Customer, cart_item=Wish
+    )
+    app = install(db, database)
+    with app.app_context():
+        db.create_all()
+    shop = Shop(app, db, models)
+    for key in (1, 2):
+        shop.add(unique.Product(sku=f"S-{key}", price=Decimal(key), stock=9))
+    for email in ("ann@example.com", "bob@example.com"):
+        shop.add(unique.Customer(email=email))
+        shop.add(Wish(email=email, sku="S-1", quantity=2))
+        shop.add(Wish(email=email, sku="S-2"))
+
+    found = outcomes(run_concurrently(*[lambda: shop.post(1)] * THREADS))
+
+    assert found[201] >= 1
+    assert set(found) <= {201, "empty_cart"}
+    assert [row["total_amount"] for row in shop.rows("orders")] == [Decimal(4)]
+    assert [row["email"] for row in shop.rows("wishes")] == ["bob@example.com"] * 2
+    assert [row["stock"] for row in shop.rows("goods")] == [7, 8]
+    shop.close()
 
 
 def test_an_item_without_a_product_is_gone(database: URL, unique: ByUniqueColumns) -> None:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAll
 from werkzeug.routing import MapAdapter, RequestRedirect
 
 from ..errors import MethodNotSupported, OrdersError, PathNotFound
+from ..key_values import spelling
 
 # The endpoint whose rule is the prefix itself.
 ROOT = "list_orders"
@@ -21,7 +22,7 @@ ROOT = "list_orders"
 def dumps(body: Any) -> str:
     """Return JSON in ASCII, since a problem may name a field that UTF-8 can't encode."""
     # Not by the app's JSON provider, which a shop may replace: the bodies are fixed.
-    return json.dumps(body, default=str)
+    return json.dumps(body, default=spelling)
 
 
 def problem(error: OrdersError) -> Response:
