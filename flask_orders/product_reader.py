@@ -137,8 +137,8 @@ class ProductReader:
         if value is None or isinstance(value, Number):
             return None if value is None else str(value)
         spell: Any = type(value).__str__
-        if spell is object.__str__:
-            # "<bound method ...>" is the name of nothing.
+        if spell is object.__str__ or isinstance(value, bytes):
+            # "<bound method ...>" and "b'...'" are the names of nothing.
             raise self._wrong(name, value, f"no text; write {name}=lambda product: <its text>")
         return str(value)
 

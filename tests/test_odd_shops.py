@@ -39,6 +39,8 @@ class OddClasses:
             price = deferred(Column("Price %", Numeric(10, 2)), raiseload=True)
             left = deferred(Column("Übrig", Integer), raiseload=True)
             state = Column(String(10), default="draft")
+            code = Column(sa.LargeBinary, default=b"mug")
+            reserved = Column(Integer, default=0)
             hidden = Column(sa.Boolean, default=False)
             sold_from = Column(sa.DateTime, default=datetime(2020, 1, 1, tzinfo=UTC))
 
@@ -118,6 +120,10 @@ SOLD_BY_MISTAKE: dict[str, tuple[Said, str]] = {
         lambda c: {"name": lambda mug: mug},
         "name is .*, which is no text",
     ),
+    "bytes for a text": (
+        lambda c: {"sku": c.Mug.code},
+        "sku is b'mug', a bytes, which is no text",
+    ),
     "amounts for units": (
         lambda c: {"price": mapping.minor_units(lambda mug: Decimal("10.00"))},
         r"is Decimal\('10.00'\), a Decimal, which counts no units",
@@ -162,6 +168,10 @@ CHECKED: dict[str, tuple[Said, str]] = {
     "a reversed activity": (
         lambda c: {"active": c.Mug.hidden},
         r"active=Mug.hidden looks reversed.* write active=Mug.hidden.is_not\(True\)",
+    ),
+    "a reserved stock the other way round": (
+        lambda c: {"stock": mapping.reserved(c.Mug.reserved, c.Mug.left)},
+        r"looks swapped: write mapping.reserved\(Mug.left, Mug.reserved\)",
     ),
     "a walk without load=": (
         lambda c: {"sku": lambda mug: len(mug.rows)},
