@@ -7,6 +7,7 @@ once, when the product is read.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum
 from numbers import Number
 from typing import Any
 
@@ -144,7 +145,7 @@ class ProductReader:
 
     def _is_active(self, value: Any) -> bool:
         # The text "draft", an Enum and a method that was not called are all true in Python.
-        if value is None or isinstance(value, Number):
+        if value is None or (isinstance(value, Number) and not isinstance(value, Enum)):
             return bool(value)
         raise self._wrong("active", value, "neither true nor false; write a condition")
 

@@ -20,7 +20,7 @@ from ..amounts import Amount, Exact, FromFloat, Units
 from ..errors import ConfigurationError
 from ..stock import Stock
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
-from .column_types import amount_problem, quantity_problem, stock_problem
+from .column_types import amount_problem, quantity_problem, returned_class, stock_problem
 from .mapping import (
     MappedClass,
     Reserved,
@@ -535,12 +535,18 @@ def _truth(part: Part, name: str, source: RowSource) -> Part:
     ):
         raise PartProblem(f"{name}: {_constant(part.value, source)}; {_line(source, name)}")
     type_ = _type(part)
-    if type_ is not None and not _is_boolean(type_):
+    is_read = name == "active" and isinstance(part, Attribute)
+    if type_ is not None and not (_is_boolean(type_) or (is_read and _returns_boolean(type_))):
         raise PartProblem(
             f"{name}: {_spelling(source, part, name)} is a {type_!r}, which is not true or false; "
             f"write a condition, such as {name}={_spelling(source, part, name)} == ..."
         )
     return part
+
+
+def _returns_boolean(type_: TypeEngine[Any]) -> bool:
+    """Return whether a loaded object has True or False, whatever is stored, such as "Y"."""
+    return returned_class(type_) is bool
 
 
 def _is_boolean(type_: TypeEngine[Any]) -> bool:
