@@ -7,6 +7,7 @@ once, when the product is read.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum
 from numbers import Number
 from typing import Any
 
@@ -137,14 +138,14 @@ class ProductReader:
         if value is None or isinstance(value, Number):
             return None if value is None else str(value)
         spell: Any = type(value).__str__
-        if spell is object.__str__:
-            # "<bound method ...>" is the name of nothing.
+        if spell is object.__str__ or isinstance(value, bytes):
+            # "<bound method ...>" and "b'...'" are the names of nothing.
             raise self._wrong(name, value, f"no text; write {name}=lambda product: <its text>")
         return str(value)
 
     def _is_active(self, value: Any) -> bool:
         # The text "draft", an Enum and a method that was not called are all true in Python.
-        if value is None or isinstance(value, Number):
+        if value is None or (isinstance(value, Number) and not isinstance(value, Enum)):
             return bool(value)
         raise self._wrong("active", value, "neither true nor false; write a condition")
 

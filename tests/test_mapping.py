@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -403,6 +403,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda s: {"product": s.product(active=s.Article.phase.in_(["new", "newer"]))},
         "active: .*'newer' is none of 'new', 'old'",
     ),
+    "open is a key": (
+        lambda s: {"cart": mapping.cart(s.Basket, open=s.Basket.owner_id)},
+        "open: Basket.owner_id is a key, which is no condition",
+    ),
     "another mapping": (
         lambda s: {"cart": mapping.cart_item(s.Basket, open=s.Basket.bought.is_not(True))},
         r"write cart=mapping.cart\(...\)",
@@ -505,6 +509,28 @@ def test_a_hybrid_without_an_expression_is_read_of_the_object(shop: Classes) -> 
     product = mapping.product(found, sku=None, name=None, price=None, stock=None)
     models = shop.declare(product=product, cart=None, cart_item=None)
     assert models.shop.product.active.call(found(cents=2, left=2))
+
+
+def test_products_in_concrete_tables_are_refused(shop: Classes) -> None:
+    """Each table counts its keys from 1."""
+
+    class Ware(shop.db.Model):
+        __tablename__ = "wares"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(20))
+
+    class Disc(Ware):
+        __tablename__ = "discs"
+        __mapper_args__: ClassVar = {"concrete": True}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(20))
+
+    def product(cls: Any) -> Any:
+        return mapping.product(cls, sku=None, price=None, stock=None)
+
+    with pytest.raises(ConfigurationError, match=r"product=Ware: .*concrete"):
+        shop.declare(product=product(Ware), cart=None, cart_item=None)
+    assert shop.declare(product=product(Disc), cart=None, cart_item=None).Product is Disc
 
 
 def test_two_foreign_keys_to_one_table_are_a_question(shop: Classes) -> None:

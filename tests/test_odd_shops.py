@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, ForeignKey, Integer, Numeric, String
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, deferred, mapped_column, registry, relationship
+from sqlalchemy.types import TypeDecorator
 
 from flask_orders import declare_models, mapping
 from flask_orders.models import OrderItemMixin
@@ -20,6 +22,26 @@ from .support.apps import new_db
 from .support.database import nothing_changed
 from .support.responses import body
 from .support.shops import Shop, check_output, open_shop
+
+
+class Flag(TypeDecorator[bool]):
+    """A condition that an old shop stores as "Y" or "N"."""
+
+    impl = String(1)
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, _dialect: Any) -> str:
+        return "Y" if value else "N"
+
+    def process_result_value(self, value: str | None, _dialect: Any) -> bool:
+        return value == "Y"
+
+
+class Phase(IntEnum):
+    """A status whose members are numbers, and whose first is not 0."""
+
+    DRAFT = 1
+    SOLD = 2
 
 
 class OddClasses:
@@ -39,6 +61,9 @@ class OddClasses:
             price = deferred(Column("Price %", Numeric(10, 2)), raiseload=True)
             left = deferred(Column("Übrig", Integer), raiseload=True)
             state = Column(String(10), default="draft")
+            flag = Column(Flag, default=True)
+            code = Column(sa.LargeBinary, default=b"mug")
+            reserved = Column(Integer, default=0)
             hidden = Column(sa.Boolean, default=False)
             sold_from = Column(sa.DateTime, default=datetime(2020, 1, 1, tzinfo=UTC))
 
@@ -110,6 +135,10 @@ SOLD_BY_MISTAKE: dict[str, tuple[Said, str]] = {
         lambda c: {"active": lambda mug: mug.state},
         "active is 'draft', a str, which is neither true nor false",
     ),
+    "a number of an Enum for a condition": (
+        lambda c: {"active": lambda mug: Phase.DRAFT},
+        "active is <Phase.DRAFT: 1>, a Phase, which is neither true nor false",
+    ),
     "a method for a name": (
         lambda c: {"name": lambda mug: mug.is_sold},
         "name is <bound method .*, which is no text",
@@ -117,6 +146,10 @@ SOLD_BY_MISTAKE: dict[str, tuple[Said, str]] = {
     "an object for a name": (
         lambda c: {"name": lambda mug: mug},
         "name is .*, which is no text",
+    ),
+    "bytes for a text": (
+        lambda c: {"sku": c.Mug.code},
+        "sku is b'mug', a bytes, which is no text",
     ),
     "amounts for units": (
         lambda c: {"price": mapping.minor_units(lambda mug: Decimal("10.00"))},
@@ -163,9 +196,13 @@ CHECKED: dict[str, tuple[Said, str]] = {
         lambda c: {"active": c.Mug.hidden},
         r"active=Mug.hidden looks reversed.* write active=Mug.hidden.is_not\(True\)",
     ),
+    "a reserved stock the other way round": (
+        lambda c: {"stock": mapping.reserved(c.Mug.reserved, c.Mug.left)},
+        r"looks swapped: write mapping.reserved\(Mug.left, Mug.reserved\)",
+    ),
     "a walk without load=": (
         lambda c: {"sku": lambda mug: len(mug.rows)},
-        r"reads Mug.rows by a statement for each product.*say mapping.product\(..., load=Mug.rows\)",
+        r"reads Mug.rows by a statement for each product.*say .*load=Mug.rows\)",
     ),
     "a lambda for a value": (
         lambda c: {"price": lambda: Decimal(3)},
@@ -193,6 +230,7 @@ NOT_NAMED: dict[str, Said] = {
     "not exists": lambda c: {"cart": ~sa.exists().where(c.Sale.basket_id == c.Basket.id)},
     "the database's time": lambda c: {"cart": c.Basket.ends > sa.func.now()},
     "deferred columns": lambda c: {},
+    "a condition that is stored as text": lambda c: {"active": c.Mug.flag},
     "a walk with load=": lambda c: {"sku": lambda mug: len(mug.rows), "load": c.Mug.rows},
     "an integer for a condition": lambda c: {"active": c.Mug.left},
 }
@@ -209,6 +247,18 @@ def test_an_odd_shop_sells(classes: OddClasses, database: URL, name: str) -> Non
     assert (item["product_id"], item["quantity"], item["unit_price"]) == (1, 2, Decimal(10))
     assert [row["Übrig"] for row in shop.rows("mugs")] == [3]
     assert shop.rows("rows") == []
+    shop.close()
+
+
+def test_a_condition_that_is_stored_as_text_may_be_false(
+    classes: OddClasses, sqlite_file: URL
+) -> None:
+    """ "N" is true in Python and in no database's WHERE."""
+    shop = classes.open(sqlite_file, active=classes.Mug.flag)
+    with shop.session() as session:
+        session.execute(sa.update(classes.Mug).values(flag=False))
+    with nothing_changed(shop):
+        assert [item["reason"] for item in body(shop.post(1))["items"]] == ["inactive"]
     shop.close()
 
 

@@ -15,6 +15,7 @@ from ..models.parts import Attribute, Expression, Part
 from ..models.shop import CartItemParts, CartParts, ProductParts, Shop
 from ..models.sources import RowSource
 from ..service import OrderService, components_of
+from ..stock_columns import ReservedStock
 
 # What the name of a column has that holds money or a code which an order does not copy by itself.
 VOUCHERS = ("voucher", "coupon", "promo", "discount", "gift_card")
@@ -28,6 +29,8 @@ CLOSED = (
 # Of a column that says whether a product is for sale.
 ACTIVE = ("active", "publish", "enabl", "visib", "available")
 INACTIVE = ("delet", "archiv", "remov", "discontinu", "hidden", "draft", "retire", "disabl")
+# Of the units that orders hold.
+HELD = ("alloc", "reserv", "held", "hold", "commit")
 STATUS = ("status", "state")
 # Of a lower price, and of what limits it.
 SALE = ("sale", "special", "reduced", "discount", "promo", "offer")
@@ -39,6 +42,7 @@ def check_left_out(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _reversed(shop.cart.source, "open", shop.cart.open, CLOSED)
     yield from _reversed(shop.cart_item.source, "open", shop.cart_item.open, CLOSED)
     yield from _reversed(shop.product.source, "active", shop.product.active, INACTIVE)
+    yield from _swapped(shop.product)
     if not _has_criteria(db):
         for name, parts in (("cart", shop.cart), ("cart_item", shop.cart_item)):
             yield from _conditions(shop, name, parts)
@@ -80,6 +84,19 @@ def _reversed(
             f"{name}={spelled} looks reversed, since it is true for the rows that are not to be "
             f"bought: write {name}={_unmarked(spelled, column)}, or {spelled}.is_not(False) if it "
             "is not"
+        )
+
+
+def _swapped(product: ProductParts) -> Iterator[str]:
+    """Name a reserved stock that is given the held units first."""
+    stock = product.stock
+    if not isinstance(stock, ReservedStock):
+        return
+    if _begins(stock.quantity, HELD) and not _begins(stock.allocated, HELD):
+        first, second = product.source.spell(stock.quantity), product.source.spell(stock.allocated)
+        yield (
+            f"mapping.reserved({first}, {second}) looks swapped: write "
+            f"mapping.reserved({second}, {first}), first what is there and then what orders hold"
         )
 
 

@@ -14,14 +14,14 @@ from types import FunctionType, NoneType
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Double, Integer, String, Table, cast, inspect
-from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
+from sqlalchemy.orm import Mapper, QueryableAttribute, RelationshipProperty
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from ..amounts import Amount, Exact, FromFloat, Units
 from ..errors import ConfigurationError
 from ..stock import Stock
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
-from .column_types import amount_problem, quantity_problem, stock_problem
+from .column_types import amount_problem, quantity_problem, returned_class, stock_problem
 from .mapping import (
     MappedClass,
     Reserved,
@@ -419,8 +419,7 @@ def _single_key(source: RowSource) -> Column[Any]:
     mapper = source.mapper
     if mapper is None:
         raise PartProblem(f"{source.name} has no class: only the cart's items may be a bare table")
-    if not isinstance(mapper.local_table, Table):
-        raise PartProblem("it is mapped to a join or a subquery: map it to a table of its own")
+    _require_own_table(mapper)
     if len(source.primary_key) != 1:
         raise PartProblem(
             f"its primary key has {len(source.primary_key)} columns, and an order refers to it by "
@@ -429,9 +428,24 @@ def _single_key(source: RowSource) -> Column[Any]:
     return source.primary_key[0]
 
 
-def _item_key(source: RowSource) -> tuple[Column[Any], ...]:
-    if source.mapper is not None and not isinstance(source.mapper.local_table, Table):
+def _require_own_table(mapper: Mapper[Any]) -> None:
+    """Refuse a class whose rows are those of no table, or of several that share no keys.
+
+    Raises:
+        PartProblem: with what to do.
+    """
+    if not isinstance(mapper.local_table, Table):
         raise PartProblem("it is mapped to a join or a subquery: map it to a table of its own")
+    if any(each.concrete for each in mapper.self_and_descendants if each is not mapper):
+        raise PartProblem(
+            "a class with a table of its own inherits from it (concrete), so that two rows may "
+            "have one key: pass the class of one table, or use joined inheritance"
+        )
+
+
+def _item_key(source: RowSource) -> tuple[Column[Any], ...]:
+    if source.mapper is not None:
+        _require_own_table(source.mapper)
     if not source.primary_key:
         raise PartProblem(
             "it has no primary key, so that an order can't delete exactly the rows that it has "
@@ -529,12 +543,18 @@ def _truth(part: Part, name: str, source: RowSource) -> Part:
     ):
         raise PartProblem(f"{name}: {_constant(part.value, source)}; {_line(source, name)}")
     type_ = _type(part)
-    if type_ is not None and not _is_boolean(type_):
+    is_read = name == "active" and isinstance(part, Attribute)
+    if type_ is not None and not (_is_boolean(type_) or (is_read and _returns_boolean(type_))):
         raise PartProblem(
             f"{name}: {_spelling(source, part, name)} is a {type_!r}, which is not true or false; "
             f"write a condition, such as {name}={_spelling(source, part, name)} == ..."
         )
     return part
+
+
+def _returns_boolean(type_: TypeEngine[Any]) -> bool:
+    """Return whether a loaded object has True or False, whatever is stored, such as "Y"."""
+    return returned_class(type_) is bool
 
 
 def _is_boolean(type_: TypeEngine[Any]) -> bool:
@@ -557,6 +577,11 @@ def _condition(source: RowSource, given: Mapping[str, Any]) -> Attribute | Expre
     part = _truth(_part(source, given, "open", if_missing=True), "open", source)
     if isinstance(part, Constant) and part.value is True:
         return None
+    if isinstance(part, Attribute) and (part.column.primary_key or part.column.foreign_keys):
+        raise PartProblem(
+            f"open: {source.spell(part.column)} is a key, which is no condition; "
+            f"{_line(source, 'open')}"
+        )
     if isinstance(part, Attribute | Expression):
         return part
     raise PartProblem(
