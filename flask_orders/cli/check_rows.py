@@ -100,8 +100,8 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
                 values = reader.read(read[0], read[1:], currency)
             except InvalidRequestError as error:
                 yield (
-                    f"a function of the mapping reads more than what load= names ({error}): it "
-                    "takes a statement for each item, and in a transaction of your own it may "
+                    f"a function of the mapping reads what is not read with the products ({error}): "
+                    "it takes a statement for each item, and in a transaction of your own it may "
                     "read an older value: name the relationship in mapping.product(..., load=...)"
                 )
                 return
