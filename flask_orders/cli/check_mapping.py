@@ -15,7 +15,7 @@ from sqlalchemy.sql import visitors
 from ..errors import ConfigurationError
 from ..models import Models
 from ..models.parts import Constant, Expression, Part, bound_values, misses_null
-from ..models.shop import check_lambdas
+from ..models.resolving import check_lambdas
 from ..models.sources import RowSource
 from ..service import OrderService, components_of
 

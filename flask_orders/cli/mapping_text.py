@@ -15,7 +15,8 @@ from sqlalchemy.exc import CompileError
 from ..amounts import FromFloat, Units
 from ..models import Models
 from ..models.parts import Attribute, Constant, Expression, Function, Part
-from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts, function_name
+from ..models.resolve_values import function_name
+from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts
 from ..models.sources import RowSource
 from ..product_reader import PRICES, TEXTS
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart

@@ -35,7 +35,8 @@ from .mixins import (
 from .own_columns import OwnColumns
 from .parts import are_same
 from .promotions import OFFER_PRODUCTS, PromotionModels, declare_promotions
-from .shop import Shop, check_shop, resolve
+from .resolving import check_shop, resolve
+from .shop import Shop
 from .tables import (
     complete_address,
     complete_order,
