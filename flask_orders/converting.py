@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -241,12 +242,23 @@ class Converter:
         return check_priced(priced, cart, self._pricing) if self._has_own_pricing else priced
 
     def _priced_without_refusal(self, cart: Cart, now: datetime) -> PricedCart:
-        """Price a cart; a voucher that can't be used is left out, with the refusal."""
+        """Price a cart; a voucher that can't be used is left out, with the refusal.
+
+        A pricing of the shop's own may refuse a cart for another reason, or find a voucher by the
+        cart's row: then nothing is priced.
+        """
+        nothing = PricedCart.of((), self._currency)
         try:
             return self._price(cart, now)
         except VoucherNotApplicable as error:
-            priced = self._price(replace(cart, voucher=None), now)
+            priced = nothing
+            if cart.voucher is not None:
+                priced = self._priced_without_refusal(replace(cart, voucher=None), now)
             return replace(priced, voucher_refusal=error.reason, refusal=error)
+        except OrdersError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return replace(nothing, refusal=error)
 
     def _order_since(self, order_request: OrderRequest, since: int) -> PlacedOrder:
         """Return the order that has emptied the cart while the request was under way.

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 
 from flask_orders import ConfigurationError, current_orders
 from flask_orders.models.contract import table
+from flask_orders.signals import order_placing
 from flask_orders.testing import Ledger, run_concurrently
 
 from . import hosts
@@ -274,3 +275,67 @@ REFUSED = [
 def test_a_line_that_is_wrong_is_refused_at_the_start(line: str, other: str, error: str) -> None:
     with pytest.raises(ConfigurationError, match=error):
         Variants(make_url("sqlite://"), replacing={line: other})
+
+
+# The voucher is found by the cart's row, and the mapping does not name it.
+BY_ROW = {
+    ", voucher=Cart.voucher_code": "",
+    "find_voucher(cart.voucher)": "find_voucher(cart.row.voucher_code)",
+    "if cart.voucher is not None": "if cart.row.voucher_code is not None",
+}
+
+
+def test_a_pricing_may_find_the_voucher_itself(database: URL) -> None:
+    """Then a receiver takes it off the cart; a preview names a refusal all the same."""
+    host = Variants(database, replacing=BY_ROW)
+    host.create_all()
+    assert host.problems() == []
+    buyer = host.customer()
+    host.voucher("TEN", limit=1)
+    host.put(buyer, host.product("10.00"))
+    host.apply(buyer, "TEN")
+
+    def take_off(_app: Any, cart: Any, **_rest: Any) -> None:
+        cart.voucher_code = None
+
+    host.change(host.tables["vouchers"].update().values(uses_left=0))
+    preview = host.call("GET", PREVIEW, buyer)
+    assert (preview["voucher_refusal"], preview["items"]) == ("used_up", [])
+    host.change(host.tables["vouchers"].update().values(uses_left=1))
+    with order_placing.connected_to(take_off, host.app):
+        assert host.order(buyer).status_code == 201
+    assert (host.uses_left(), host.rows("carts")[0]["voucher_code"]) == ([0], None)
+    assert host.rows("fo_orders")[0]["total_amount"] == Decimal("9.00")
+    host.close()
+
+
+REFUSING = """
+from flask_orders import OrdersError
+
+class NoExpress(OrdersError):
+    code, status, title = "no_express", 409, "Not on Sundays"
+
+def refuse(cart):
+    if cart.row.delivery == "express":
+        raise NoExpress("We deliver from Monday on.")
+
+"""
+
+
+def test_a_refusal_of_the_shop_s_own_pricing_is_in_the_preview(database: URL) -> None:
+    """As it is in the answer to an order."""
+    refusing = {
+        "items = [PricedItem.of(": "refuse(cart); items = [PricedItem.of(",
+        "class ShopPricing": REFUSING + "class ShopPricing",
+    }
+    host = Variants(database, replacing=refusing)
+    host.create_all()
+    buyer = host.customer()
+    host.put(buyer, host.product("10.00"))
+    host.call("PUT", "/cart", buyer, {"delivery": "express"})
+    with nothing_changed(host):
+        problem = refused(host.order(buyer), 409, "no_express")
+        preview = host.call("GET", PREVIEW, buyer)
+    assert (preview["refusal"]["code"], preview["items"]) == ("no_express", [])
+    assert preview["refusal"]["detail"] == problem["detail"]
+    host.close()
