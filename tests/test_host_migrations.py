@@ -2,7 +2,9 @@
 
 import ast
 import logging
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,17 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from . import hosts
 from .hosts.drivers import DRIVERS, Driver
+from .support import servers
 
 # Flask-Migrate's env.py asks for get_engine() first, for the sake of old versions.
 pytestmark = pytest.mark.filterwarnings("ignore:'get_engine' is deprecated:DeprecationWarning")
 
-SHOPS = pytest.mark.parametrize("name", hosts.NAMES)
+SHOPS = pytest.mark.parametrize("name", hosts.NAMES, scope="module")
 
 
-@pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """Alembic's env.py configures logging for the whole process; put it back afterwards."""
+@contextmanager
+def _logging_put_back() -> Iterator[None]:
+    """Put back the logging of the whole process, which Alembic's env.py configures."""
     root = logging.getLogger()
     loggers = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     states = [
@@ -35,6 +38,12 @@ def _own_logging() -> Iterator[None]:
     for one, level, propagate, disabled, handlers in states:
         one.setLevel(level)
         one.propagate, one.disabled, one.handlers[:] = propagate, disabled, handlers
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    with _logging_put_back():
+        yield
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,8 @@ class History:
     def migrate(self, message: str) -> None:
         self._run(flask_migrate.migrate, message=message)
 
-    def upgrade(self) -> None:
-        self._run(flask_migrate.upgrade)
+    def upgrade(self, revision: str = "head") -> None:
+        self._run(flask_migrate.upgrade, revision=revision)
 
     def downgrade(self) -> None:
         self._run(flask_migrate.downgrade)
@@ -80,22 +89,46 @@ class History:
             self.host.module.db.engine.dispose()
 
 
+@dataclass(frozen=True)
+class Written:
+    """A shop as it was and with flask_orders installed, and the history that both have written."""
+
+    before: Driver
+    after: Driver
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def written(server_url: URL, tmp_path_factory: pytest.TempPathFactory, name: str) -> Written:
+    """The history, of two revisions: the shop's, and the one that installing has made."""
+    folder = tmp_path_factory.mktemp(name) / "migrations"
+    with servers.fresh_database(server_url) as url, _logging_put_back():
+        before = History(DRIVERS[name](url, installed=False), folder)
+        before.init()
+        before.migrate("the shop")
+        before.upgrade()
+        after = History(DRIVERS[name](url), folder)
+        after.migrate("orders")
+        before.host.close()
+        after.host.close()
+    return Written(before.host, after.host, folder)
+
+
 @pytest.fixture
-def before(database: URL, tmp_path: Path, name: str) -> Iterator[History]:
+def before(written: Written, database: URL, tmp_path: Path) -> Iterator[History]:
     """The shop as it was, at the head of its own history."""
     folder = tmp_path / "migrations"
-    history = History(DRIVERS[name](database, installed=False), folder)
-    history.init()
-    history.migrate("the shop")
-    history.upgrade()
+    shutil.copytree(written.folder, folder)
+    history = History(written.before.on(database), folder)
+    history.upgrade("+1")
     yield history
     history.host.close()
 
 
 @pytest.fixture
-def after(before: History, database: URL, name: str) -> Iterator[History]:
-    """The shop with flask_orders installed, before it has made a migration."""
-    history = History(DRIVERS[name](database), before.folder)
+def after(written: Written, before: History, database: URL) -> Iterator[History]:
+    """The shop with flask_orders installed, before its new revision has run."""
+    history = History(written.after.on(database), before.folder)
     yield history
     history.host.close()
 
@@ -107,7 +140,6 @@ def test_the_new_revision_touches_only_the_library_s_tables(
     own, library = tables_of(before, after)
     as_it_was = described(before.schema(), own)
 
-    after.migrate("orders")
     after.upgrade()
 
     revision, *older = after.revisions()
@@ -122,7 +154,6 @@ def test_the_new_revision_touches_only_the_library_s_tables(
 
 @SHOPS
 def test_the_revision_runs_without_flask_orders(before: History, after: History) -> None:
-    after.migrate("orders")
     assert "flask_orders" not in after.revisions()[0].read_text()
     before.upgrade()
     assert tables_of(before, after)[1] < set(before.schema().tables)
@@ -131,7 +162,6 @@ def test_the_revision_runs_without_flask_orders(before: History, after: History)
 @SHOPS
 def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History) -> None:
     own, library = tables_of(before, after)
-    after.migrate("orders")
     after.upgrade()
     after.check()
     after.downgrade()
@@ -145,7 +175,6 @@ def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History
 def test_the_migrated_shop_takes_orders(before: History, after: History) -> None:
     buyer = before.host.customer()
     before.host.put(buyer, before.host.product("12.00"), 2)
-    after.migrate("orders")
     after.upgrade()
     assert after.host.order(buyer).status_code == 201
     (order,) = after.host.rows(after.host.TABLES.orders)
@@ -155,7 +184,6 @@ def test_the_migrated_shop_takes_orders(before: History, after: History) -> None
 @SHOPS
 def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: History) -> None:
     own, library = tables_of(before, after)
-    after.migrate("orders")
     after.upgrade()
     schema = after.schema()
     keys = [key for name in library for key in schema.tables[name].foreign_keys]
@@ -164,10 +192,9 @@ def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: Hi
         assert repr(key.parent.type) == repr(key.column.type), key
 
 
-@pytest.mark.parametrize("name", ["uuid_keys"])
+@pytest.mark.parametrize("name", ["uuid_keys"], scope="module")
 def test_constraints_are_named_by_the_shop_s_convention(before: History, after: History) -> None:
     library = tables_of(before, after)[1]
-    after.migrate("orders")
     after.upgrade()
     with after.host.engine.connect() as connection:
         names = {name: constraint_names(connection, name) for name in library}
