@@ -22,7 +22,7 @@ from flask_orders import current_orders, declare_models, orders_bp
 from ..support import servers
 from ..support.database import Rows, clear, everything_of, nothing_changed, rows_of
 from ..support.requests import ADDRESS, ORDERS
-from . import NAMES, load
+from . import NAMES, Kept, load
 
 PASSWORD = "correct horse battery staple"
 
@@ -58,6 +58,7 @@ class Driver(ABC):
 
     def __init__(self, url: URL, *, installed: bool = True) -> None:
         self.module: ModuleType = load(self.NAME, installed=installed)
+        self._kept = Kept(self.module)
         self.url = url.render_as_string(hide_password=False)
         self.app: Flask = self.module.create_app(self.url)
         self._numbers: Iterator[int] = itertools.count(1)
