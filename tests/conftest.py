@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from .support import raced, servers
+from .support import effort, raced, servers
 from .support.galera import Cluster, cluster
 from .support.shops import Shop, make_shop
 
@@ -23,6 +23,12 @@ GARBAGE = 200_000
 
 # The fixtures whose parameter is the database that a test runs on.
 DATABASES = ("server_url", "raced_session_shop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try less in the quick run."""
+    if config.option.markexpr == "not server":
+        effort.be_quick()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
