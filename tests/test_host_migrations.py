@@ -69,11 +69,6 @@ class History:
         """`flask db check`: exits with 1 if the models and the database differ."""
         self._run(flask_migrate.check)
 
-    def revisions(self) -> list[Path]:
-        """The files of the history, the newest first."""
-        script = ScriptDirectory(str(self.folder))
-        return [Path(revision.path) for revision in script.walk_revisions()]
-
     def schema(self) -> sa.MetaData:
         """What the database really holds."""
         found = sa.MetaData()
@@ -91,11 +86,25 @@ class History:
 
 @dataclass(frozen=True)
 class Written:
-    """A shop as it was and with flask_orders installed, and the history that both have written."""
+    """A shop as it was and with flask_orders installed, and the history that both have written.
+
+    `as_it_was` are the shop's own tables before the new revision ran, `schema` all tables after it.
+    """
 
     before: Driver
     after: Driver
     folder: Path
+    as_it_was: list[str]
+    schema: sa.MetaData
+
+    @property
+    def own(self) -> set[str]:
+        return set(self.before.tables)
+
+    @property
+    def library(self) -> set[str]:
+        """The tables that flask_orders has added."""
+        return set(self.after.tables) - self.own
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +116,14 @@ def written(server_url: URL, tmp_path_factory: pytest.TempPathFactory, name: str
         before.init()
         before.migrate("the shop")
         before.upgrade()
+        as_it_was = described(before.schema(), set(before.host.tables))
         after = History(DRIVERS[name](url), folder)
         after.migrate("orders")
+        after.upgrade()
+        schema = after.schema()
         before.host.close()
         after.host.close()
-    return Written(before.host, after.host, folder)
+    return Written(before.host, after.host, folder, as_it_was, schema)
 
 
 @pytest.fixture
@@ -134,34 +146,27 @@ def after(written: Written, before: History, database: URL) -> Iterator[History]
 
 
 @SHOPS
-def test_the_new_revision_touches_only_the_library_s_tables(
-    before: History, after: History
-) -> None:
-    own, library = tables_of(before, after)
-    as_it_was = described(before.schema(), own)
-
-    after.upgrade()
-
-    revision, *older = after.revisions()
+def test_the_new_revision_touches_only_the_library_s_tables(written: Written) -> None:
+    revision, *older = revisions(written.folder)
     assert len(older) == 1
     operations = operations_of(revision)
-    assert {table for name, table in operations if name == "create_table"} == library
-    assert {table for name, table in operations if name == "batch_alter_table"} <= library
+    assert {table for name, table in operations if name == "create_table"} == written.library
+    assert {table for name, table in operations if name == "batch_alter_table"} <= written.library
     assert {name for name, _ in operations} <= {"create_table", "batch_alter_table"}
-    assert set(after.schema().tables) == own | library | {"alembic_version"}
-    assert described(after.schema(), own) == as_it_was
+    assert set(written.schema.tables) == written.own | written.library | {"alembic_version"}
+    assert described(written.schema, written.own) == written.as_it_was
 
 
 @SHOPS
-def test_the_revision_runs_without_flask_orders(before: History, after: History) -> None:
-    assert "flask_orders" not in after.revisions()[0].read_text()
+def test_the_revision_runs_without_flask_orders(written: Written, before: History) -> None:
+    assert "flask_orders" not in revisions(written.folder)[0].read_text()
     before.upgrade()
-    assert tables_of(before, after)[1] < set(before.schema().tables)
+    assert written.library < set(before.schema().tables)
 
 
 @SHOPS
-def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History) -> None:
-    own, library = tables_of(before, after)
+def test_upgrade_no_difference_downgrade_upgrade(written: Written, after: History) -> None:
+    own, library = written.own, written.library
     after.upgrade()
     after.check()
     after.downgrade()
@@ -182,22 +187,19 @@ def test_the_migrated_shop_takes_orders(before: History, after: History) -> None
 
 
 @SHOPS
-def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: History) -> None:
-    own, library = tables_of(before, after)
-    after.upgrade()
-    schema = after.schema()
-    keys = [key for name in library for key in schema.tables[name].foreign_keys]
-    assert {key.column.table.name for key in keys} & own
+def test_a_foreign_key_has_the_type_of_the_shop_s_key(written: Written) -> None:
+    tables = written.schema.tables
+    keys = [key for name in written.library for key in tables[name].foreign_keys]
+    assert {key.column.table.name for key in keys} & written.own
     for key in keys:
         assert repr(key.parent.type) == repr(key.column.type), key
 
 
 @pytest.mark.parametrize("name", ["uuid_keys"], scope="module")
-def test_constraints_are_named_by_the_shop_s_convention(before: History, after: History) -> None:
-    library = tables_of(before, after)[1]
+def test_constraints_are_named_by_the_shop_s_convention(written: Written, after: History) -> None:
     after.upgrade()
     with after.host.engine.connect() as connection:
-        names = {name: constraint_names(connection, name) for name in library}
+        names = {name: constraint_names(connection, name) for name in written.library}
     for table, found in names.items():
         strangers = [one for one in found if not one.startswith(tuple(kinds(table)))]
         assert strangers == []
@@ -208,10 +210,10 @@ def test_constraints_are_named_by_the_shop_s_convention(before: History, after: 
     assert "ix_order_idempotency_keys_created" in names["order_idempotency_keys"]
 
 
-def tables_of(before: History, after: History) -> tuple[set[str], set[str]]:
-    """The shop's own tables, and those that flask_orders has added."""
-    own = set(before.host.tables)
-    return own, set(after.host.tables) - own
+def revisions(folder: Path) -> list[Path]:
+    """The files of a history, the newest first."""
+    script = ScriptDirectory(str(folder))
+    return [Path(revision.path) for revision in script.walk_revisions()]
 
 
 def operations_of(revision: Path) -> list[tuple[str, str]]:
