@@ -12,16 +12,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from .support import raced, servers
+from .support import effort, raced, servers
 from .support.galera import Cluster, cluster
 from .support.shops import Shop, make_shop
 
 # Every shop's mapped classes refer to each other: to look for garbage as often as Python does by
-# default takes a quarter of the tests' time.
-gc.set_threshold(20_000, 20, 20)
+# default takes a quarter of the tests' time. Within a test it is looked for if it piles up.
+gc.set_threshold(1_000_000, 10, 10)
+GARBAGE = 200_000
 
 # The fixtures whose parameter is the database that a test runs on.
 DATABASES = ("server_url", "raced_session_shop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try less in the quick run."""
+    if config.option.markexpr == "not server":
+        effort.be_quick()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +43,18 @@ def _needs_server(item: pytest.Item) -> bool:
     chosen = [] if parameters is None else [parameters.params.get(name) for name in DATABASES]
     on_server = any(name is not None and not name.startswith("sqlite") for name in chosen)
     return on_server or "running" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_finish() -> None:
+    """Never look for garbage among what has been imported."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Look for garbage between the tests: in the middle of one, SQLAlchemy may hold every `db`."""
+    if gc.get_count()[0] > GARBAGE:
+        gc.collect(1)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

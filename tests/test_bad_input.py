@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 from flask_orders.texts import strip
 
 from .support.database import Rows
-from .support.effort import LONG
+from .support.effort import LONG, examples
 from .support.requests import ADDRESS, ORDERS
 from .support.responses import body
 from .support.shops import Shop
@@ -688,7 +688,9 @@ def bent_bodies(draw: st.DrawFn) -> Any:
 
 
 @given(st.data())
-@settings(max_examples=600 if LONG else 60, deadline=None, database=None, derandomize=not LONG)
+@settings(
+    max_examples=600 if LONG else examples(60), deadline=None, database=None, derandomize=not LONG
+)
 def test_a_generated_valid_body_is_an_order(till: Till, data: st.DataObject) -> None:
     document = data.draw(BODIES)
     sent = json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode()
@@ -696,7 +698,9 @@ def test_a_generated_valid_body_is_an_order(till: Till, data: st.DataObject) -> 
 
 
 @given(bent_bodies(), st.sampled_from(["ascii", "utf-8", "utf-8", "utf-16"]))
-@settings(max_examples=1400 if LONG else 140, deadline=None, database=None, derandomize=not LONG)
+@settings(
+    max_examples=1400 if LONG else examples(140), deadline=None, database=None, derandomize=not LONG
+)
 def test_a_generated_invalid_body(till: Till, document: Any, encoding: str) -> None:
     text = json.dumps(document, ensure_ascii=encoding == "ascii")
     answer = till.post(text.encode(encoding, "surrogatepass"))

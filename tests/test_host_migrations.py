@@ -2,7 +2,9 @@
 
 import ast
 import logging
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,17 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from . import hosts
 from .hosts.drivers import DRIVERS, Driver
+from .support import servers
 
 # Flask-Migrate's env.py asks for get_engine() first, for the sake of old versions.
 pytestmark = pytest.mark.filterwarnings("ignore:'get_engine' is deprecated:DeprecationWarning")
 
-SHOPS = pytest.mark.parametrize("name", hosts.NAMES)
+SHOPS = pytest.mark.parametrize("name", hosts.NAMES, scope="module")
 
 
-@pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """Alembic's env.py configures logging for the whole process; put it back afterwards."""
+@contextmanager
+def _logging_put_back() -> Iterator[None]:
+    """Put back the logging of the whole process, which Alembic's env.py configures."""
     root = logging.getLogger()
     loggers = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     states = [
@@ -35,6 +38,12 @@ def _own_logging() -> Iterator[None]:
     for one, level, propagate, disabled, handlers in states:
         one.setLevel(level)
         one.propagate, one.disabled, one.handlers[:] = propagate, disabled, handlers
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    with _logging_put_back():
+        yield
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,8 @@ class History:
     def migrate(self, message: str) -> None:
         self._run(flask_migrate.migrate, message=message)
 
-    def upgrade(self) -> None:
-        self._run(flask_migrate.upgrade)
+    def upgrade(self, revision: str = "head") -> None:
+        self._run(flask_migrate.upgrade, revision=revision)
 
     def downgrade(self) -> None:
         self._run(flask_migrate.downgrade)
@@ -59,11 +68,6 @@ class History:
     def check(self) -> None:
         """`flask db check`: exits with 1 if the models and the database differ."""
         self._run(flask_migrate.check)
-
-    def revisions(self) -> list[Path]:
-        """The files of the history, the newest first."""
-        script = ScriptDirectory(str(self.folder))
-        return [Path(revision.path) for revision in script.walk_revisions()]
 
     def schema(self) -> sa.MetaData:
         """What the database really holds."""
@@ -80,58 +84,89 @@ class History:
             self.host.module.db.engine.dispose()
 
 
+@dataclass(frozen=True)
+class Written:
+    """A shop as it was and with flask_orders installed, and the history that both have written.
+
+    `as_it_was` are the shop's own tables before the new revision ran, `schema` all tables after it.
+    """
+
+    before: Driver
+    after: Driver
+    folder: Path
+    as_it_was: list[str]
+    schema: sa.MetaData
+
+    @property
+    def own(self) -> set[str]:
+        return set(self.before.tables)
+
+    @property
+    def library(self) -> set[str]:
+        """The tables that flask_orders has added."""
+        return set(self.after.tables) - self.own
+
+
+@pytest.fixture(scope="module")
+def written(server_url: URL, tmp_path_factory: pytest.TempPathFactory, name: str) -> Written:
+    """The history, of two revisions: the shop's, and the one that installing has made."""
+    folder = tmp_path_factory.mktemp(name) / "migrations"
+    with servers.fresh_database(server_url) as url, _logging_put_back():
+        before = History(DRIVERS[name](url, installed=False), folder)
+        before.init()
+        before.migrate("the shop")
+        before.upgrade()
+        as_it_was = described(before.schema(), set(before.host.tables))
+        after = History(DRIVERS[name](url), folder)
+        after.migrate("orders")
+        after.upgrade()
+        schema = after.schema()
+        before.host.close()
+        after.host.close()
+    return Written(before.host, after.host, folder, as_it_was, schema)
+
+
 @pytest.fixture
-def before(database: URL, tmp_path: Path, name: str) -> Iterator[History]:
+def before(written: Written, database: URL, tmp_path: Path) -> Iterator[History]:
     """The shop as it was, at the head of its own history."""
     folder = tmp_path / "migrations"
-    history = History(DRIVERS[name](database, installed=False), folder)
-    history.init()
-    history.migrate("the shop")
-    history.upgrade()
+    shutil.copytree(written.folder, folder)
+    history = History(written.before.on(database), folder)
+    history.upgrade("+1")
     yield history
     history.host.close()
 
 
 @pytest.fixture
-def after(before: History, database: URL, name: str) -> Iterator[History]:
-    """The shop with flask_orders installed, before it has made a migration."""
-    history = History(DRIVERS[name](database), before.folder)
+def after(written: Written, before: History, database: URL) -> Iterator[History]:
+    """The shop with flask_orders installed, before its new revision has run."""
+    history = History(written.after.on(database), before.folder)
     yield history
     history.host.close()
 
 
 @SHOPS
-def test_the_new_revision_touches_only_the_library_s_tables(
-    before: History, after: History
-) -> None:
-    own, library = tables_of(before, after)
-    as_it_was = described(before.schema(), own)
-
-    after.migrate("orders")
-    after.upgrade()
-
-    revision, *older = after.revisions()
+def test_the_new_revision_touches_only_the_library_s_tables(written: Written) -> None:
+    revision, *older = revisions(written.folder)
     assert len(older) == 1
     operations = operations_of(revision)
-    assert {table for name, table in operations if name == "create_table"} == library
-    assert {table for name, table in operations if name == "batch_alter_table"} <= library
+    assert {table for name, table in operations if name == "create_table"} == written.library
+    assert {table for name, table in operations if name == "batch_alter_table"} <= written.library
     assert {name for name, _ in operations} <= {"create_table", "batch_alter_table"}
-    assert set(after.schema().tables) == own | library | {"alembic_version"}
-    assert described(after.schema(), own) == as_it_was
+    assert set(written.schema.tables) == written.own | written.library | {"alembic_version"}
+    assert described(written.schema, written.own) == written.as_it_was
 
 
 @SHOPS
-def test_the_revision_runs_without_flask_orders(before: History, after: History) -> None:
-    after.migrate("orders")
-    assert "flask_orders" not in after.revisions()[0].read_text()
+def test_the_revision_runs_without_flask_orders(written: Written, before: History) -> None:
+    assert "flask_orders" not in revisions(written.folder)[0].read_text()
     before.upgrade()
-    assert tables_of(before, after)[1] < set(before.schema().tables)
+    assert written.library < set(before.schema().tables)
 
 
 @SHOPS
-def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History) -> None:
-    own, library = tables_of(before, after)
-    after.migrate("orders")
+def test_upgrade_no_difference_downgrade_upgrade(written: Written, after: History) -> None:
+    own, library = written.own, written.library
     after.upgrade()
     after.check()
     after.downgrade()
@@ -145,7 +180,6 @@ def test_upgrade_no_difference_downgrade_upgrade(before: History, after: History
 def test_the_migrated_shop_takes_orders(before: History, after: History) -> None:
     buyer = before.host.customer()
     before.host.put(buyer, before.host.product("12.00"), 2)
-    after.migrate("orders")
     after.upgrade()
     assert after.host.order(buyer).status_code == 201
     (order,) = after.host.rows(after.host.TABLES.orders)
@@ -153,24 +187,19 @@ def test_the_migrated_shop_takes_orders(before: History, after: History) -> None
 
 
 @SHOPS
-def test_a_foreign_key_has_the_type_of_the_shop_s_key(before: History, after: History) -> None:
-    own, library = tables_of(before, after)
-    after.migrate("orders")
-    after.upgrade()
-    schema = after.schema()
-    keys = [key for name in library for key in schema.tables[name].foreign_keys]
-    assert {key.column.table.name for key in keys} & own
+def test_a_foreign_key_has_the_type_of_the_shop_s_key(written: Written) -> None:
+    tables = written.schema.tables
+    keys = [key for name in written.library for key in tables[name].foreign_keys]
+    assert {key.column.table.name for key in keys} & written.own
     for key in keys:
         assert repr(key.parent.type) == repr(key.column.type), key
 
 
-@pytest.mark.parametrize("name", ["uuid_keys"])
-def test_constraints_are_named_by_the_shop_s_convention(before: History, after: History) -> None:
-    library = tables_of(before, after)[1]
-    after.migrate("orders")
+@pytest.mark.parametrize("name", ["uuid_keys"], scope="module")
+def test_constraints_are_named_by_the_shop_s_convention(written: Written, after: History) -> None:
     after.upgrade()
     with after.host.engine.connect() as connection:
-        names = {name: constraint_names(connection, name) for name in library}
+        names = {name: constraint_names(connection, name) for name in written.library}
     for table, found in names.items():
         strangers = [one for one in found if not one.startswith(tuple(kinds(table)))]
         assert strangers == []
@@ -181,10 +210,10 @@ def test_constraints_are_named_by_the_shop_s_convention(before: History, after: 
     assert "ix_order_idempotency_keys_created" in names["order_idempotency_keys"]
 
 
-def tables_of(before: History, after: History) -> tuple[set[str], set[str]]:
-    """The shop's own tables, and those that flask_orders has added."""
-    own = set(before.host.tables)
-    return own, set(after.host.tables) - own
+def revisions(folder: Path) -> list[Path]:
+    """The files of a history, the newest first."""
+    script = ScriptDirectory(str(folder))
+    return [Path(revision.path) for revision in script.walk_revisions()]
 
 
 def operations_of(revision: Path) -> list[tuple[str, str]]:

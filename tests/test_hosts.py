@@ -17,6 +17,7 @@ from . import hosts
 from .hosts.drivers import DRIVERS, Buyer, Driver, Factory, VoucherDriver, running
 from .support import servers
 from .support.database import nothing_changed
+from .support.effort import rounds
 from .support.responses import body, outcomes
 
 ROUNDS = 3
@@ -24,7 +25,6 @@ THREADS = 6
 
 HOME = BillingAddress("123 Main St", "12345", "Anytown", "CA", "CA")
 
-rounds = pytest.mark.parametrize("round_", range(ROUNDS))
 shops_with_vouchers = pytest.mark.parametrize(
     "session_host",
     [name for name in hosts.NAMES if issubclass(DRIVERS[name], VoucherDriver)],
@@ -238,7 +238,7 @@ def test_a_voucher_that_is_used_up_is_refused(host: Driver) -> None:
         assert (answer["code"], answer["reason"]) == ("voucher_not_applicable", "used_up")
 
 
-@rounds
+@rounds(ROUNDS)
 def test_one_cart_submitted_six_times_concurrently_is_one_order(host: Driver, round_: int) -> None:
     buyer = host.customer()
     host.put(buyer, host.product(), 2)
@@ -254,7 +254,7 @@ def test_one_cart_submitted_six_times_concurrently_is_one_order(host: Driver, ro
         assert host.stock() == [8]
 
 
-@rounds
+@rounds(ROUNDS)
 @shops_with_stock
 def test_products_in_opposite_order_sell_out(host: Driver, round_: int) -> None:
     products = [host.product(stock=3) for _ in range(4)]
@@ -270,7 +270,7 @@ def test_products_in_opposite_order_sell_out(host: Driver, round_: int) -> None:
     assert len(host.rows(host.TABLES.order_items)) == 12
 
 
-@rounds
+@rounds(ROUNDS)
 @shops_with_vouchers
 def test_a_voucher_of_limit_two_is_used_twice(host: Driver, round_: int) -> None:
     assert isinstance(host, VoucherDriver)

@@ -10,6 +10,7 @@ from sqlalchemy import literal, select, text
 from flask_orders.testing import run_concurrently
 
 from .support import scenarios, servers
+from .support.effort import rounds
 from .support.pgbouncer import POOL, pgbouncer
 from .support.responses import body
 from .support.shops import Shop, make_shop
@@ -41,12 +42,12 @@ def shop(bounced: Shop) -> Shop:
     return bounced
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
     scenarios.one_cart_becomes_one_order(shop)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
     scenarios.a_voucher_of_limit_two_is_used_twice(shop)
 

@@ -11,6 +11,7 @@ from flask_orders.testing import Ledger, run_concurrently
 
 from .support import scenarios
 from .support.database import wait_for_lock_wait
+from .support.effort import rounds
 from .support.requests import SAVE
 from .support.responses import outcomes
 from .support.scenarios import THREADS
@@ -19,17 +20,17 @@ from .support.shops import Shop
 ROUNDS = 5
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_one_cart_becomes_one_order(shop: Shop, round_: int) -> None:
     scenarios.one_cart_becomes_one_order(shop)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_a_voucher_of_limit_two_is_used_twice(shop: Shop, round_: int) -> None:
     scenarios.a_voucher_of_limit_two_is_used_twice(shop)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_products_in_opposite_order_sell_out_without_a_deadlock(
     shop: Shop, round_: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,7 +86,7 @@ def test_a_conversion_that_is_a_deadlock_victim_is_retried(
     assert [row["stock"] for row in shop.rows("products")][:3] == [99, 99, 100]
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_many_customers_save_the_same_address_concurrently(shop: Shop, round_: int) -> None:
     product = shop.product(stock=None)
     customers = [shop.customer() for _ in range(THREADS)]
@@ -122,7 +123,7 @@ def test_filling_a_cart_does_not_conflict_with_ordering_another(shop: Shop) -> N
     assert len(shop.rows("orders")) == len(products) * THREADS
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@rounds(ROUNDS)
 def test_an_item_added_meanwhile_is_ordered_or_still_there(shop: Shop, round_: int) -> None:
     customer, first, second = shop.customer(), shop.product(), shop.product()
     cart = shop.cart(customer, {first: 1})

@@ -20,6 +20,7 @@ from .hosts.drivers import Buyer, running
 from .hosts.driving.carts_by_status import CartsByStatus
 from .hosts.driving.carts_in_turn import CartsInTurn
 from .support.database import Rows, nothing_changed
+from .support.effort import rounds
 from .support.requests import ORDERS, PREVIEW
 from .support.responses import outcomes, refused
 
@@ -35,7 +36,6 @@ MAPPING = {
 
 SHOPS = ("carts_in_turn", "carts_by_status")
 
-rounds = pytest.mark.parametrize("round_", range(ROUNDS))
 in_turn = pytest.mark.parametrize("session_host", ["carts_in_turn"], indirect=True)
 by_status = pytest.mark.parametrize("session_host", ["carts_by_status"], indirect=True)
 
@@ -172,7 +172,7 @@ def test_a_second_click_that_comes_when_the_cart_is_closed_has_the_order(host: H
         refused(host.order(buyer), 400, "empty_cart")
 
 
-@rounds
+@rounds(ROUNDS)
 def test_six_clicks_on_the_open_cart_are_one_order(host: Host, round_: int) -> None:
     buyer, product = host.customer(), host.product(stock=20)
     for _ in range(3):
@@ -186,7 +186,7 @@ def test_six_clicks_on_the_open_cart_are_one_order(host: Host, round_: int) -> N
     assert host.stock() == [19]
 
 
-@rounds
+@rounds(ROUNDS)
 @by_status
 def test_a_receiver_may_open_the_next_cart_at_once(host: Host, round_: int) -> None:
     """A click that waited for the old cart and finds the new one has the order of the old one."""
@@ -203,7 +203,7 @@ def test_a_receiver_may_open_the_next_cart_at_once(host: Host, round_: int) -> N
     assert [row["status"] for row in host.rows("carts")] == ["ordered", "open"]
 
 
-@rounds
+@rounds(ROUNDS)
 def test_customers_with_closed_carts_of_the_same_products_sell_out(host: Host, round_: int) -> None:
     products = [host.product(stock=3) for _ in range(4)]
     buyers = [host.customer() for _ in range(THREADS)]
@@ -221,7 +221,7 @@ def test_customers_with_closed_carts_of_the_same_products_sell_out(host: Host, r
     assert ledger.problems() == []
 
 
-@rounds
+@rounds(ROUNDS)
 def test_a_cart_that_the_shop_closes_meanwhile_is_ordered_or_closed(
     host: Host, round_: int
 ) -> None:

@@ -13,6 +13,7 @@ from . import hosts
 from .hosts.drivers import Buyer, running
 from .hosts.driving.counters import Counters
 from .support.database import nothing_changed
+from .support.effort import rounds
 from .support.requests import PREVIEW
 from .support.responses import outcomes, refused
 
@@ -24,8 +25,6 @@ VERSIONED = f"""{LINE}
     version: Mapped[int] = mapped_column(default=1)
     __mapper_args__ = {{"version_id_col": version}}
 """
-
-rounds = pytest.mark.parametrize("round_", range(3))
 
 
 @pytest.fixture(scope="module", params=[{}, {LINE: VERSIONED}], ids=["plain", "versioned"])
@@ -93,7 +92,7 @@ def test_a_preview_calls_no_receiver(host: Counters) -> None:
         assert host.call("GET", PREVIEW, buyer)["total_amount"] == "20.00"
 
 
-@rounds
+@rounds(3)
 def test_simultaneous_clicks_count_once(host: Counters, round_: int) -> None:
     buyer = host.customer()
     host.put(buyer, host.product("10.00"), 2)
@@ -102,7 +101,7 @@ def test_simultaneous_clicks_count_once(host: Counters, round_: int) -> None:
     assert (cart_of(host, buyer), points_of(host, buyer)) == ((0, Decimal(0)), 20)
 
 
-@rounds
+@rounds(3)
 def test_the_stock_sells_out_and_only_buyers_get_points(host: Counters, round_: int) -> None:
     product = host.product("10.00", stock=3)
     buyers = [host.customer() for _ in range(THREADS)]

@@ -13,6 +13,7 @@ from . import hosts
 from .hosts.drivers import Buyer, running
 from .hosts.driving.item_options import ItemOptions
 from .support.database import counted, nothing_changed
+from .support.effort import rounds
 from .support.responses import outcomes
 
 THREADS = 6
@@ -87,7 +88,7 @@ def test_a_refused_order_leaves_options_and_files(host: ItemOptions) -> None:
         assert host.order(buyer).status_code == 409
 
 
-@pytest.mark.parametrize("round_", range(3))
+@rounds(3)
 def test_simultaneous_clicks_copy_the_options_once(host: ItemOptions, round_: int) -> None:
     buyer = host.customer()
     item = framed(host, buyer)

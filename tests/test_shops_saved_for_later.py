@@ -17,13 +17,12 @@ from . import hosts
 from .hosts.drivers import Buyer, running
 from .hosts.driving.saved_for_later import SavedForLater
 from .support.database import nothing_changed
+from .support.effort import rounds
 from .support.requests import PREVIEW
 from .support.responses import outcomes, refused
 
 ROUNDS = 3
 THREADS = 6
-
-rounds = pytest.mark.parametrize("round_", range(ROUNDS))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,7 @@ def test_a_customer_who_has_saved_everything_has_no_cart(host: SavedForLater) ->
         refused(host.order(buyer), 400, "empty_cart")
 
 
-@rounds
+@rounds(ROUNDS)
 def test_what_is_saved_meanwhile_is_ordered_or_saved(host: SavedForLater, round_: int) -> None:
     """By one UPDATE of the shop's own, which takes no other lock."""
     product, buyers = host.product(), [host.customer() for _ in range(THREADS)]
@@ -104,7 +103,7 @@ def test_what_is_saved_meanwhile_is_ordered_or_saved(host: SavedForLater, round_
     assert host.stock() == [10 - found[201]]
 
 
-@rounds
+@rounds(ROUNDS)
 def test_six_clicks_are_one_order(host: SavedForLater, round_: int) -> None:
     buyer, product = host.customer(), host.product()
     saved(host, buyer, product)

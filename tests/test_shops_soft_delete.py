@@ -14,14 +14,13 @@ from . import hosts
 from .hosts.drivers import running
 from .hosts.driving.soft_delete import SoftDelete
 from .support.database import nothing_changed
+from .support.effort import rounds
 from .support.requests import ORDERS, PREVIEW
 from .support.responses import outcomes, refused
 
 ROUNDS = 3
 THREADS = 6
 SHOPS = ("soft_delete", "soft_delete_query")
-
-rounds = pytest.mark.parametrize("round_", range(ROUNDS))
 
 
 @pytest.fixture(scope="module", params=SHOPS)
@@ -125,7 +124,7 @@ def test_a_receiver_may_mark_the_cart_as_deleted(host: SoftDelete) -> None:
     assert host.rows(host.TABLES.cart_items) == []
 
 
-@rounds
+@rounds(ROUNDS)
 def test_what_is_deleted_meanwhile_is_ordered_or_deleted(host: SoftDelete, round_: int) -> None:
     """By one UPDATE of the shop's own, which takes no other lock."""
     product, buyers = host.product(), [host.customer() for _ in range(THREADS)]
@@ -145,7 +144,7 @@ def test_what_is_deleted_meanwhile_is_ordered_or_deleted(host: SoftDelete, round
     assert host.stock() == [10 - found[201]]
 
 
-@rounds
+@rounds(ROUNDS)
 def test_a_product_that_is_deleted_meanwhile_is_sold_or_not(host: SoftDelete, round_: int) -> None:
     product, buyers = host.product(), [host.customer() for _ in range(THREADS)]
     for buyer in buyers:

@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 
 from flask_orders.testing import Ledger
 
-from .support.effort import LONG
+from .support.effort import LONG, examples
 from .support.requests import SAVE
 from .support.responses import body
 from .support.shops import Shop
 
 SETTINGS = settings(
-    max_examples=200 if LONG else 15,
+    max_examples=200 if LONG else examples(15),
     stateful_step_count=50 if LONG else 25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -1,12 +1,13 @@
 """Whole small shops, each as its owner wrote it, with the lines that flask_orders added marked.
 
-Each shop is executed anew for each test that loads it, so that every test has
-an app, a `db` and classes of its own, and the shop as it was before can run beside it.
+Each shop is executed anew for each driver that loads it, so that it has an app, a `db` and classes
+of its own, and the shop as it was before can run beside it.
 """
 
 import ast
 import itertools
 import sys
+import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,13 @@ def load(
     sys.modules[module.__name__] = module
     exec(compile(source, path, "exec"), module.__dict__)
     return module
+
+
+class Kept:
+    """Keeps a loaded shop among Python's modules; without it the shop can be freed."""
+
+    def __init__(self, module: ModuleType) -> None:
+        weakref.finalize(self, sys.modules.pop, module.__name__, None)
 
 
 def added_lines(name: str, *, within: Collection[str] = ()) -> int:

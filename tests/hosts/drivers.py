@@ -4,11 +4,12 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import sqlalchemy as sa
 from flask import Flask
@@ -19,9 +20,9 @@ from werkzeug.test import TestResponse
 from flask_orders import current_orders, declare_models, orders_bp
 
 from ..support import servers
-from ..support.database import Rows, nothing_changed, rows_of
+from ..support.database import Rows, clear, everything_of, nothing_changed, rows_of
 from ..support.requests import ADDRESS, ORDERS
-from . import NAMES, load
+from . import NAMES, Kept, load
 
 PASSWORD = "correct horse battery staple"
 
@@ -64,9 +65,17 @@ class Driver(ABC):
         self, url: URL, *, installed: bool = True, replacing: Mapping[str, str] | None = None
     ) -> None:
         self.module: ModuleType = load(self.NAME, installed=installed, replacing=replacing)
+        self._kept = Kept(self.module)
         self.url = url.render_as_string(hide_password=False)
         self.app: Flask = self.module.create_app(self.url)
         self._numbers: Iterator[int] = itertools.count(1)
+
+    def on(self, url: URL) -> Self:
+        """Return a driver of this shop's classes, with an app of its own on another database."""
+        other = copy(self)
+        other.url = url.render_as_string(hide_password=False)
+        other.app = self.module.create_app(other.url)
+        return other
 
     # What each shop does in its own way.
 
@@ -153,8 +162,7 @@ class Driver(ABC):
             return rows_of(connection, self.tables[table])
 
     def everything(self) -> Rows:
-        with self.engine.connect() as connection:
-            return {name: rows_of(connection, table) for name, table in self.tables.items()}
+        return everything_of(self.engine, self.module.db.metadata)
 
     def stock(self) -> list[int]:
         """Return the stock of each product, in key order."""
@@ -162,9 +170,7 @@ class Driver(ABC):
         return [row[self.TABLES.stock] for row in self.rows(self.TABLES.products)]
 
     def clear(self) -> None:
-        with self.engine.begin() as connection:
-            for table in reversed(self.module.db.metadata.sorted_tables):
-                connection.execute(table.delete())
+        clear(self.engine, self.module.db.metadata)
 
     def close(self) -> None:
         self.engine.dispose()

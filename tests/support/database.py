@@ -36,6 +36,38 @@ def rows_of(connection: sa.Connection | Session, table: sa.Table) -> list[dict[s
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def everything_of(engine: sa.Engine, metadata: sa.MetaData) -> Rows:
+    """Return every table's rows, read by one connection."""
+    with engine.connect() as connection:
+        filled = _filled(connection, metadata)
+        return {
+            name: rows_of(connection, table) if name in filled else []
+            for name, table in metadata.tables.items()
+        }
+
+
+def clear(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Delete every table's rows."""
+    # In a transaction of its own: on SQLite one that has read may not write after somebody else.
+    with engine.connect() as connection:
+        filled = _filled(connection, metadata)
+    if not filled:
+        return
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table.key in filled:
+                connection.execute(table.delete())
+
+
+def _filled(connection: sa.Connection, metadata: sa.MetaData) -> set[str]:
+    """Return the keys of the tables that have rows: most have none, and asking each takes long."""
+    name_of = connection.dialect.identifier_preparer.format_table
+    tables = metadata.tables
+    asked = [f"EXISTS (SELECT 1 FROM {name_of(table)})" for table in tables.values()]
+    found = connection.exec_driver_sql(f"SELECT {', '.join(asked)}").one()
+    return {key for key, has_rows in zip(tables, found, strict=True) if has_rows}
+
+
 @contextmanager
 def nothing_changed(shop: HasDatabase) -> Iterator[None]:
     """Assert that every row of every table is the same afterwards."""

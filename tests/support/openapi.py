@@ -1,17 +1,29 @@
 """The OpenAPI document of an app, to hold its answers against."""
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 from flask import Flask
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import validate
 from werkzeug.test import TestResponse
 
 from .requests import ORDERS
 from .responses import body
 
 OPENAPI = f"{ORDERS}openapi.json"
+
+_valid: set[str] = set()
+
+
+def check_valid(document: dict[str, Any]) -> None:
+    """Assert that a document is valid OpenAPI; the shops' documents are often the same."""
+    text = json.dumps(document)
+    if text not in _valid:
+        validate(document)
+        _valid.add(text)
 
 
 class Contract:

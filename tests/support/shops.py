@@ -26,7 +26,7 @@ from flask_orders.models.contract import row_count
 
 from .apps import install
 from .checks import check
-from .database import Rows, rows_of
+from .database import Rows, clear, everything_of, rows_of
 from .requests import ORDERS, SAVE
 from .responses import body
 
@@ -175,14 +175,10 @@ class Shop:
             return rows_of(connection, self.db.metadata.tables[table_name])
 
     def everything(self) -> Rows:
-        with self.engine.connect() as connection:
-            tables = self.db.metadata.tables.items()
-            return {name: rows_of(connection, table) for name, table in tables}
+        return everything_of(self.engine, self.db.metadata)
 
     def clear(self) -> None:
-        with self.engine.begin() as connection:
-            for table in reversed(self.db.metadata.sorted_tables):
-                connection.execute(table.delete())
+        clear(self.engine, self.db.metadata)
 
     def close(self) -> None:
         self.engine.dispose()
