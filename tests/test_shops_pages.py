@@ -9,15 +9,19 @@ from . import hosts
 PAGES = {
     "carts-in-turn": ("carts_in_turn", "carts_by_status"),
     "no-cart-table": ("association", "server_rendered", "bare_table"),
+    "options-and-counters": ("item_options", "counters"),
+    "own-fields": ("own_fields",),
+    "own-prices-and-vouchers": ("variants", "engravings"),
     "sale-prices": ("sale_prices",),
     "server-rendered": ("server_rendered",),
     "session-carts": ("session_cart",),
     "sign-in": ("bare_table", "gateway"),
     "soft-delete": ("soft_delete", "soft_delete_query"),
+    "variants": ("variants",),
 }
 
 # Whose shops are about something else than the mapping.
-WITHOUT_MAPPING = {"sign-in"}
+WITHOUT_MAPPING = {"own-prices-and-vouchers", "sign-in"}
 
 
 def code(page: str) -> list[str]:
