@@ -90,6 +90,7 @@ def _totals(key: UUID, items: list[dict[str, Any]], percent: Decimal) -> dict[st
         "total_amount": subtotal + shipping - discount,
         "created": now,
         "updated": now,
+        "written": int(now.timestamp() * 1_000_000),
     }
 
 
