@@ -1,6 +1,6 @@
 """Refuse a schema of the shop's own that can't be used, when it is registered.
 
-Everything that is wrong with a class is listed at once, each with the line to write. What a hook
+Everything that is wrong with a class is listed together, each with the line to write. What a hook
 of the shop's (`@post_load`) returns is known only with a request, and is checked then.
 """
 

@@ -15,10 +15,9 @@ from .amounts import Exact
 from .currency import ZERO, Currency
 from .errors import ConfigurationError
 from .models.parts import Attribute, Constant, Expression, Function, Part
-from .models.shop import PricePart, ProductParts
+from .models.shop import PRICES, PricePart, ProductParts
 
 TEXTS = ("sku", "name", "active")
-PRICES = ("price", "sale_price", "shipping")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,6 @@ from .stock import Stock
 from .stock_columns import NOT_COUNTED, CountingColumns, ReservedStock, StockColumn, StockLevel
 from .versions import RowVersion
 
-# None: no stock is counted.
-StockKind = StockColumn | ReservedStock | Stock | None
-
 
 @dataclass(frozen=True, slots=True)
 class StockChange:
@@ -241,7 +238,7 @@ class ResolvedStock:
     @cached_property
     def _stock(self) -> ProductStock:
         product = self._models.shop.product
-        kind: StockKind = product.stock
+        kind = product.stock
         if kind is None:
             return UncountedStock()
         if isinstance(kind, StockColumn | ReservedStock):

@@ -15,9 +15,10 @@ class Stock(Protocol):
     """A shop's own stock, as an instance that serves all requests.
 
     An order locks the rows of its products, in the order of their keys, before it asks for anything
-    here, and so does a cancellation. So two of them never change the stock of one product at once,
-    and never wait for each other in a circle, as long as the rows that are changed here belong to
-    one product each. The shop's own changes take no such lock: a deduction has to be guarded.
+    here, and so does a cancellation. So two of them never change the stock of one product
+    simultaneously, and never wait for each other in a circle, as long as the rows that are changed
+    here belong to one product each. The shop's own changes take no such lock: a deduction has to be
+    guarded.
 
     Rows of the database are changed by the session of the request (`db.session`), which the library
     commits or rolls back; nothing here may do so. An exception undoes the order or cancellation.

@@ -1,4 +1,4 @@
-"""What declare_models takes and what it refuses at once, each with the line to write."""
+"""What declare_models takes and what it refuses immediately, each with the line to write."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

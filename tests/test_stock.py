@@ -527,7 +527,7 @@ class TestOwnStock:
         with own_stock(stocked, available=lambda _: left) as (shop, customer, _):
             ledger = Ledger(shop.app)
             assert shop.post(customer, SAVE).status_code == 201
-            # It was told to deduct, and has not.
+            # Its deduct was called, and did nothing.
             assert ledger.problems() == [
                 "I1: of product 1 there were 5 units, now 7",
                 "I1: of product 2 there were 5 units, now 6",

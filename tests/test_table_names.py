@@ -1,4 +1,4 @@
-"""No table is the shop's and the library's at once, whichever is declared first."""
+"""No table is both the shop's and the library's, whichever is declared first."""
 
 from decimal import Decimal
 from typing import Any

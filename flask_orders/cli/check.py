@@ -31,6 +31,7 @@ from .check_rows import check_shop_rows, closed_by_null
 from .check_shop import check_shop_columns, skipped_by_core
 from .check_tables import check_tables, shop_tables
 from .mapping_text import resolved
+from .reasons import reason_of
 
 
 def mapping(orders: OrderService) -> Iterator[str]:
@@ -101,6 +102,6 @@ def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:
         yield from check
     # The shop's own code runs in them: its types, its URL defaults, its loader criteria.
     except Exception as error:
-        reason, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
         busy = ", or run it again" if isinstance(error, OperationalError) else ""
-        yield f"{what} could not be checked ({type(error).__name__}: {reason}): fix that{busy}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        yield f"{what} could not be checked ({reason}): fix that{busy}"

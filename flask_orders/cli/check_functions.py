@@ -14,9 +14,10 @@ from sqlalchemy.orm import ORMExecuteState, RelationshipProperty, Session, lazyl
 from ..cart_queries import loads
 from ..errors import ConfigurationError
 from ..models.parts import Function
-from ..models.shop import PricePart, ProductParts
-from ..product_reader import PRICES, TEXTS
+from ..models.shop import PRICES, PricePart, ProductParts
+from ..product_reader import TEXTS
 from ..service import OrderService, components_of
+from .check_shop import session_of
 
 # Products of which each function is called.
 SAMPLE = 20
@@ -29,7 +30,7 @@ def check_functions(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     product = orders.models.shop.product
     for name, function in _functions(product).items():
         sample = _Sample(product)
-        with db.session.session_factory() as session:
+        with session_of(db) as session:
             found = sample.call(session, db.engine, function)
         # The function may have read by it.
         orders.session.rollback()
@@ -100,7 +101,7 @@ class _Sample:
             yield (
                 f"{FUNCTION} for {name} sends a statement for each product: let it read the "
                 "product's own columns and what load= names; prices that lie elsewhere are read "
-                "at once by register_blueprint(orders_bp, pricing=...)"
+                "together by register_blueprint(orders_bp, pricing=...)"
             )
 
     def failures(self, name: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ..models.shop import CartItemParts, CartParts, ProductParts, Shop
 from ..models.sources import RowSource
 from ..service import OrderService, components_of
 from ..stock_columns import ReservedStock
+from .check_shop import has_criteria
 
 # What the name of a column has that holds money or a code which an order does not copy by itself.
 VOUCHERS = ("voucher", "coupon", "promo", "discount", "gift_card")
@@ -43,7 +44,8 @@ def check_left_out(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
     yield from _reversed(shop.cart_item.source, "open", shop.cart_item.open, CLOSED)
     yield from _reversed(shop.product.source, "active", shop.product.active, INACTIVE)
     yield from _swapped(shop.product)
-    if not _has_criteria(db):
+    # Criteria of every SELECT may leave out the same rows.
+    if not has_criteria(db):
         for name, parts in (("cart", shop.cart), ("cart_item", shop.cart_item)):
             yield from _conditions(shop, name, parts)
         yield from _activity(shop)
@@ -51,12 +53,6 @@ def check_left_out(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
         yield from _money(shop.cart)
         yield from _sale_price(shop)
         yield from _sale_limits(shop.product)
-
-
-def _has_criteria(db: SQLAlchemy) -> bool:
-    """Return whether the shop adds criteria to every SELECT, which may leave out the same rows."""
-    session = db.session.session_factory()
-    return bool(session.dispatch.do_orm_execute)
 
 
 def _conditions(shop: Shop, name: str, parts: CartParts | CartItemParts) -> Iterator[str]:

@@ -18,6 +18,7 @@ from ..models.parts import Constant, Expression, Part, bound_values, misses_null
 from ..models.resolving import check_lambdas
 from ..models.sources import RowSource
 from ..service import OrderService, components_of
+from .reasons import reason_of
 
 
 def check_mapping(orders: OrderService) -> Iterator[str]:
@@ -48,8 +49,10 @@ def check_statements(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
             try:
                 session.execute(statement, parameters).all()
             except Exception as error:
-                reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-                yield f"the SELECT of {what} fails: correct the mapping's expressions ({reason})"
+                yield (
+                    f"the SELECT of {what} fails: correct the mapping's expressions "
+                    f"({reason_of(error)})"
+                )
                 break
         session.close()
         transaction.rollback()

@@ -25,6 +25,7 @@ from ..models.sources import RowSource
 from ..product_reader import ProductReader
 from ..service import OrderService, components_of
 from .check_shop import is_single, session_of
+from .reasons import reason_of
 
 # Rows in memory at a time.
 BATCH = 1000
@@ -129,7 +130,7 @@ def _prices(db: SQLAlchemy, orders: OrderService) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    text, *_ = str(getattr(error, "orig", error)).splitlines() or [""]
+    text = reason_of(error)
     if isinstance(error, ConfigurationError):
         return text.removesuffix(".")
     return f"{type(error).__name__}: {text}"

@@ -82,6 +82,11 @@ def session_of(db: SQLAlchemy) -> Session:
     return db.session.session_factory()
 
 
+def has_criteria(db: SQLAlchemy) -> bool:
+    """Return whether the shop's session adds criteria to every SELECT, such as a tenant's."""
+    return bool(session_of(db).dispatch.do_orm_execute)
+
+
 def is_single(db: SQLAlchemy, inspector: sa.Inspector, customer: sa.Column[Any]) -> bool:
     """Return whether the database keeps a customer from having two carts.
 
@@ -91,8 +96,7 @@ def is_single(db: SQLAlchemy, inspector: sa.Inspector, customer: sa.Column[Any])
     unique = [names for names, is_unique in indexes(inspector, customer.table) if is_unique]
     if (customer.name,) in unique:
         return True
-    has_criteria = bool(session_of(db).dispatch.do_orm_execute)
-    return has_criteria and any(customer.name in names for names in unique)
+    return has_criteria(db) and any(customer.name in names for names in unique)
 
 
 def _is_leading(inspector: sa.Inspector, column: sa.Column[Any]) -> bool:

@@ -24,6 +24,7 @@ from ..outbox import Delivery, Outbox, deliver_next
 from ..service import components_of, current_orders
 from ..signals import outbox_event
 from .check import mapping, notes, problems
+from .reasons import reason_of
 
 log = logging.getLogger("flask_orders")
 
@@ -46,9 +47,8 @@ def readable_database_errors() -> Iterator[None]:
             raise click.ClickException(
                 "the database is unavailable or too busy. What is done is kept: run this again."
             ) from error
-        what, *_ = str(error.orig).splitlines()
         raise click.ClickException(
-            f"{what}. Run `flask orders check`: it says what to fix."
+            f"{reason_of(error)}. Run `flask orders check`: it says what to fix."
         ) from error
 
 

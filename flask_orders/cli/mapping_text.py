@@ -16,9 +16,9 @@ from ..amounts import FromFloat, Units
 from ..models import Models
 from ..models.parts import Attribute, Constant, Expression, Function, Part
 from ..models.resolve_values import function_name
-from ..models.shop import CartItemParts, CartParts, PricePart, ProductParts
+from ..models.shop import PRICES, CartItemParts, CartParts, PricePart, ProductParts
 from ..models.sources import RowSource
-from ..product_reader import PRICES, TEXTS
+from ..product_reader import TEXTS
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 
 

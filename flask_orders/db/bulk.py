@@ -66,7 +66,7 @@ class KeysIn:
         self._names = [f"{PREFIX}{name}_{i}" for i in range(len(columns))]
         # Not the columns' names without their numbers: SQLAlchemy appends numbers to this one too.
         self._rows, self._arrays = f"{PREFIX}{name}_rows", arrays
-        # By each column too: no database finds an index by the comparison of several at once.
+        # By each column too: no database finds an index by the comparison of several together.
         conditions = [
             in_values(key, each, arrays=arrays)
             for key, each in zip(columns, self._names, strict=True)

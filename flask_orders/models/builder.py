@@ -159,7 +159,7 @@ def relate(cls: type[Any], name: str, new: RelationshipProperty[Any]) -> None:
 
 def relate_items(owner: type[Any], item: type[Any], name: str, order_by: Column[Any]) -> None:
     """Relate an owner to its `items`, and each item to its owner as the attribute `name`."""
-    # A mapper that is configured looks for the other side at once, so that one has to make both.
+    # A configured mapper looks for the other side immediately, so that one has to make both.
     is_configured = inspect(owner).configured
     other_side: dict[str, Any] = {"backref" if is_configured else "back_populates": name}
     relate(

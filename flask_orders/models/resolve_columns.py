@@ -16,10 +16,7 @@ from ..errors import ConfigurationError
 from ..stock import Stock
 from ..stock_columns import ReservedStock, StockColumn, StockTakenInCart
 from .column_types import stock_problem
-from .mapping import (
-    Reserved,
-    TakenInCart,
-)
+from .mapping import Reserved, TakenInCart
 from .mixins import OrderItemMixin
 from .part_columns import holds_vouchers
 from .parts import (

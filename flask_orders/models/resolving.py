@@ -13,9 +13,7 @@ from sqlalchemy import Column
 from ..amounts import FromFloat, Units
 from ..errors import ConfigurationError
 from ..stock_columns import ReservedStock, StockColumn
-from .mapping import (
-    MappedClass,
-)
+from .mapping import MappedClass
 from .mixins import OrderItemMixin
 from .part_columns import column_of, computed, counted_references, played_twice
 from .parts import (
@@ -41,7 +39,7 @@ from .resolve_values import (
     resolve_text,
     resolve_truth,
 )
-from .shop import AMOUNTS, CartItemParts, CartParts, ProductParts, Shop, StockPart
+from .shop import PRICES, CartItemParts, CartParts, ProductParts, Shop, StockPart
 from .sources import RowSource
 
 
@@ -171,7 +169,7 @@ def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:
         },
     )
     stock = _stock_columns(found["stock"])
-    counted = {name: column_of(found[name].part) for name in AMOUNTS} | stock
+    counted = {name: column_of(found[name].part) for name in PRICES} | stock
     _refuse(
         "product",
         source,

@@ -13,9 +13,7 @@ from ..amounts import Amount
 from ..errors import ConfigurationError
 from ..stock import Stock
 from ..stock_columns import ReservedStock, StockColumn
-from .mapping import (
-    MappedClass,
-)
+from .mapping import MappedClass
 from .parts import (
     Attribute,
     Constant,
@@ -26,7 +24,7 @@ from .parts import (
 from .sources import RowSource
 
 # The parts of a product that are amounts.
-AMOUNTS = ("price", "sale_price", "shipping")
+PRICES = ("price", "sale_price", "shipping")
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class PricePart:
     part: Part
 
 
+# None: no stock is counted.
 StockPart = StockColumn | ReservedStock | Stock | None
 
 
@@ -135,6 +134,11 @@ class Shop:
 
 
 def resolve_relationships(source: RowSource, given: Any) -> tuple[Any, ...]:
+    """Return the relationships of `load=`, which may be given without a tuple.
+
+    Raises:
+        PartProblem: one of them is no relationship.
+    """
     loads = tuple(given) if isinstance(given, tuple | list) else (given,)
     for each in loads:
         prop = each.prop if isinstance(each, QueryableAttribute) else None

@@ -4,7 +4,7 @@ No mapper is configured here: a class may still refer to classes that are not de
 failure to find one of them would be remembered by SQLAlchemy for good.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import getattr_static
@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Table, inspect
 from sqlalchemy.exc import NoReferencedColumnError, NoReferencedTableError
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from .contract import attribute
 
@@ -50,7 +49,7 @@ class RowSource:
         return tuple(found for found in mapper.tables if isinstance(found, Table))
 
     @property
-    def columns(self) -> ReadOnlyColumnCollection[str, Column[Any]] | Sequence[Column[Any]]:
+    def columns(self) -> tuple[Column[Any], ...]:
         """The columns that the class maps, or those of the table."""
         mapper = self.mapper
         if mapper is None:

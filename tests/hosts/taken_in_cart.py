@@ -1,4 +1,4 @@
-"""A box office: a ticket that is put into the cart is taken out of the stock at once."""
+"""A box office: a ticket that is put into the cart is taken out of the stock immediately."""
 
 from decimal import Decimal
 from typing import Any

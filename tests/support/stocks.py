@@ -240,7 +240,7 @@ class WarehouseStock:
 
 
 class RecordingStock:
-    """A stock that returns what it is told to, and records what it is told."""
+    """A stock that returns what the test gives it, and records its calls."""
 
     def begin(self, available: Callable[[Any], Any], raises: Exception | None) -> None:
         self._available, self.raises = available, raises

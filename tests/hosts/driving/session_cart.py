@@ -43,7 +43,7 @@ class SessionCart(Driver):
     def request(
         self, method: str, path: str, buyer: Buyer | None = None, body: Any = None
     ) -> TestResponse:
-        """Send a request with the customer's cookies; keep the cookies that it is answered with."""
+        """Send a request with the customer's cookies; keep the cookies of the response."""
         answer = super().request(method, path, buyer, body)
         for cookie in answer.headers.getlist("Set-Cookie"):
             if buyer is not None:
