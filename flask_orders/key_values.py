@@ -16,6 +16,7 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeEngine
 
 from .db.dialects import dialect_of
+from .texts import unstorable
 
 PARSERS: dict[type[Any], Callable[[str], Any]] = {
     date: date.fromisoformat,
@@ -156,9 +157,7 @@ def _is_uuid(text: str) -> bool:
 
 
 def _is_storable(text: str, length: int | None) -> bool:
-    """Return whether every database accepts the text: no NUL, no lone surrogate."""
-    is_valid = "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
-    return is_valid and 0 < len(text) <= (length or len(text))
+    return unstorable(text) is None and 0 < len(text) <= (length or len(text))
 
 
 def _bind(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> Any:

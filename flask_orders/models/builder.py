@@ -24,6 +24,7 @@ from sqlalchemy.orm import RelationshipProperty, relationship
 
 from ..errors import ConfigurationError
 from .contract import primary_key, table
+from .own_columns import must_be_given
 from .types import EXACT_TEXT, PRECISION, Money
 
 # The largest number of PRECISION digits.
@@ -99,7 +100,7 @@ def _refuse_columns_of_base(made: type[Any], mixin: type[Any]) -> None:
             continue
         if column.primary_key:
             _refuse_column(column, "a primary key of its own,")
-        if not column.nullable and column.default is None and column.server_default is None:
+        if must_be_given(column):
             _refuse_column(column, "NOT NULL without a default,", "give it a default=, or ")
 
 

@@ -9,18 +9,9 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Enum,
-    Float,
-    Integer,
-    Numeric,
-    SmallInteger,
-    String,
-    inspect,
-)
+from sqlalchemy import Column, Enum, Float, Integer, Numeric, String, inspect
 
+from ..db.dialects import DIALECTS
 from ..errors import ConfigurationError, InvalidRequest
 from ..texts import unstorable
 from .mixins import OrderMixin
@@ -139,7 +130,8 @@ def _misfit(type_: Any, value: Any) -> str | None:
         too_long = type_.length is not None and len(value) > type_.length
         return f"Give at most {type_.length} characters." if too_long else None
     if isinstance(type_, Integer) and isinstance(value, int):
-        most = 2 ** (_bits(type_) - 1) - 1
+        bits = min(dialect.integer_bits(type_) for dialect in DIALECTS)
+        most = 2 ** (bits - 1) - 1
         fits = -most - 1 <= value <= most
         return None if fits else f"Give a number between {-most - 1} and {most}."
     # In SQLAlchemy 2.0 a Float is a Numeric, whose precision is of bits.
@@ -147,12 +139,6 @@ def _misfit(type_: Any, value: Any) -> str | None:
     if is_numeric and isinstance(value, Decimal):
         return _numeric_misfit(type_, value)
     return None
-
-
-def _bits(type_: Integer) -> int:
-    if isinstance(type_, SmallInteger):
-        return 16
-    return 64 if isinstance(type_, BigInteger) else 32
 
 
 def _numeric_misfit(type_: Numeric[Any], value: Decimal) -> str | None:
