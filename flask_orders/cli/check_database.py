@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.pool.base import ResetStyle
 
-from ..db.dialects import dialect_of, supported
+from ..db.dialects import UNSUPPORTED, dialect_of, supported
 from ..service import OrderService
 from .check_tables import library_tables, shop_tables
 
@@ -32,12 +32,13 @@ def check_connection(connection: sa.Connection, orders: OrderService) -> Iterato
     """Look at the server, its driver, its tables and the transactions that the engine begins."""
     dialect = connection.dialect
     database = dialect_of(dialect)
-    if not database.supports(dialect):
+    if database is UNSUPPORTED:
         yield f"{dialect.name} is not supported: flask_orders is tested on {supported()}"
         return
-    if dialect.driver not in database.drivers:
+    drivers = database.drivers(dialect)
+    if dialect.driver not in drivers:
         yield (
             f"the driver {dialect.driver} is not supported: flask_orders is tested with "
-            f"{' and '.join(database.drivers)}"
+            f"{' and '.join(drivers)}"
         )
     yield from database.problems(connection, library_tables(orders), shop_tables(orders.models))

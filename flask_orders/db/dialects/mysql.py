@@ -1,7 +1,12 @@
-"""MariaDB and Galera, by PyMySQL; MySQL itself is not supported."""
+"""MySQL and MariaDB, with Group Replication and Galera, by PyMySQL, mysqlclient or mysql-connector.
+
+A server answers in the same codes to every driver, but the drivers raise them as different classes,
+so that only `args[0]` tells what an error is.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Dialect, String, Table, text
@@ -20,8 +25,18 @@ from ._base import (
 )
 
 _GALERA = "flask_orders_galera"
+_WAIT_IS_SET = "flask_orders_wait_is_set"
+
+# The first versions with CHECK and the collation below, and with SKIP LOCKED.
+_OLDEST = {"MySQL": (8, 0, 17), "MariaDB": (10, 6)}
 
 _WAITING = ("SELECT", "UPDATE", "DELETE", "INSERT")
+
+# One collation under two names. Each server reads the comment that is meant for it, so that a
+# migration that was written on one of them runs on the other.
+_EXACT = "/*M!100600 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
+
+_PUT_BACK_WAIT = "SET SESSION innodb_lock_wait_timeout = @flask_orders_wait"
 
 _IDENTIFIER = re.compile(r"`((?:[^`]|``)*)`")
 _QUOTED = re.compile(r"'([^']*)'")
@@ -35,22 +50,50 @@ _TABLE = text(
 
 def find_galera(connection: Any, record: ConnectionPoolEntry) -> None:
     """Record whether the server is a node of a Galera cluster."""
-    with connection.cursor() as cursor:
+    with closing(connection.cursor()) as cursor:
         cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
         record.info[_GALERA] = cursor.fetchone() == ("wsrep_on", "ON")
 
 
-def lock_rows_alone(connection: Connection) -> None:
+def begin(connection: Connection) -> None:
     """Begin a managed transaction on the latest rows, without locks on gaps between them."""
     if not is_managed(connection):
+        return
+    # In REPEATABLE READ, InnoDB locks the gaps between rows too, and a customer who puts something
+    # into another cart becomes a deadlock's victim. It is for the next transaction only.
+    if not _is_mariadb(connection.dialect):
+        # The wait is the session's, and put back. One statement, of which all or nothing is done.
+        connection.exec_driver_sql(
+            "SET @flask_orders_wait = @@SESSION.innodb_lock_wait_timeout, "
+            "@@transaction_isolation = 'READ-COMMITTED', "
+            f"SESSION innodb_lock_wait_timeout = {LOCK_WAIT}"
+        ).close()
+        connection.info[_WAIT_IS_SET] = True
         return
     if connection.info.get(_GALERA):
         # What the other nodes have committed is applied a little later: wait for it. By a read of
         # its own, since an INSERT, which a transaction may begin with, does not wait.
         connection.exec_driver_sql("SET STATEMENT wsrep_sync_wait=1 FOR SELECT 1").close()
-    # In REPEATABLE READ, InnoDB locks the gaps between rows too, and a customer who puts something
-    # into another cart becomes a deadlock's victim. It is for the next transaction only.
-    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").close()
+
+
+def put_back_wait(connection: Connection) -> None:
+    """Put back the session's own wait before COMMIT, which waits for no row."""
+    if connection.info.pop(_WAIT_IS_SET, False):
+        connection.exec_driver_sql(_PUT_BACK_WAIT).close()
+
+
+def put_back_wait_or_disconnect(connection: Connection) -> None:
+    """Put back the session's own wait before ROLLBACK, or give the connection up."""
+    if connection.invalidated or not connection.info.pop(_WAIT_IS_SET, False):
+        return
+    driver: Any = connection.connection.dbapi_connection
+    # By the driver's own cursor: SQLAlchemy refuses a statement after one that has failed.
+    try:
+        with closing(driver.cursor()) as cursor:
+            cursor.execute(_PUT_BACK_WAIT)
+    except Exception as error:
+        connection.invalidate(error)
 
 
 def bound_wait(
@@ -61,10 +104,15 @@ def bound_wait(
     _context: Any,
     executemany: bool,  # noqa: FBT001 - SQLAlchemy's event passes it so
 ) -> tuple[str, Any]:
-    """Bound a statement's wait for locks in a managed transaction, and in no other."""
-    # A wait can be bounded for a session or, like this, for a statement, not for a transaction.
+    """Bound a statement's wait for locks in a managed transaction on MariaDB, and in no other."""
+    # A wait can be bounded for a session or, on MariaDB alone and like this, for a statement.
     # Not for many rows: the driver sends them as one statement only if that begins with INSERT.
-    if is_managed(connection) and not executemany and statement.startswith(_WAITING):
+    if (
+        is_managed(connection)
+        and not executemany
+        and statement.startswith(_WAITING)
+        and _is_mariadb(connection.dialect)
+    ):
         statement = f"SET STATEMENT innodb_lock_wait_timeout={LOCK_WAIT} FOR {statement}"
     return statement, parameters
 
@@ -72,24 +120,29 @@ def bound_wait(
 class MySQL(DatabaseDialect):
     """Codes are the server's and the client's error numbers."""
 
-    title = "MariaDB"
+    titles = ("MySQL", "MariaDB")
     # MariaDB is reached under either name, as the shop's URL has it.
     names = ("mysql", "mariadb")
-    drivers = ("pymysql",)
     listeners = (
         Listener("connect", find_galera),
-        Listener("begin", lock_rows_alone),
+        Listener("begin", begin),
         Listener("before_cursor_execute", bound_wait, {"retval": True}),
+        Listener("commit", put_back_wait),
+        Listener("rollback", put_back_wait_or_disconnect),
     )
 
     # Lock wait timeout, deadlock or Galera certification, a savepoint that went with the
-    # rolled-back transaction, changed since the snapshot was taken, the shop's own
-    # max_statement_time.
-    conflicts = ("1205", "1213", "1305", "1020", "1969")
+    # rolled-back transaction, changed since the snapshot was taken, a statement that was killed or
+    # took longer than the shop's own max_statement_time or max_execution_time, certification by
+    # Group Replication.
+    conflicts = ("1205", "1213", "1305", "1020", "1317", "1969", "3024", "3101")
     lock_timeouts = ("1205",)
-    # Too many connections, Galera without a quorum (1047; 1180 at COMMIT), shutdown, connection
-    # errors.
-    unavailable = ("1040", "1047", "1053", "1180", "2002", "2003", "2006", "2013")
+    # Too many connections, in all or of this user; Galera without a quorum (1047; 1180 at COMMIT),
+    # shutdown, a replica or a server that is read-only (1290, 1836) or offline, connection errors.
+    unavailable = (
+        *("1040", "1203", "1047", "1180", "1053", "1290", "1836", "3032"),
+        *("1927", "2002", "2003", "2005", "2006", "2013", "2055", "4031"),
+    )
     # A trigger of the shop's that raises a code of its own (1644) reports no violation.
     violations: ClassVar = {
         "1048": NOT_NULL,
@@ -103,6 +156,8 @@ class MySQL(DatabaseDialect):
         "3819": CHECK,
         "4025": CHECK,
     }
+    # Duplicate keys, and values that do not fit their column: their text begins with the value.
+    quoting = ("1062", "1292", "1366", "1411", "1586")
 
     # Counters of the session; InnoDB's own list of transactions needs a privilege.
     write_probe = (
@@ -111,12 +166,14 @@ class MySQL(DatabaseDialect):
     )
     snapshot_isolation = "REPEATABLE READ"
 
-    def supports(self, dialect: Dialect) -> bool:
-        return super().supports(dialect) and bool(getattr(dialect, "is_mariadb", False))
+    def drivers(self, dialect: Dialect) -> tuple[str, ...]:
+        # mysql-connector can't convert MariaDB's UUIDs.
+        is_mariadb = _is_mariadb(dialect)
+        return ("pymysql", "mysqldb") if is_mariadb else ("pymysql", "mysqldb", "mysqlconnector")
 
     def exact_text(self, length: int) -> String:
         # By the default collations "Ann" and "ann " are "ann": three customers, one cart.
-        return String(length, collation="utf8mb4_nopad_bin")
+        return String(length, collation=_EXACT)
 
     def code_of(self, original: BaseException) -> str:
         code = original.args[0] if original.args else None
@@ -124,13 +181,15 @@ class MySQL(DatabaseDialect):
 
     def read_violation(self, kind: str, original: Any, written: str | None) -> Violation:
         # The names that the server quotes; the value, which comes first, is a customer's.
-        message = str(original.args[-1])
+        message = str(original.args[1])
         names = [name.replace("``", "`") for name in _IDENTIFIER.findall(message)]
         quoted = _QUOTED.findall(message)
         if kind == FOREIGN_KEY and len(names) > 2:
             return Violation(kind, names[1], names[2], written=written)
         if kind == CHECK and len(names) > 2:
             return Violation(kind, names[2], names[0], written=written)
+        if kind == CHECK and quoted:
+            return Violation(kind, written, quoted[-1], written=written)
         if kind == UNIQUE and quoted:
             # MySQL says 'table.key', MariaDB 'key'.
             return Violation(kind, written, quoted[-1].rpartition(".")[2], written=written)
@@ -141,9 +200,10 @@ class MySQL(DatabaseDialect):
     def problems(
         self, connection: Connection, library: Iterable[Table], shop: Iterable[Table]
     ) -> Iterator[str]:
+        yield from _version_problems(connection.dialect)
         if connection.exec_driver_sql("SELECT @@autocommit").scalar():
             yield AUTOCOMMITS
-        # MariaDB 11.1 has renamed the first one.
+        # MySQL 8.0 and MariaDB 11.1 have renamed the first one.
         found = connection.exec_driver_sql(
             "SHOW VARIABLES WHERE Variable_name IN "
             "('tx_read_only', 'transaction_read_only', 'read_only')"
@@ -153,6 +213,20 @@ class MySQL(DatabaseDialect):
         of_library = list(library)
         for table in dict.fromkeys([*of_library, *shop]):
             yield from _table_problems(connection, table, is_library=table in of_library)
+
+
+def _is_mariadb(dialect: Any) -> bool:
+    """Return whether the server is MariaDB; known once the engine has connected."""
+    return bool(dialect.is_mariadb)
+
+
+def _version_problems(dialect: Any) -> Iterator[str]:
+    title = "MariaDB" if _is_mariadb(dialect) else "MySQL"
+    if dialect.server_version_info < _OLDEST[title]:
+        found, oldest = (
+            ".".join(map(str, version)) for version in (dialect.server_version_info, _OLDEST[title])
+        )
+        yield f"{title} {found} is not supported: upgrade the server to {title} {oldest} or newer"
 
 
 def _table_problems(connection: Connection, table: Table, *, is_library: bool) -> Iterator[str]:

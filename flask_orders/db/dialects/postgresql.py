@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Connection, Integer, SmallInteger, Table
+from sqlalchemy import BigInteger, Connection, Dialect, Integer, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import MONEY
 
 from ..managed import LOCK_WAIT, Listener, is_managed
@@ -33,9 +33,8 @@ def bound_wait(connection: Connection) -> None:
 class PostgreSQL(DatabaseDialect):
     """Codes are SQLSTATEs."""
 
-    title = "PostgreSQL"
+    titles = ("PostgreSQL",)
     names = ("postgresql",)
-    drivers = ("psycopg", "psycopg2")
     listeners = (Listener("begin", bound_wait),)
 
     # Serialization failure, deadlock, lock timeout, the shop's own statement_timeout during a wait.
@@ -53,6 +52,8 @@ class PostgreSQL(DatabaseDialect):
         "23514": CHECK,
         "23P01": UNIQUE,
     }
+    # Values of the wrong form, and violated constraints, with the whole row in the DETAIL.
+    quoting = ("22", "23")
 
     write_probe = "SELECT txid_current_if_assigned()"
     # By default each statement has a snapshot of its own: an order that the shop deletes between
@@ -63,6 +64,9 @@ class PostgreSQL(DatabaseDialect):
     # psycopg returns MONEY as text, with the currency's sign.
     amounts_as_text = (MONEY,)
     has_time_zones = True
+
+    def drivers(self, dialect: Dialect) -> tuple[str, ...]:
+        return ("psycopg", "psycopg2")
 
     def code_of(self, original: BaseException) -> str:
         # psycopg's name for it, or psycopg2's.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Integer, Table
+from sqlalchemy import Connection, Dialect, Integer, Table
 from sqlalchemy.pool import StaticPool
 
 from ..managed import LOCK_WAIT, Listener, is_managed
@@ -89,9 +89,8 @@ def _is_migrating() -> bool:
 class SQLite(DatabaseDialect):
     """Codes are the names of SQLite's extended result codes."""
 
-    title = "SQLite"
+    titles = ("SQLite",)
     names = ("sqlite",)
-    drivers = ("pysqlite",)
     listeners = (Listener("connect", prepare), Listener("begin", begin))
 
     conflicts = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -108,6 +107,9 @@ class SQLite(DatabaseDialect):
     has_decimals = False
     # It numbers the rows of an INTEGER primary key only, not those of a BIGINT one.
     row_number = Integer()
+
+    def drivers(self, dialect: Dialect) -> tuple[str, ...]:
+        return ("pysqlite",)
 
     def code_of(self, original: BaseException) -> str:
         return str(getattr(original, "sqlite_errorname", ""))
