@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import ConfigurationError, Conflict, OrdersError
-from .dialects import DIALECTS, FOREIGN_KEY, UNIQUE, Violation
+from .dialects import FOREIGN_KEY, UNIQUE, Violation, dialect_of_error
 from .drivers import chain, driver_errors, error_name
 from .violations import violation_of
 
@@ -31,20 +31,16 @@ def is_conflict(error: BaseException) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Return whether a statement waited too long for a lock."""
     return any(
-        dialect.is_lock_timeout(original)
-        for original in driver_errors(error)
-        for dialect in DIALECTS
+        dialect_of_error(original).is_lock_timeout(original) for original in driver_errors(error)
     )
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Return whether the database can't be reached or takes no connection or no write."""
-    if isinstance(error, PoolTimeout):
+    if isinstance(error, PoolTimeout) or _is_lost(error):
         return True
     return any(
-        dialect.is_unavailable(original)
-        for original in driver_errors(error)
-        for dialect in DIALECTS
+        dialect_of_error(original).is_unavailable(original) for original in driver_errors(error)
     )
 
 
@@ -62,22 +58,26 @@ def hide_values(error: BaseException) -> None:
     PostgreSQL adds the whole row that a constraint refuses; MySQL and MariaDB quote the value.
     """
     for link in chain(error):
-        if isinstance(link, DBAPIError) and link.orig is not None and _quotes_values(link.orig):
-            name = error_name(link)
-            link.orig.args = link.args = (name,)
-
-
-def _quotes_values(original: BaseException) -> bool:
-    return any(dialect.quotes_values(original) for dialect in DIALECTS)
+        if not isinstance(link, DBAPIError) or link.orig is None:
+            continue
+        dialect, name = dialect_of_error(link.orig), error_name(link)
+        if dialect.quotes_values(link.orig):
+            dialect.rename(link.orig, name)
+            link.args = (name,)
 
 
 def _is_temporary(error: BaseException) -> bool:
     """Return whether other transactions, or the connection, made it fail."""
-    if isinstance(error, Conflict):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        # Lost before COMMIT it has done nothing; lost at COMMIT, the retry finds what it has done.
-        return True
-    return any(
-        dialect.is_conflict(original) for original in driver_errors(error) for dialect in DIALECTS
+    # A connection lost before COMMIT has done nothing; lost at COMMIT, the retry finds what it did.
+    return (
+        isinstance(error, Conflict)
+        or _is_lost(error)
+        or any(
+            dialect_of_error(original).is_conflict(original) for original in driver_errors(error)
+        )
     )
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Return whether the connection was lost."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated

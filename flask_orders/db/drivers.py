@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError
 
-from .dialects import DIALECTS
+from .dialects import dialect_of_error
 
 
 def driver_errors(error: BaseException) -> Iterator[BaseException]:
@@ -24,6 +24,5 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def error_name(error: BaseException) -> str:
     """Return the error's class and codes, without its text, which may quote a customer's values."""
-    originals = list(driver_errors(error))
-    codes = [dialect.code_of(original) for original in originals for dialect in DIALECTS]
+    codes = [dialect_of_error(original).code_of(original) for original in driver_errors(error)]
     return " ".join([type(error).__name__, *filter(None, codes)])

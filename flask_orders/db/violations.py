@@ -12,7 +12,7 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.sql.dml import UpdateBase
 
 from ..models.builder import race_foreign_keys, race_unique_keys
-from .dialects import CHECK, DIALECTS, FOREIGN_KEY, NOT_NULL, UNIQUE, Violation
+from .dialects import CHECK, FOREIGN_KEY, NOT_NULL, UNIQUE, Violation, dialect_of_error
 
 FIXES = {
     UNIQUE: "remove it, or add a column that distinguishes two orders (if it is a primary key, "
@@ -36,8 +36,7 @@ def remember_tables(engines: Iterable[Engine]) -> None:
 def violation_of(original: BaseException) -> Violation | None:
     """Return the violation that a driver's error reports, or None."""
     written: str | None = getattr(original, _TABLE, None)
-    found = (dialect.violation_of(original, written) for dialect in DIALECTS)
-    return next((violation for violation in found if violation is not None), None)
+    return dialect_of_error(original).violation_of(original, written)
 
 
 def may_be_race(violation: Violation, metadata: MetaData, bind: Engine | Connection) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "DatabaseDialect",
     "Violation",
     "dialect_of",
+    "dialect_of_error",
     "supported",
 ]
 
@@ -37,11 +38,21 @@ def _load() -> tuple[DatabaseDialect, ...]:
 DIALECTS = _load()
 
 _BY_NAME = {name: dialect for dialect in DIALECTS for name in dialect.names}
+_BY_MODULE = {module: dialect for dialect in DIALECTS for module in dialect.modules}
 
 
 def dialect_of(dialect: Dialect) -> DatabaseDialect:
     """Return what is known about the database behind SQLAlchemy's dialect, or `UNSUPPORTED`."""
     return _BY_NAME.get(dialect.name, UNSUPPORTED)
+
+
+def dialect_of_error(original: BaseException) -> DatabaseDialect:
+    """Return what is known about the database whose driver has raised the error, or `UNSUPPORTED`.
+
+    A code means something only beside the driver: PyMySQL's errors have an SQLSTATE too.
+    """
+    modules = (cls.__module__.partition(".")[0] for cls in type(original).__mro__)
+    return next((_BY_MODULE[name] for name in modules if name in _BY_MODULE), UNSUPPORTED)
 
 
 def supported() -> str:

@@ -52,6 +52,7 @@ class DatabaseDialect:
     Attributes:
         titles: its names in sentences.
         names: SQLAlchemy's names for it.
+        modules: the packages whose errors are its drivers'.
         conflicts: beginnings of the codes after which the whole transaction is retried.
         lock_timeouts: those of them that mean: the wait for a lock took too long.
         unavailable: beginnings of the codes of a database that can't be reached or takes no
@@ -72,6 +73,7 @@ class DatabaseDialect:
 
     titles: ClassVar[tuple[str, ...]] = ()
     names: ClassVar[tuple[str, ...]] = ()
+    modules: ClassVar[tuple[str, ...]] = ()
     conflicts: ClassVar[tuple[str, ...]] = ()
     lock_timeouts: ClassVar[tuple[str, ...]] = ()
     unavailable: ClassVar[tuple[str, ...]] = ()
@@ -96,7 +98,7 @@ class DatabaseDialect:
         return String(length)
 
     def code_of(self, original: BaseException) -> str:
-        """Return the code of an error of one of this database's drivers; "" for any other error."""
+        """Return the code of an error of one of this database's drivers; "" if it has none."""
         return ""
 
     def is_conflict(self, original: BaseException) -> bool:
@@ -114,6 +116,10 @@ class DatabaseDialect:
     def quotes_values(self, original: BaseException) -> bool:
         """Return whether the error's message may quote a row's values, which are a customer's."""
         return self.code_of(original).startswith(self.quoting)
+
+    def rename(self, original: BaseException, name: str) -> None:
+        """Have the driver's error say its name and nothing else."""
+        original.args = (name,)
 
     def violation_of(self, original: BaseException, written: str | None) -> Violation | None:
         """Return the violation that a driver's error reports, or None.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Dialect, String, Table, text
+from sqlalchemy import Connection, Dialect, ExceptionContext, String, Table, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..managed import LOCK_WAIT, Listener, is_managed
@@ -35,6 +35,9 @@ _WAITING = ("SELECT", "UPDATE", "DELETE", "INSERT")
 # One collation under two names. Each server reads the comment that is meant for it, so that a
 # migration that was written on one of them runs on the other.
 _EXACT = "/*M!100600 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
+
+# mysql-connector's, for an error of its own that is none of the client library's.
+_NO_CODE = -1
 
 _PUT_BACK_WAIT = "SET SESSION innodb_lock_wait_timeout = @flask_orders_wait"
 
@@ -96,6 +99,15 @@ def put_back_wait_or_disconnect(connection: Connection) -> None:
         connection.invalidate(error)
 
 
+def find_lost_connection(context: ExceptionContext) -> None:
+    """Have a connection discarded that mysql-connector has lost: it says so without a code."""
+    connection, error = context.connection, context.original_exception
+    if error.args[:1] != (_NO_CODE,) or connection is None or connection.invalidated:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    context.is_disconnect = not driver.is_connected()
+
+
 def bound_wait(
     connection: Connection,
     _cursor: Any,
@@ -123,12 +135,14 @@ class MySQL(DatabaseDialect):
     titles = ("MySQL", "MariaDB")
     # MariaDB is reached under either name, as the shop's URL has it.
     names = ("mysql", "mariadb")
+    modules = ("pymysql", "MySQLdb", "mysql")
     listeners = (
         Listener("connect", find_galera),
         Listener("begin", begin),
         Listener("before_cursor_execute", bound_wait, {"retval": True}),
         Listener("commit", put_back_wait),
         Listener("rollback", put_back_wait_or_disconnect),
+        Listener("handle_error", find_lost_connection),
     )
 
     # Lock wait timeout, deadlock or Galera certification, a savepoint that went with the
@@ -137,10 +151,11 @@ class MySQL(DatabaseDialect):
     # Group Replication.
     conflicts = ("1205", "1213", "1305", "1020", "1317", "1969", "3024", "3101")
     lock_timeouts = ("1205",)
-    # Too many connections, in all or of this user; Galera without a quorum (1047; 1180 at COMMIT),
-    # shutdown, a replica or a server that is read-only (1290, 1836) or offline, connection errors.
+    # Too many connections, in all or of this user (1203, 1226); Galera without a quorum (1047; 1180
+    # at COMMIT); shutdown; a server (1290, 1836) or transaction (1792) that is read-only; offline.
+    # Then what the clients say of a connection that fails or is lost.
     unavailable = (
-        *("1040", "1203", "1047", "1180", "1053", "1290", "1836", "3032"),
+        *("1040", "1203", "1226", "1047", "1180", "1053", "1290", "1836", "1792", "3032"),
         *("1927", "2002", "2003", "2005", "2006", "2013", "2055", "4031"),
     )
     # A trigger of the shop's that raises a code of its own (1644) reports no violation.
@@ -178,6 +193,11 @@ class MySQL(DatabaseDialect):
     def code_of(self, original: BaseException) -> str:
         code = original.args[0] if original.args else None
         return str(code) if isinstance(code, int) else ""
+
+    def rename(self, original: Any, name: str) -> None:
+        super().rename(original, name)
+        # mysql-connector's errors don't say their `args`.
+        original.msg = original._full_msg = name
 
     def read_violation(self, kind: str, original: Any, written: str | None) -> Violation:
         # The names that the server quotes; the value, which comes first, is a customer's.

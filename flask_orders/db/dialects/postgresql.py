@@ -35,6 +35,7 @@ class PostgreSQL(DatabaseDialect):
 
     titles = ("PostgreSQL",)
     names = ("postgresql",)
+    modules = ("psycopg", "psycopg2")
     listeners = (Listener("begin", bound_wait),)
 
     # Serialization failure, deadlock, lock timeout, the shop's own statement_timeout during a wait.

@@ -91,6 +91,7 @@ class SQLite(DatabaseDialect):
 
     titles = ("SQLite",)
     names = ("sqlite",)
+    modules = ("sqlite3",)
     listeners = (Listener("connect", prepare), Listener("begin", begin))
 
     conflicts = ("SQLITE_BUSY", "SQLITE_LOCKED")
