@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from flask import Flask
-from sqlalchemy import ColumnElement, Connection, Engine, event, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, event, func, literal, select
 
 from .audit import problems
 from .cart_queries import quantity_of
@@ -120,9 +120,16 @@ class Ledger:
     def _in_carts(self, connection: Connection) -> Counter[Any]:
         shop = self._orders.models.shop
         product = spelled_as(shop.product.key, shop.cart_item.product.column, self._referred)
-        units = func.count() if shop.cart_item.is_unit else func.sum(quantity_of(shop.cart_item))
-        items = select(product, units).select_from(shop.cart_item.source.given)
-        rows = connection.execute(items.group_by(product))
+        units = literal(1) if shop.cart_item.is_unit else quantity_of(shop.cart_item)
+        # MySQL does not group by a subquery that it selects too.
+        items = (
+            select(product.label("product"), units.label("units"))
+            .select_from(shop.cart_item.source.given)
+            .subquery()
+        )
+        rows = connection.execute(
+            select(items.c.product, func.sum(items.c.units)).group_by(items.c.product)
+        )
         return Counter({row[0]: int(row[1]) for row in rows})
 
     def _in_carts_plus_sold(self, connection: Connection) -> Counter[Any]:

@@ -72,6 +72,13 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
         yield url
 
 
+@pytest.fixture
+def server(request: pytest.FixtureRequest, server_url: URL) -> str:
+    """The name of the server, which MySQL and MariaDB do not share as they do a driver's."""
+    name: str = request.node.callspec.params["server_url"]
+    return name
+
+
 @pytest.fixture(scope="session")
 def session_shop(server_url: URL) -> Iterator[Shop]:
     with servers.fresh_database(server_url) as url:

@@ -156,31 +156,52 @@ def test_an_unknown_driver_is_named(database: URL) -> None:
 
 
 def test_an_unsupported_database_is_named_with_the_supported_ones(database: URL) -> None:
-    """MySQL itself is one of them, although MariaDB has its dialect in SQLAlchemy."""
     app, db = make_app(database)
     create_tables(app, db)
     with app.app_context():
         dialect: Any = db.engine.dialect
-        if dialect.name == "mysql":
-            dialect.is_mariadb = False
-        else:
-            dialect.name = "oracle"
-        name = dialect.name
+        dialect.name = "oracle"
     code, output = check(app)
     assert code == 1
-    supported = "MariaDB, PostgreSQL and SQLite"
-    assert f"{name} is not supported: flask_orders is tested on {supported}\n" in output
+    supported = "MariaDB, MySQL, PostgreSQL and SQLite"
+    assert f"oracle is not supported: flask_orders is tested on {supported}\n" in output
+
+
+OLD = {
+    "mysql": (
+        (8, 0, 16),
+        "MySQL 8.0.16 is not supported: upgrade the server to MySQL 8.0.17",
+    ),
+    "mariadb": (
+        (10, 5, 29),
+        "MariaDB 10.5.29 is not supported: upgrade the server to MariaDB 10.6",
+    ),
+}
+
+
+def test_an_old_version_of_the_server(database: URL, server: str) -> None:
+    if server not in OLD:
+        pytest.skip("any version of this server will do")
+    version, said = OLD[server]
+    app, db = make_app(database)
+    create_tables(app, db)
+    with app.app_context():
+        dialect: Any = db.engine.dialect
+        dialect.server_version_info = version
+    code, output = check(app)
+    assert code == 1
+    assert f"{said} or newer\n" in output
 
 
 def test_a_table_without_transactions(database: URL) -> None:
     if database.get_backend_name() != "mysql":
-        pytest.skip("only MariaDB has tables without transactions")
+        pytest.skip("only MySQL and MariaDB have tables without transactions")
     app, db = make_app(database)
     create_tables(app, db)
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE copy LIKE order_items"))
         connection.execute(sa.text("DROP TABLE order_items"))
-        connection.execute(sa.text("ALTER TABLE copy ENGINE=Aria, RENAME TO order_items"))
+        connection.execute(sa.text("ALTER TABLE copy ENGINE=MyISAM, RENAME TO order_items"))
     code, output = check(app)
     assert code == 1
     assert "ALTER TABLE order_items ENGINE=InnoDB" in output
@@ -188,7 +209,7 @@ def test_a_table_without_transactions(database: URL) -> None:
 
 def test_a_table_that_can_not_hold_every_name(database: URL) -> None:
     if database.get_backend_name() != "mysql":
-        pytest.skip("only MariaDB has tables in an encoding of their own")
+        pytest.skip("only MySQL and MariaDB have tables in an encoding of their own")
     app, db = make_app(database)
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(sa.text(f"ALTER DATABASE {database.database} CHARACTER SET latin1"))

@@ -168,7 +168,7 @@ def test_a_shop_s_own_complete_tables_have_no_problems(shop: OldShop) -> None:
 def test_a_shop_s_own_tables_may_have_another_character_set(database: URL) -> None:
     """Their text is the shop's own to choose; what customers type goes into the library's."""
     if database.get_backend_name() != "mysql":
-        pytest.skip("only MariaDB has tables in an encoding of their own")
+        pytest.skip("only MySQL and MariaDB have tables in an encoding of their own")
     shop = OldShop(database, unique=True)
     shop.run("ALTER TABLE article CONVERT TO CHARACTER SET latin1")
     assert shop.check() == WELL
@@ -213,7 +213,7 @@ def test_a_partial_index_keeps_carts_single_only_if_it_leaves_nothing_but_null_o
     database: URL,
 ) -> None:
     if database.get_backend_name() == "mysql":
-        pytest.skip("MariaDB has no partial indexes")
+        pytest.skip("MySQL and MariaDB have no partial indexes")
     shop = OldShop(database, index=True)
     shop.run("CREATE UNIQUE INDEX one_open ON basket (owner) WHERE hidden IS NOT TRUE")
     assert "add unique=True" in shop.check()[1]
@@ -224,7 +224,7 @@ def test_a_partial_index_keeps_carts_single_only_if_it_leaves_nothing_but_null_o
 
 def test_a_missing_index_on_the_items_cart_is_named(database: URL) -> None:
     if database.get_backend_name() == "mysql":
-        pytest.skip("MariaDB makes an index for every foreign key")
+        pytest.skip("MySQL and MariaDB make an index for every foreign key")
     shop = OldShop(database, unique=True)
     shop.run("DROP INDEX ix_basket_row_basket_id")
     # An index that begins with another column finds no cart's items.

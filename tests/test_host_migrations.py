@@ -205,7 +205,7 @@ def test_constraints_are_named_by_the_shop_s_convention(written: Written, after:
         assert strangers == []
     assert "fk_orders_customer_id_users" in names["orders"]
     assert "uq_orders_customer_id_sequence" in names["orders"]
-    assert "ck_orders_order_items_count_positive" in names["orders"]
+    assert "ck_orders_orders_items_count_positive" in names["orders"]
     assert "fk_order_items_product_id_catalogue" in names["order_items"]
     assert "ix_order_idempotency_keys_created" in names["order_idempotency_keys"]
 

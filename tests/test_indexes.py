@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from flask_orders.signals import outbox_event
 
 from .support import servers
+from .support.database import server_of
 from .support.orders import age
 from .support.requests import ADDRESS
 from .support.shops import Shop, make_shop
@@ -184,8 +185,8 @@ def is_sorted(shop: Shop, query: str, parameters: Any) -> bool:
                 connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
             rows = connection.exec_driver_sql(f"EXPLAIN {query}", parameters)
             return any("Sort" in row[0] for row in rows)
-        plan = connection.exec_driver_sql(f"EXPLAIN FORMAT=JSON {query}", parameters).scalar_one()
-        return "filesort" in plan or "temporary_table" in plan
+        plan = json.dumps(plan_of_mysql(connection, query, parameters))
+        return bool(re.search('"filesort"|"using_filesort": true|temporary_table": (true|{)', plan))
 
 
 def read_from_end_to_end(shop: Shop, query: str, parameters: Any) -> set[str]:
@@ -201,10 +202,16 @@ def read_from_end_to_end(shop: Shop, query: str, parameters: Any) -> set[str]:
             (plan,) = connection.exec_driver_sql(explain, parameters).scalar_one()
             found = set(scanned_by_postgresql(plan["Plan"]))
         else:
-            explain = f"EXPLAIN FORMAT=JSON {query}"
-            plan = json.loads(connection.exec_driver_sql(explain, parameters).scalar_one())
-            found = set(scanned_by_mariadb(plan))
+            found = set(scanned_by_mysql(plan_of_mysql(connection, query, parameters)))
     return found & shop.db.metadata.tables.keys()
+
+
+def plan_of_mysql(connection: sa.Connection, query: str, parameters: Any) -> Any:
+    """The plan of MySQL or MariaDB, in the form that both have."""
+    if server_of(connection.engine) == "mysql":
+        connection.exec_driver_sql("SET SESSION explain_json_format_version = 1")
+    explain = f"EXPLAIN FORMAT=JSON {query}"
+    return json.loads(connection.exec_driver_sql(explain, parameters).scalar_one())
 
 
 def scanned_by_postgresql(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -217,7 +224,7 @@ def scanned_by_postgresql(plan: Mapping[str, Any]) -> Iterator[str]:
         yield from scanned_by_postgresql(inner)
 
 
-def scanned_by_mariadb(plan: Any) -> Iterator[str]:
+def scanned_by_mysql(plan: Any) -> Iterator[str]:
     """ALL reads the rows in the order of their keys, index in that of another index."""
     if isinstance(plan, dict):
         if plan.get("access_type") in ("ALL", "index"):
@@ -225,7 +232,7 @@ def scanned_by_mariadb(plan: Any) -> Iterator[str]:
         plan = list(plan.values())
     if isinstance(plan, list):
         for inner in plan:
-            yield from scanned_by_mariadb(inner)
+            yield from scanned_by_mysql(inner)
 
 
 def test_every_foreign_key_has_an_index(filled_shop: Shop) -> None:

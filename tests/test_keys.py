@@ -1,6 +1,7 @@
 """Keys of one column or several, sent in one statement: each matches its row, and counts once."""
 
 import enum
+import re
 import uuid
 from datetime import date
 from typing import Any
@@ -143,12 +144,14 @@ def test_many_keys_find_the_index(database: URL) -> None:
     query = sa.select(rows.table).where(rows.keys_in.condition)
     backend = database.get_backend_name()
     if backend != "postgresql":
-        explain = {"sqlite": "EXPLAIN QUERY PLAN", "mysql": "EXPLAIN"}[backend]
+        explain = {"sqlite": "EXPLAIN QUERY PLAN", "mysql": "EXPLAIN FORMAT=TRADITIONAL"}[backend]
         bound = query.params(rows.keys_in.parameters(some)).compile(
             rows.engine, compile_kwargs={"literal_binds": True}
         )
         with rows.engine.connect() as connection:
             plan = str(connection.exec_driver_sql(f"{explain} {bound}").all())
-        assert ("SEARCH items USING" in plan) or ("'PRIMARY'" in plan and "eq_ref" in plan), plan
+        assert ("SEARCH items USING" in plan) or re.search("'(eq_ref|range)', 'PRIMARY'", plan), (
+            plan
+        )
     assert rows.delete(*some) == len(some)
     rows.engine.dispose()

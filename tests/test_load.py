@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, with_loader_crit
 from flask_orders import current_orders, declare_models, mapping
 
 from .support.apps import new_db
-from .support.database import counted, nothing_changed
+from .support.database import counted, nothing_changed, server_of
 from .support.requests import HOME, ORDERS
 from .support.responses import body
 from .support.shops import Shop, check_output, open_shop
@@ -129,7 +129,8 @@ def test_each_kind_of_parent_is_read_by_one_statement_for_all_items(shop: Shop) 
 
 def test_the_parents_are_locked_in_the_order_of_their_keys_after_the_products(shop: Shop) -> None:
     """Against changes of the shop's, and not against other orders."""
-    lock = {"postgresql": "FOR SHARE OF designs", "mysql": "LOCK IN SHARE MODE", "sqlite": ""}
+    share = "FOR SHARE OF designs"
+    locks = {"postgresql": share, "mysql": share, "mariadb": "LOCK IN SHARE MODE", "sqlite": ""}
     shop.cart(1, {2: 1, 1: 1})
     with counted(shop.engine) as statements:
         assert shop.post(1).status_code == 201
@@ -137,7 +138,7 @@ def test_the_parents_are_locked_in_the_order_of_their_keys_after_the_products(sh
     (products,) = [i for i, statement in enumerate(sent) if "FROM shirts" in statement]
     (parents,) = [i for i, statement in enumerate(sent) if "FROM designs WHERE" in statement]
     assert products < parents
-    ending = f"ORDER BY designs.id {lock[shop.engine.dialect.name]}".strip()
+    ending = f"ORDER BY designs.id {locks[server_of(shop.engine)]}".strip()
     assert sent[parents].endswith(ending), sent[parents]
 
 

@@ -185,12 +185,12 @@ def test_the_audit_reports_an_amount_that_is_nan(shop: Shop) -> None:
     customer = shop.customer()
     shop.cart(customer, {shop.product(): 1})
     shop.order(customer)
-    constraint = "CONSTRAINT order_item_not_negative"
+    constraint = "CONSTRAINT order_items_not_negative"
     with shop.engine.begin() as connection:
         condition = connection.scalar(
             sa.text(
                 "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
-                " WHERE conname = 'order_item_not_negative'"
+                " WHERE conname = 'order_items_not_negative'"
             )
         )
         connection.execute(sa.text(f"ALTER TABLE order_items DROP {constraint}"))

@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL
 from . import hosts
 from .hosts.drivers import DRIVERS
 from .support import servers
-from .support.database import counted
+from .support.database import counted, server_of
 from .support.requests import CHECKOUT
 from .support.shops import Shop
 
@@ -34,7 +34,9 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_items(shop: S
     shop.offer("5%")
     sent = {lines: sent_for(shop, lines) for lines in (1, 5, 50, 200)}
     assert len({len(statements) for statements in sent.values()}) == 1, "\n".join(sent[5])
-    assert len(sent[5]) <= MOST, "\n".join(sent[5])
+    # MySQL's wait for locks is the session's, and put back.
+    most = MOST + (server_of(shop.engine) == "mysql")
+    assert len(sent[5]) <= most, "\n".join(sent[5])
 
 
 def test_a_refusal_sends_fewer_statements(shop: Shop) -> None:

@@ -129,12 +129,13 @@ def test_a_key_whose_first_request_is_still_running(shop: Shop, customer: int) -
     assert again.status_code == 201
 
 
-def test_a_statement_timeout_of_the_shop_during_a_lock_wait(database: URL) -> None:
+def test_a_statement_timeout_of_the_shop_during_a_lock_wait(database: URL, server: str) -> None:
     limits = {
         "postgresql": {"options": "-c statement_timeout=200"},
-        "mysql": {"init_command": "SET SESSION max_statement_time=0.2"},
+        "mysql": {"init_command": "SET SESSION max_execution_time=200"},
+        "mariadb": {"init_command": "SET SESSION max_statement_time=0.2"},
     }
-    limit = limits.get(database.get_backend_name())
+    limit = limits.get(server)
     if limit is None:
         pytest.skip("SQLite has no time limit for a statement")
     shop = make_shop(database, SQLALCHEMY_ENGINE_OPTIONS={"connect_args": limit}, ORDERS_RETRIES=2)

@@ -25,7 +25,7 @@ from sqlalchemy.orm import RelationshipProperty, relationship
 from ..errors import ConfigurationError
 from .contract import primary_key, table
 from .own_columns import must_be_given
-from .types import EXACT_TEXT, PRECISION, Money
+from .types import KEY_LENGTH, PRECISION, ExactText, Money
 
 # The largest number of PRECISION digits.
 LARGEST = 10**PRECISION - 1
@@ -88,7 +88,7 @@ class Builder:
     def customer_column(self, *, ondelete: str, **options: Any) -> Column[Any]:
         """Return a foreign key to the customer's class, or, without one, the JWT's subject."""
         if self._customer is None:
-            return Column("customer_id", EXACT_TEXT, **options)
+            return Column("customer_id", ExactText(KEY_LENGTH), **options)
         return reference("customer_id", self._customer, ondelete=ondelete, **options)
 
 
@@ -205,12 +205,17 @@ def race_foreign_keys(rows: Table) -> set[frozenset[str]]:
     return {frozenset([key.parent.name]) for key in rows.foreign_keys if key.info.get(_MARK)}
 
 
-def not_negative(what: str, cls: type[Any], *counts: str) -> CheckConstraint:
-    """Return the CHECK that every amount of a `what`, and each of these counts, is 0 or more.
+def check(cls: type[Any], condition: str, name: str) -> CheckConstraint:
+    """Return a CHECK whose name begins with its table's: MySQL has one of a name in a database."""
+    return CheckConstraint(condition, name=f"{table(cls).name}_{name}")
+
+
+def not_negative(cls: type[Any], *counts: str) -> CheckConstraint:
+    """Return the CHECK that every amount of a row, and each of these counts, is 0 or more.
 
     It has an upper bound too, since NaN is above every number in PostgreSQL: the largest amount,
     as the whole number of 1/10000 that SQLite stores.
     """
     amounts = [column.name for column in table(cls).c if isinstance(column.type, Money)]
     condition = " AND ".join(f"{name} BETWEEN 0 AND {LARGEST}" for name in (*amounts, *counts))
-    return CheckConstraint(condition, name=f"{what}_not_negative")
+    return check(cls, condition, "not_negative")

@@ -16,7 +16,15 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 from ..addresses import COUNTRY_CODE_LENGTH, LONGEST, LONGEST_POSTAL_CODE, BillingAddress
 from ..offers import DISCOUNT_TYPES, USAGES
 from ..texts import voucher_code
-from .types import EXACT_TEXT, VOUCHER_CODE_LENGTH, BigKey, Money, UTCDateTime, VoucherCode
+from .types import (
+    KEY_LENGTH,
+    VOUCHER_CODE_LENGTH,
+    BigKey,
+    ExactText,
+    Money,
+    UTCDateTime,
+    VoucherCode,
+)
 
 
 def microseconds(moment: datetime) -> int:
@@ -123,7 +131,7 @@ class OrderPaymentMixin(_Row):
     __tablename__ = "order_payments"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    reference: Mapped[str] = mapped_column(EXACT_TEXT)
+    reference: Mapped[str] = mapped_column(ExactText(KEY_LENGTH))
     amount: Mapped[Decimal] = mapped_column(Money)
     currency: Mapped[str] = mapped_column(String(3))
     received: Mapped[datetime] = mapped_column(UTCDateTime)

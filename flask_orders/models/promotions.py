@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, Table, UniqueConstraint
+from sqlalchemy import Column, Index, Table, UniqueConstraint
 from sqlalchemy.orm import relationship
 
-from .builder import Builder, add, constrain, index, not_negative, reference, relate
+from .builder import Builder, add, check, constrain, index, not_negative, reference, relate
 from .contract import table
 from .mixins import CartMixin, OfferMixin, VoucherMixin, VoucherRedemptionMixin
 from .types import BigKey
@@ -31,8 +31,8 @@ def declare_promotions(
     voucher = builder.make("Voucher", VoucherMixin)
     constrain(
         voucher,
-        not_negative("voucher", voucher, "times_used"),
-        CheckConstraint("times_used <= usage_limit", name="voucher_times_used_within_limit"),
+        not_negative(voucher, "times_used"),
+        check(voucher, "times_used <= usage_limit", "times_used_within_limit"),
     )
     redemption = builder.make("VoucherRedemption", VoucherRedemptionMixin)
     _declare_redemption(builder, redemption, voucher)
@@ -62,7 +62,7 @@ def _declare_redemption(builder: Builder, redemption: type[Any], voucher: type[A
 
 
 def _declare_offer(builder: Builder, offer: type[Any], product: type[Any]) -> Table:
-    constrain(offer, not_negative("offer", offer))
+    constrain(offer, not_negative(offer))
     # It finds the few active offers among all that there have ever been.
     Index(None, table(offer).c.active)
     offers = table(offer)

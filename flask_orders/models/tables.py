@@ -6,10 +6,20 @@ mixin alike.
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, event
+from sqlalchemy import Index, UniqueConstraint, event
 from sqlalchemy.orm import relationship
 
-from .builder import Builder, add, constrain, index, not_negative, reference, relate, relate_items
+from .builder import (
+    Builder,
+    add,
+    check,
+    constrain,
+    index,
+    not_negative,
+    reference,
+    relate,
+    relate_items,
+)
 from .contract import primary_key, table
 from .mixins import (
     AddressMixin,
@@ -25,7 +35,7 @@ from .mixins import (
 
 def declare_product(builder: Builder) -> type[Any]:
     product = builder.make("Product", ProductMixin)
-    constrain(product, not_negative("product", product, "stock"))
+    constrain(product, not_negative(product, "stock"))
     return product
 
 
@@ -54,7 +64,7 @@ def declare_cart_item(builder: Builder, cart: type[Any], product: type[Any]) -> 
     constrain(
         item,
         UniqueConstraint(columns.cart_id, columns.product_id),
-        CheckConstraint("quantity > 0", name="cart_item_quantity_positive"),
+        check(item, "quantity > 0", "quantity_positive"),
     )
     return item
 
@@ -88,7 +98,7 @@ def declare_payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaym
     constrain(
         payment,
         UniqueConstraint(table(payment).c.reference),
-        not_negative("order_payment", payment),
+        not_negative(payment),
     )
     return payment
 
@@ -114,9 +124,9 @@ def complete_order(builder: Builder, order: type[OrderMixin], address: type[Addr
         order,
         UniqueConstraint(columns.number),
         UniqueConstraint(columns.customer_id, columns.sequence),
-        not_negative("order", order),
-        CheckConstraint("items_count > 0", name="order_items_count_positive"),
-        CheckConstraint("discount_amount <= subtotal", name="order_discount_within_subtotal"),
+        not_negative(order),
+        check(order, "items_count > 0", "items_count_positive"),
+        check(order, "discount_amount <= subtotal", "discount_within_subtotal"),
     )
 
 
@@ -134,6 +144,6 @@ def complete_order_item(
     constrain(
         item,
         UniqueConstraint(columns.order_id, columns.position),
-        not_negative("order_item", item),
-        CheckConstraint("quantity > 0", name="order_item_quantity_positive"),
+        not_negative(item),
+        check(item, "quantity > 0", "quantity_positive"),
     )

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Numeric
+from sqlalchemy import BigInteger, DateTime, Dialect, Numeric, String
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..db.dialects import DIALECTS, UNSUPPORTED, DatabaseDialect, dialect_of
@@ -20,7 +21,7 @@ from ..texts import voucher_code
 # ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
 PRECISION, SCALE = 18, 4
 
-VOUCHER_CODE_LENGTH = 64
+KEY_LENGTH, VOUCHER_CODE_LENGTH = 255, 64
 
 
 def _stored(type_of: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine[Any]:
@@ -35,9 +36,6 @@ def _stored(type_of: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine
 
 # A key that the database numbers.
 BigKey = _stored(lambda database: database.row_number)
-
-# A text that is a key.
-EXACT_TEXT = _stored(lambda database: database.exact_text(255))
 
 
 def _as_written(type_: TypeEngine[Any]) -> str:
@@ -68,6 +66,22 @@ def _find(name: str) -> Any:
 
 # Without it, pickle would look for the classes in the module that they name.
 copyreg.pickle(_WrittenAsSQLAlchemys, lambda cls: (_find, (cls.__name__,)))
+
+
+class ExactText(String, metaclass=_WrittenAsSQLAlchemys):
+    """A text that equals another only if all their characters are equal."""
+
+    def __repr__(self) -> str:
+        return _as_written(
+            _stored(lambda database: String(self.length, database.exact_collation()))
+        )
+
+
+@compiles(ExactText)
+def _compile_exact_text(type_: ExactText, compiler: Any, **options: Any) -> str:
+    dialect: Dialect = compiler.dialect
+    collation = dialect_of(dialect).exact_collation(dialect)
+    return str(compiler.process(String(type_.length, collation), **options))
 
 
 class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
@@ -113,14 +127,14 @@ class VoucherCode(TypeDecorator[str], metaclass=_WrittenAsSQLAlchemys):
     CAFE is not CAFÉ.
     """
 
-    impl = _stored(lambda database: database.exact_text(VOUCHER_CODE_LENGTH))
+    impl = ExactText(VOUCHER_CODE_LENGTH)
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else voucher_code(value)
 
     def __repr__(self) -> str:
-        return _as_written(self.impl_instance)
+        return repr(self.impl_instance)
 
 
 class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):

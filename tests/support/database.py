@@ -18,6 +18,13 @@ _ALL_ROWS = "tests_all_rows"
 Rows = dict[str, list[dict[str, Any]]]
 
 
+def server_of(engine: sa.Engine) -> str:
+    """Return the name of the server: SQLAlchemy calls MariaDB "mysql" too."""
+    with engine.connect() as connection:
+        is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    return "mariadb" if is_mariadb else engine.dialect.name
+
+
 class HasDatabase(Protocol):
     """A shop of the tests, or the driver of a host shop."""
 
@@ -118,8 +125,9 @@ def wait_for_lock_wait(shop: HasDatabase) -> None:
     """Return when a transaction of this database waits for a lock."""
     waiting = {
         "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
-        "mysql": "SELECT count(*) FROM information_schema.innodb_lock_waits",
-    }[shop.engine.dialect.name]
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+        "mysql": "SELECT count(*) FROM performance_schema.data_lock_waits",
+    }[server_of(shop.engine)]
     for _ in range(50):
         with shop.engine.connect() as connection:
             if connection.execute(sa.text(waiting)).scalar_one():

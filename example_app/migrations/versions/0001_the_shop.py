@@ -6,7 +6,6 @@ Create Date: 2026-11-23 21:22:35
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -17,13 +16,10 @@ depends_on = None
 # a whole number of 1/10000 there.
 key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 money = sa.Numeric(18, 4).with_variant(sa.BigInteger(), "sqlite")
-# MariaDB would take "Ref" and "ref " for the same.
-exact_text = sa.String(255).with_variant(
-    mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
-exact_code = sa.String(64).with_variant(
-    sa.String(64, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
+# MySQL and MariaDB would take "Ref" and "ref " for the same. Each reads its own of these comments.
+exact = "/*M!100600 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
+exact_text = sa.String(255).with_variant(sa.String(255, collation=exact), "mysql", "mariadb")
+exact_code = sa.String(64).with_variant(sa.String(64, collation=exact), "mysql", "mariadb")
 
 
 def upgrade():
@@ -46,7 +42,7 @@ def upgrade():
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("first_order_only", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
-            "discount_value BETWEEN 0 AND 999999999999999999", name=op.f("ck_offer_not_negative")
+            "discount_value BETWEEN 0 AND 999999999999999999", name=op.f("ck_offers_not_negative")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_offers")),
     )
@@ -62,7 +58,7 @@ def upgrade():
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
             "price BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND stock BETWEEN 0 AND 999999999999999999",
-            name=op.f("ck_product_not_negative"),
+            name=op.f("ck_products_not_negative"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
         sa.UniqueConstraint("sku", name=op.f("uq_products_sku")),
@@ -82,10 +78,10 @@ def upgrade():
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
             "discount_value BETWEEN 0 AND 999999999999999999 AND minimum_order_value BETWEEN 0 AND 999999999999999999 AND times_used BETWEEN 0 AND 999999999999999999",
-            name=op.f("ck_voucher_not_negative"),
+            name=op.f("ck_vouchers_not_negative"),
         ),
         sa.CheckConstraint(
-            "times_used <= usage_limit", name=op.f("ck_voucher_times_used_within_limit")
+            "times_used <= usage_limit", name=op.f("ck_vouchers_times_used_within_limit")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
         sa.UniqueConstraint("code", name=op.f("uq_vouchers_code")),
@@ -210,7 +206,7 @@ def upgrade():
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("cart_id", key, nullable=False),
         sa.Column("product_id", key),
-        sa.CheckConstraint("quantity > 0", name=op.f("ck_cart_item_quantity_positive")),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_cart_items_quantity_positive")),
         sa.ForeignKeyConstraint(
             ["cart_id"], ["carts.id"], name=op.f("fk_cart_items_cart_id_carts"), ondelete="CASCADE"
         ),
@@ -252,12 +248,12 @@ def upgrade():
         sa.Column("billing_address_id", key),
         sa.Column("voucher_id", key),
         sa.CheckConstraint(
-            "discount_amount <= subtotal", name=op.f("ck_order_discount_within_subtotal")
+            "discount_amount <= subtotal", name=op.f("ck_orders_discount_within_subtotal")
         ),
-        sa.CheckConstraint("items_count > 0", name=op.f("ck_order_items_count_positive")),
+        sa.CheckConstraint("items_count > 0", name=op.f("ck_orders_items_count_positive")),
         sa.CheckConstraint(
             "subtotal BETWEEN 0 AND 999999999999999999 AND savings_on_items BETWEEN 0 AND 999999999999999999 AND discount_amount BETWEEN 0 AND 999999999999999999 AND amount_saved BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND total_amount BETWEEN 0 AND 999999999999999999",
-            name=op.f("ck_order_not_negative"),
+            name=op.f("ck_orders_not_negative"),
         ),
         sa.ForeignKeyConstraint(
             ["billing_address_id"],
@@ -334,7 +330,7 @@ def upgrade():
         sa.Column("expected", sa.Boolean(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.CheckConstraint(
-            "amount BETWEEN 0 AND 999999999999999999", name=op.f("ck_order_payment_not_negative")
+            "amount BETWEEN 0 AND 999999999999999999", name=op.f("ck_order_payments_not_negative")
         ),
         sa.ForeignKeyConstraint(
             ["order_id"],
@@ -364,10 +360,10 @@ def upgrade():
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.Column("product_id", key),
         sa.Column("offer_id", key),
-        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_item_quantity_positive")),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_items_quantity_positive")),
         sa.CheckConstraint(
             "list_price BETWEEN 0 AND 999999999999999999 AND unit_price BETWEEN 0 AND 999999999999999999 AND discount_amount BETWEEN 0 AND 999999999999999999 AND total_price BETWEEN 0 AND 999999999999999999 AND shipping BETWEEN 0 AND 999999999999999999 AND voucher_discount BETWEEN 0 AND 999999999999999999",
-            name=op.f("ck_order_item_not_negative"),
+            name=op.f("ck_order_items_not_negative"),
         ),
         sa.ForeignKeyConstraint(
             ["offer_id"],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, String, Table
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, Table
 from sqlalchemy.types import TypeEngine
 
 from ..managed import Listener, install
@@ -93,9 +93,13 @@ class DatabaseDialect:
         """Return SQLAlchemy's names for the drivers with which the library is tested."""
         return ()
 
-    def exact_text(self, length: int) -> String:
-        """Return the type of a text that equals another only if all their characters are equal."""
-        return String(length)
+    def exact_collation(self, dialect: Dialect | None = None) -> str | None:
+        """Return the collation by which texts are equal only if all their characters are.
+
+        Args:
+            dialect: SQLAlchemy's, of the server; None: what every server of this kind reads.
+        """
+        return None
 
     def code_of(self, original: BaseException) -> str:
         """Return the code of an error of one of this database's drivers; "" if it has none."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Dialect, ExceptionContext, String, Table, text
+from sqlalchemy import Connection, Dialect, ExceptionContext, Table, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..managed import LOCK_WAIT, Listener, is_managed
@@ -186,9 +186,11 @@ class MySQL(DatabaseDialect):
         is_mariadb = _is_mariadb(dialect)
         return ("pymysql", "mysqldb") if is_mariadb else ("pymysql", "mysqldb", "mysqlconnector")
 
-    def exact_text(self, length: int) -> String:
+    def exact_collation(self, dialect: Dialect | None = None) -> str | None:
         # By the default collations "Ann" and "ann " are "ann": three customers, one cart.
-        return String(length, collation=_EXACT)
+        if dialect is None:
+            return _EXACT
+        return "utf8mb4_nopad_bin" if _is_mariadb(dialect) else "utf8mb4_0900_bin"
 
     def code_of(self, original: BaseException) -> str:
         code = original.args[0] if original.args else None
