@@ -127,7 +127,7 @@ def _running(text: str, how_to_get_it: str) -> URL:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     try:
         engine.connect().close()
-    except sa.exc.OperationalError:
+    except sa.exc.DBAPIError:
         raise Missing(how_to_get_it) from None
     return url
 
