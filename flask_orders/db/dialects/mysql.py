@@ -82,12 +82,18 @@ def begin(connection: Connection) -> None:
 
 def put_back_wait(connection: Connection) -> None:
     """Put back the session's own wait before COMMIT, which waits for no row."""
-    if connection.info.pop(_WAIT_IS_SET, False):
+    if not connection.info.pop(_WAIT_IS_SET, False):
+        return
+    try:
         connection.exec_driver_sql(_PUT_BACK_WAIT).close()
+    except BaseException:
+        # SQLAlchemy announces no ROLLBACK after a COMMIT that has failed.
+        connection.invalidate()
+        raise
 
 
-def put_back_wait_or_disconnect(connection: Connection) -> None:
-    """Put back the session's own wait before ROLLBACK, or give the connection up."""
+def put_back_wait_after_error(connection: Connection) -> None:
+    """Put back the session's own wait before ROLLBACK, or discard the connection."""
     if connection.invalidated or not connection.info.pop(_WAIT_IS_SET, False):
         return
     driver: Any = connection.connection.dbapi_connection
@@ -141,7 +147,7 @@ class MySQL(DatabaseDialect):
         Listener("begin", begin),
         Listener("before_cursor_execute", bound_wait, {"retval": True}),
         Listener("commit", put_back_wait),
-        Listener("rollback", put_back_wait_or_disconnect),
+        Listener("rollback", put_back_wait_after_error),
         Listener("handle_error", find_lost_connection),
     )
 
