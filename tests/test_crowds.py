@@ -274,6 +274,8 @@ IS_WHAT_IT_IS = {
     "postgresql": ("SHOW transaction_isolation", "read committed"),
     "mariadb-repeatable-read": ("SELECT @@tx_isolation", "REPEATABLE-READ"),
     "mariadb-read-committed": ("SELECT @@tx_isolation", "READ-COMMITTED"),
+    "mysql-repeatable-read": ("SELECT @@transaction_isolation", "REPEATABLE-READ"),
+    "mysql-read-committed": ("SELECT @@transaction_isolation", "READ-COMMITTED"),
     "galera": ("SHOW STATUS LIKE 'wsrep_cluster_size'", "3"),
 }
 

@@ -195,6 +195,27 @@ def test_a_foreign_key_has_the_type_of_the_shop_s_key(written: Written) -> None:
         assert repr(key.parent.type) == repr(key.column.type), key
 
 
+@pytest.mark.parametrize("name", ["classic"], scope="module")
+@pytest.mark.parametrize("other", servers.NAMES)
+def test_what_one_server_wrote_runs_on_every_other(
+    written: Written, other: str, tmp_path: Path
+) -> None:
+    """MySQL and MariaDB among them, whose names for one collation differ."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(written.folder, folder)
+    with (
+        servers.required(servers.server(other)) as server,
+        servers.fresh_database(server) as url,
+    ):
+        there = History(written.after.on(url), folder)
+        there.upgrade()
+        there.check()
+        buyer = there.host.customer()
+        there.host.put(buyer, there.host.product("12.00"), 2)
+        assert there.host.order(buyer).status_code == 201
+        there.host.close()
+
+
 @pytest.mark.parametrize("name", ["uuid_keys"], scope="module")
 def test_constraints_are_named_by_the_shop_s_convention(written: Written, after: History) -> None:
     after.upgrade()

@@ -257,7 +257,10 @@ def _layer(module: str) -> int:
 
 
 # SQLAlchemy's names for databases and drivers.
-DATABASE_NAMES = {"sqlite", "postgresql", "mysql", "mariadb", "pysqlite", "psycopg", "pymysql"}
+DATABASE_NAMES = {
+    *("sqlite", "postgresql", "mysql", "mariadb"),
+    *("pysqlite", "psycopg", "psycopg2", "pymysql", "mysqldb", "mysqlconnector"),
+}
 
 
 def test_only_the_file_of_a_database_asks_for_its_name() -> None:

@@ -32,6 +32,8 @@ SERVERS: dict[str, tuple[str, str | None]] = {
     "postgresql": ("postgresql", None),
     "mariadb-repeatable-read": ("mariadb", "REPEATABLE READ"),
     "mariadb-read-committed": ("mariadb", "READ COMMITTED"),
+    "mysql-repeatable-read": ("mysql", "REPEATABLE READ"),
+    "mysql-read-committed": ("mysql", "READ COMMITTED"),
 }
 VARIANTS = (*SERVERS, "galera")
 
