@@ -16,6 +16,7 @@ from flask_orders import orders_bp
 from flask_orders.db.dialects import sqlite
 from flask_orders.signals import outbox_event
 
+from .support import servers
 from .support.checks import check, check_with_mapping
 
 WELL: dict[str, Any] = {
@@ -145,14 +146,40 @@ def test_an_unavailable_database_is_named() -> None:
     assert "check SQLALCHEMY_DATABASE_URI" in output
 
 
-def test_an_unknown_driver_is_named(database: URL) -> None:
+FIX = "let SQLALCHEMY_DATABASE_URI begin with"
+# The beginnings of the URLs that each server's drivers have.
+WAYS = {
+    "sqlite": "sqlite+pysqlite://",
+    "postgresql": "postgresql+psycopg:// or postgresql+psycopg2://",
+    "mysql": "mysql+pymysql:// or mysql+mysqldb:// or mysql+mysqlconnector://",
+    "mariadb": "mysql+pymysql:// or mysql+mysqldb://",
+}
+
+
+def test_an_unknown_driver_is_named_with_the_known_ones(database: URL, server: str) -> None:
     app, db = make_app(database)
     create_tables(app, db)
     with app.app_context():
         db.engine.dialect.driver = "another"
     code, output = check(app)
     assert code == 1
-    assert "the driver another is not supported" in output
+    assert f"the driver another is not supported here: {FIX} {WAYS[server]}\n" in output
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+def test_mysql_connector_is_refused_on_mariadb(scheme: str) -> None:
+    """It can't convert MariaDB's UUIDs."""
+    with (
+        servers.required(servers.server("mariadb")) as server,
+        servers.fresh_database(server) as url,
+    ):
+        app, db = make_app(url.set(drivername=f"{scheme}+mysqlconnector"))
+        create_tables(app, db)
+        code, output = check(app)
+    assert code == 1
+    ways = f"{scheme}+pymysql:// or {scheme}+mysqldb://"
+    assert f"the driver mysqlconnector is not supported here: {FIX} {ways}\n" in output
 
 
 def test_an_unsupported_database_is_named_with_the_supported_ones(database: URL) -> None:

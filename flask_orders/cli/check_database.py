@@ -37,8 +37,9 @@ def check_connection(connection: sa.Connection, orders: OrderService) -> Iterato
         return
     drivers = database.drivers(dialect)
     if dialect.driver not in drivers:
+        ways = " or ".join(f"{dialect.name}+{driver}://" for driver in drivers)
         yield (
-            f"the driver {dialect.driver} is not supported: flask_orders is tested with "
-            f"{' and '.join(drivers)}"
+            f"the driver {dialect.driver} is not supported here: let SQLALCHEMY_DATABASE_URI begin "
+            f"with {ways}"
         )
     yield from database.problems(connection, library_tables(orders), shop_tables(orders.models))

@@ -228,7 +228,7 @@ class MySQL(DatabaseDialect):
     def problems(
         self, connection: Connection, library: Iterable[Table], shop: Iterable[Table]
     ) -> Iterator[str]:
-        yield from _version_problems(connection.dialect)
+        yield from _server_problems(connection)
         if connection.exec_driver_sql("SELECT @@autocommit").scalar():
             yield AUTOCOMMITS
         # MySQL 8.0 and MariaDB 11.1 have renamed the first one.
@@ -248,8 +248,14 @@ def _is_mariadb(dialect: Any) -> bool:
     return bool(dialect.is_mariadb)
 
 
-def _version_problems(dialect: Any) -> Iterator[str]:
+def _server_problems(connection: Connection) -> Iterator[str]:
+    dialect: Any = connection.dialect
     title = "MariaDB" if _is_mariadb(dialect) else "MySQL"
+    if title == "MySQL" and connection.info.get(_GALERA):
+        yield (
+            "Percona XtraDB Cluster is not supported, since an order does not wait there for what "
+            "the other nodes have committed: use Galera with MariaDB, or MySQL's Group Replication"
+        )
     if dialect.server_version_info < _OLDEST[title]:
         found, oldest = (
             ".".join(map(str, version)) for version in (dialect.server_version_info, _OLDEST[title])
