@@ -114,7 +114,7 @@ class AddressBook:
             .scalar_subquery()
         )
         # The orders are read backwards by (customer_id, sequence) up to the first that fits. A
-        # join, or EXISTS, which MariaDB turns into a join, would read all orders and addresses.
+        # join, or EXISTS, which MariaDB makes a join of, would read all orders and addresses.
         newest = (
             select(order.billing_address_id)
             .where(order.customer_id == bindparam("customer"), owner == bindparam("customer"))

@@ -84,7 +84,7 @@ class Units:
         if isinstance(value, Decimal):
             if not value.is_finite():
                 return None
-            # MariaDB's SUM of integers has no decimals; 80.00 is an amount, and no number of units.
+            # On MySQL and MariaDB a SUM of integers has no decimals; 80.00 is an amount, no number.
             if int(value.as_tuple().exponent) >= 0:
                 value = int(value)
         if not _is_int(value):

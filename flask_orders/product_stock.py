@@ -211,7 +211,7 @@ class OwnStock:
     def _level(self, key: Any, available: Any) -> StockLevel:
         if available is None:
             return NOT_COUNTED
-        # A SUM is a Decimal on MariaDB.
+        # A SUM is a Decimal on MySQL and MariaDB.
         if isinstance(available, bool) or not isinstance(available, int | Decimal):
             raise ConfigurationError(
                 f"{type(self._stock).__name__}.available() returns {available!r} for product "

@@ -132,7 +132,7 @@ class ReservedStock:
         return _held(self.units(*values))
 
     def has_left(self, units: ColumnElement[Any]) -> ColumnElement[bool]:
-        # By an addition: MariaDB refuses a difference of unsigned columns that is below 0.
+        # By an addition: MySQL and MariaDB refuse a difference of unsigned columns that is below 0.
         return self.quantity >= self.deducted(units)
 
     def deducted(self, units: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -24,7 +24,7 @@ def check_shop_columns(db: SQLAlchemy, models: Models, incomplete: set[str]) -> 
         if column.table.key not in incomplete and not _is_leading(inspector, column):
             yield (
                 f"no index of '{column.table.fullname}' begins with {column.name}, so that every "
-                "order reads, and on MariaDB locks, the cart items of all customers: add "
+                "order reads, and on MySQL and MariaDB locks, the cart items of all customers: add "
                 f"index=True to {items.source.spell(column)}, then {MIGRATE}"
             )
 

@@ -1,6 +1,6 @@
 """Make the loads of relationships locking reads, so that what they return stays true.
 
-A plain SELECT may be outdated: in a transaction of the shop's own that has read before, MariaDB's
+A plain SELECT may be outdated: in a transaction of the shop's own that has read before, InnoDB's
 REPEATABLE READ shows the rows as they were then, and elsewhere a row may change after it was read.
 """
 

@@ -27,7 +27,7 @@ _TABLE = "flask_orders_table"
 
 
 def remember_tables(engines: Iterable[Engine]) -> None:
-    """Have errors carry the table that their statement changes: MariaDB does not name it."""
+    """Have errors carry the table that their statement changes: MySQL does not name it."""
     for engine in engines:
         if not event.contains(engine, "handle_error", _remember_table):
             event.listen(engine, "handle_error", _remember_table)

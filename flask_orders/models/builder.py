@@ -147,7 +147,7 @@ def index(cls: type[Any], name: str) -> None:
     """Index a foreign key, for its ON DELETE and for reads by it.
 
     The index belongs to a constraint, which holds anyway, and so is dropped with its table:
-    Alembic's downgrade drops a plain index before the table, and MariaDB refuses that where a
+    Alembic's downgrade drops a plain index before the table, and InnoDB refuses that where a
     foreign key needs it.
     """
     constrain(cls, UniqueConstraint(table(cls).c[name], primary_key(cls)))

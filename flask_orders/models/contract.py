@@ -60,7 +60,7 @@ def spelled_as(key: Any, reference: Any, referred: Any = None) -> Any:
     """Return the expression for a row's key, found by a reference to it, as the row spells it.
 
     "ABC-1" and "abc-1" are one key where the database's collation says so. Not by a join, which on
-    MariaDB would lock the rows in the order of the references.
+    MySQL and MariaDB would lock the rows in the order of the references.
 
     Args:
         key: the key.

@@ -57,7 +57,7 @@ class OrderMixin(_Row):
     have `currency_decimals` digits after the decimal point, even if the currency's change later.
     `sequence` counts the orders of one customer: 1, 2, 3, ... `written` is the time of the INSERT,
     in microseconds since 1970: it tells a double click from a later request, for which `created`
-    is too coarse on MariaDB.
+    is too coarse on MySQL and MariaDB.
     """
 
     __tablename__ = "orders"

@@ -105,7 +105,7 @@ def resolve_amount(
 
 
 def _in_double_precision(source: RowSource, kind: Amount, part: Part) -> Part:
-    """Return what reads a float in full: MariaDB sends six digits of a FLOAT, a wrong price."""
+    """Return what reads a float in full: MySQL sends six digits of a FLOAT, a wrong price."""
     if isinstance(kind, FromFloat) and isinstance(part, Attribute):
         return Expression(cast(source.attribute(part.column), Double))
     return part
