@@ -69,8 +69,8 @@ def problems(
 def _use_snapshot(database: Database, models: Models) -> None:
     """Read everything in one consistent snapshot, unless a transaction has begun already.
 
-    SQLite does so by itself, MySQL and MariaDB by default; on PostgreSQL an order that the shop deletes
-    meanwhile would seem to have no items.
+    SQLite does so by itself, MySQL and MariaDB by default; on PostgreSQL an order that the shop
+    deletes meanwhile would seem to have no items.
     """
     if isinstance(database, Connection) or database().in_transaction():
         return

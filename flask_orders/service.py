@@ -402,7 +402,8 @@ class OrderService:
     def _changed(self, order_id: UUID) -> OrderMixin:
         """Return the order as it is now, whatever the session has loaded before.
 
-        By a locking read: on MySQL and MariaDB a plain one sees what the caller's transaction began with.
+        By a locking read: on MySQL and MariaDB a plain one sees what the caller's transaction began
+        with.
         """
         self.session.expire_all()
         order = self.models.Order

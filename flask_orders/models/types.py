@@ -140,8 +140,8 @@ class VoucherCode(TypeDecorator[str], metaclass=_WrittenAsSQLAlchemys):
 class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):
     """A time with its zone in Python, in UTC in every database, to the second.
 
-    MySQL and MariaDB store whole seconds, so the fraction is cut off everywhere. A time without a zone is
-    refused, since it could be any zone's.
+    MySQL and MariaDB store whole seconds, so the fraction is cut off everywhere. A time without a
+    zone is refused, since it could be any zone's.
     """
 
     impl = DateTime(timezone=True)
