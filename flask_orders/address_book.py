@@ -11,14 +11,13 @@ from typing import Any
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import Select, bindparam, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
+from .db.classify import is_duplicate
 from .errors import BillingAddressRequired
 from .models import Models
-
-# The shop's own source of a customer's saved address; it returns None if there is none.
 from .models.contract import table
 
 # Returns the saved address of the customer with a key; None if the customer has none.
@@ -90,7 +89,9 @@ class AddressBook:
             with self._session.begin_nested():
                 made = self._session.execute(insert(rows).values(row))
                 return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
-        except IntegrityError:
+        except DBAPIError as error:
+            if not is_duplicate(error):
+                raise
             # Another request was faster; in REPEATABLE READ only a locking read sees its row.
             locking, equal = self.equal.with_for_update(), _parameters(customer_id, address)
             return int(self._session.execute(locking, equal).scalar_one())

@@ -142,7 +142,7 @@ class Converter:
 
         Raises:
             OrdersError: the order is refused.
-            Conflict, IntegrityError: another transaction interfered; start over.
+            Conflict, DBAPIError: another transaction interfered; start over.
         """
         with self._session.begin_nested():
             snapshot = self._read(order_request.customer_id, order_request.given)

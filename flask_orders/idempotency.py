@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
 from .converting import PlacedOrder
@@ -121,14 +121,15 @@ class IdempotencyKeys:
 
         Raises:
             IdempotencyKeyInUse: another request with the key is still running.
-            IntegrityError: another request with the key was faster: start over, and find it.
+            DBAPIError: another request with the key was faster (a violated unique constraint):
+                start over, and find it.
         """
         try:
             if used is not None:
                 self._session.execute(delete(self._rows).where(self._rows.c.id == used.id))
             row = {**asdict(request), **_result(provisional), "created": datetime.now(UTC)}
             self._session.execute(insert(self._rows), [row])
-        except OperationalError as error:
+        except DBAPIError as error:
             if is_lock_timeout(error):
                 raise IdempotencyKeyInUse from None
             raise

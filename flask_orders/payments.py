@@ -13,9 +13,10 @@ from uuid import UUID
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import Row, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
+from .db.classify import is_duplicate
 from .errors import PaymentMismatch
 from .keys import new_key
 from .lifecycle import Lifecycle, Transition
@@ -96,7 +97,9 @@ class Payments:
         try:
             with self._session.begin_nested():
                 self._session.execute(insert(rows), [row])
-        except IntegrityError:
+        except DBAPIError as error:
+            if not is_duplicate(error):
+                raise
             recorded = select(rows.c.order_id).where(rows.c.reference == payment.reference)
             owner = self._session.execute(recorded.with_for_update()).scalar_one()
             if owner != order.id:

@@ -171,8 +171,8 @@ class OrderService:
 
         Nothing is committed; after an error everything is as it was before the call, and what the
         caller has pending is still there. A conflict with another transaction (a driver's
-        deadlock or serialization error, an IntegrityError, `Conflict`) reaches the caller, which
-        must roll back and start over.
+        deadlock or serialization error, a violated unique constraint, `Conflict`) reaches the
+        caller, which must roll back and start over.
 
         Args:
             customer_id: the customer's primary key.

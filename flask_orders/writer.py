@@ -51,7 +51,7 @@ class OrderWriter:
 
         Raises:
             Conflict: a row is not as it was when the plan was made.
-            IntegrityError: another order of the customer has the same running number.
+            DBAPIError: another order of the customer has the same running number.
             OrdersError: the shop's own `Pricing` has refused the voucher, or a receiver of
                 `order_placing` the order.
             ConfigurationError: a receiver has deleted the cart or an item, or ended the

@@ -4,6 +4,7 @@ import gc
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -13,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from .support import effort, raced, servers
-from .support.galera import Cluster, cluster
+from .support.galera import Galera, galera
+from .support.group_replication import Group, group
+from .support.network import Network, network
 from .support.shops import Shop, make_shop
 
 # Every shop's mapped classes refer to each other: to look for garbage as often as Python does by
@@ -23,6 +26,8 @@ GARBAGE = 200_000
 
 # The fixtures whose parameter is the database that a test runs on.
 DATABASES = ("server_url", "raced_session_shop")
+# The fixtures that start servers.
+CLUSTERS = {"running", "running_group"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +47,7 @@ def _needs_server(item: pytest.Item) -> bool:
     parameters = getattr(item, "callspec", None)
     chosen = [] if parameters is None else [parameters.params.get(name) for name in DATABASES]
     on_server = any(name is not None and not name.startswith("sqlite") for name in chosen)
-    return on_server or "running" in getattr(item, "fixturenames", ())
+    return on_server or not CLUSTERS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def pytest_collection_finish() -> None:
@@ -95,9 +100,26 @@ def shop(session_shop: Shop) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Cluster]:
-    """A cluster of three nodes; a test may have killed one of them."""
-    with servers.required(cluster()) as started:
+def hosts() -> Iterator[Network | None]:
+    """Three hosts, of which one can be cut off; None where they can't be made."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(network(3))
+        except servers.Missing:
+            yield None
+
+
+@pytest.fixture(scope="session")
+def running(hosts: Network | None) -> Iterator[Galera]:
+    """A Galera cluster of three nodes; a test may have killed one of them."""
+    with servers.required(galera(hosts)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def running_group(hosts: Network | None) -> Iterator[Group]:
+    """Three nodes of MySQL Group Replication; a test may have killed one of them."""
+    with servers.required(group(hosts)) as started:
         yield started
 
 

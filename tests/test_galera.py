@@ -1,48 +1,51 @@
-"""A cluster of three nodes, on which FOR UPDATE locks nothing beyond its own node.
+"""A Galera cluster of three nodes, on which FOR UPDATE locks nothing beyond its own node.
 
-Four clients send what they send to any node; one node is killed under load; without a majority
-nothing is sold. ORDERS_TEST_LONG=1 makes it 1,000 orders; `pytest -rP` shows the numbers.
+Four clients send what they send to any node; one node is killed, or cut off from the others, under
+load; without a majority nothing is sold. ORDERS_TEST_LONG=1 makes it 1,000 orders; `pytest -rP`
+shows the numbers.
 """
 
 import logging
-import threading
-import time
+import random
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from sqlalchemy import text
 
-from .support import servers
+from .support.clients import Clients
+from .support.cluster import wait_until
+from .support.clustered import (
+    assert_all_nodes_agree,
+    assert_nothing_lost_or_doubled,
+    on_each_node,
+    required_network,
+    summary,
+)
 from .support.effort import LONG
-from .support.galera import Cluster
-from .support.galera_clients import Clients
-from .support.raced import conflicts
+from .support.galera import Galera
+from .support.network import Network
+from .support.raced import settle_all
 from .support.requests import SAVE
-from .support.responses import order_id
-from .support.shops import Shop, make_shop
+from .support.shops import Shop
 
 ORDERS = 1000 if LONG else 150
 WORKERS = 4
-KILLED = 2
+DISTURBED = 2
 
 
 @pytest.fixture
-def nodes(running: Cluster) -> Iterator[list[Shop]]:
+def nodes(running: Galera) -> Iterator[list[Shop]]:
     """The same shop three times, each on a node of its own."""
     running.repair()
-    with servers.fresh_database(running.urls[0]) as url, ExitStack() as stack:
-        shops = []
-        for node, server in enumerate(running.urls):
-            running.catch_up(node)
-            shops.append(make_shop(server.set(database=url.database)))
-            stack.callback(shops[-1].close)
+    with on_each_node(running) as shops:
         yield shops
 
 
 @pytest.mark.parametrize("key", [None, "k-1"])
 def test_items_added_on_another_node_are_ordered(
-    running: Cluster, nodes: list[Shop], key: str | None
+    running: Galera, nodes: list[Shop], key: str | None
 ) -> None:
     """The other node is a large import behind."""
     here, there = nodes[:2]
@@ -69,7 +72,7 @@ def import_prices(shop: Shop) -> None:
         )
 
 
-def test_without_a_majority_nothing_is_sold(running: Cluster, nodes: list[Shop]) -> None:
+def test_without_a_majority_nothing_is_sold(running: Galera, nodes: list[Shop]) -> None:
     shop = nodes[0]
     first, second = shop.customer(), shop.customer()
     for customer in (first, second):
@@ -91,53 +94,66 @@ def test_without_a_majority_nothing_is_sold(running: Cluster, nodes: list[Shop])
     assert shop.post(first, SAVE, key="k-1").status_code == 201
 
 
-def test_orders_on_every_node_while_one_is_killed(
-    running: Cluster, nodes: list[Shop], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "flask_orders")
-    clients = Clients(nodes, ORDERS, seed=1)
-    for node in range(3):
-        running.catch_up(node)
-    threads = [threading.Thread(target=clients.work) for _ in range(WORKERS)]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    clients.half.wait()
-    running.kill(KILLED)
-    clients.nodes = [shop for node, shop in enumerate(nodes) if node != KILLED]
-    for thread in threads:
-        thread.join()
-    seconds = time.monotonic() - began
+@pytest.fixture
+def there(nodes: list[Shop]) -> list[Shop]:
+    """The nodes to which clients send."""
+    return list(nodes)
 
-    assert clients.failures == []
-    running.catch_up(0)
-    clients.record_unanswered_changes()
-    assert clients.ledger.problems() == []
-    assert_every_order_is_known(clients)
-    assert_keys_are_answered_again(clients)
-    assert stock(nodes[0], clients.hot) >= 0
-    print(
-        f"{len(nodes[0].rows('orders'))} orders in {seconds:.1f} s, "
-        f"conflicts {conflicts(caplog)}, answers {dict(clients.seen)}, anomalies 0"
+
+@pytest.fixture
+def clients(running: Galera, nodes: list[Shop], there: list[Shop]) -> Clients:
+    return Clients(
+        lambda: random.choice(there),
+        watched=nodes[0],
+        orders=ORDERS,
+        settle=partial(settle_all, running),
     )
 
 
-def assert_every_order_is_known(clients: Clients) -> None:
-    """Every acknowledged order exists; by its key each client has its order in the end."""
-    orders = clients.nodes[0].rows("orders")
-    assert {str(order["id"]) for order in orders} == set(clients.received.values())
-    for customer in clients.customers:
-        numbers = sorted(row["sequence"] for row in orders if row["customer_id"] == customer)
-        assert numbers == list(range(1, len(numbers) + 1))
+def test_orders_on_every_node_while_one_is_killed(
+    running: Galera,
+    nodes: list[Shop],
+    there: list[Shop],
+    clients: Clients,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "flask_orders")
+
+    def kill() -> None:
+        running.kill(DISTURBED)
+        there.remove(nodes[DISTURBED])
+
+    clients.run(WORKERS, kill)
+
+    running.catch_up(0)
+    assert_nothing_lost_or_doubled(clients)
+    print(summary(clients, caplog))
 
 
-def assert_keys_are_answered_again(clients: Clients) -> None:
-    owners = {str(order["id"]): order["customer_id"] for order in clients.nodes[0].rows("orders")}
-    for key, order in list(clients.received.items())[-50:]:
-        answer = clients.nodes[1].post(owners[order], SAVE, key=key)
-        assert answer.headers["Idempotent-Replayed"] == "true"
-        assert order_id(answer) == order
+def test_orders_on_every_node_while_one_is_cut_off(
+    running: Galera,
+    nodes: list[Shop],
+    clients: Clients,
+    hosts: Network | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The clients still reach it. It acknowledges no order until it is back."""
+    caplog.set_level(logging.INFO, "flask_orders")
+    network = required_network(hosts)
+    statuses = Counter[int]()
 
+    def cut_off() -> None:
+        with network.cut_off(DISTURBED):
+            wait_until(lambda: not running.is_ready(DISTURBED))
+            for customer in clients.customers:
+                answer = nodes[DISTURBED].post(customer, SAVE, key="cut-off")
+                statuses[answer.status_code] += 1
+            clients.wait_for_orders(20)
+        running.repair()
 
-def stock(shop: Shop, product: int) -> int:
-    return next(int(row["stock"]) for row in shop.rows("products") if row["id"] == product)
+    clients.run(WORKERS, cut_off)
+
+    assert statuses == {503: len(clients.customers)}
+    assert_all_nodes_agree(running, nodes)
+    assert_nothing_lost_or_doubled(clients)
+    print(summary(clients, caplog))

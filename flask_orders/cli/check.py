@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from ..db.classify import is_conflict, is_unavailable
 from ..db.dialects import READ_ONLY
 from ..dependents import Dependents
 from ..errors import ConfigurationError
@@ -102,6 +103,6 @@ def _guarded(what: str, check: Iterator[str]) -> Iterator[str]:
         yield from check
     # The shop's own code runs in them: its types, its URL defaults, its loader criteria.
     except Exception as error:
-        busy = ", or run it again" if isinstance(error, OperationalError) else ""
+        busy = ", or run it again" if is_conflict(error) or is_unavailable(error) else ""
         reason = f"{type(error).__name__}: {reason_of(error)}"
         yield f"{what} could not be checked ({reason}): fix that{busy}"

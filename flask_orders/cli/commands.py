@@ -13,9 +13,9 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
-from ..db.classify import is_conflict, is_unavailable
+from ..db.classify import hide_values, is_conflict, is_unavailable
 from ..db.drivers import error_name
 from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
@@ -42,11 +42,12 @@ def readable_database_errors() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    except (TryAgain, OperationalError, ProgrammingError) as error:
+    except (TryAgain, DBAPIError) as error:
         if isinstance(error, TryAgain) or is_unavailable(error) or is_conflict(error):
             raise click.ClickException(
                 "the database is unavailable or too busy. What is done is kept: run this again."
             ) from error
+        hide_values(error)
         raise click.ClickException(
             f"{reason_of(error)}. Run `flask orders check`: it says what to fix."
         ) from error

@@ -52,6 +52,12 @@ def constraint_violation(error: BaseException) -> Violation | None:
     return next((violation for violation in violations if violation is not None), None)
 
 
+def is_duplicate(error: BaseException) -> bool:
+    """Return whether a row with the same unique key is there already."""
+    violation = constraint_violation(error)
+    return violation is not None and violation.kind == UNIQUE
+
+
 def hide_values(error: BaseException) -> None:
     """Reduce the drivers' messages to their codes, where `hide_parameters` does not reach.
 

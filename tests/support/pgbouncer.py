@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from .galera import wait_until
+from .cluster import wait_until
 from .servers import Missing
 
 # Connections to the server: fewer than clients.

@@ -21,8 +21,8 @@ from werkzeug.test import TestResponse
 from flask_orders.testing import Ledger, Returned, run_concurrently
 
 from . import servers
+from .cluster import Cluster
 from .effort import LONG
-from .galera import Cluster
 from .shops import Shop, make_shop
 
 # By the name of the variant: the server, and the isolation of the app's own connections.

@@ -113,22 +113,25 @@ class Shop:
 
     def put(self, customer: Any, units: Mapping[Any, int], voucher: int | None = None) -> None:
         """Add units to the cart as a shop does that takes no lock."""
-        item, cart = self.models.CartItem, self.models.Cart
         with self.session() as session:
-            found = session.scalars(sa.select(cart).filter_by(customer_id=customer)).one()
-            found.voucher_id = voucher
-            for product, quantity in sorted(units.items()):
-                more = session.execute(
-                    sa.update(item)
-                    .where(item.cart_id == found.id, item.product_id == product)
-                    .values(quantity=item.quantity + quantity)
-                )
-                if not row_count(more):
-                    session.execute(
-                        sa.insert(item).values(
-                            cart_id=found.id, product_id=product, quantity=quantity
-                        )
-                    )
+            self.put_in(session, customer, units, voucher)
+
+    def put_in(
+        self, session: Session, customer: Any, units: Mapping[Any, int], voucher: int | None
+    ) -> None:
+        """Add units to the cart in a transaction that has begun."""
+        item, cart = self.models.CartItem, self.models.Cart
+        found = session.scalars(sa.select(cart).filter_by(customer_id=customer)).one()
+        found.voucher_id = voucher
+        for product, quantity in sorted(units.items()):
+            more = session.execute(
+                sa.update(item)
+                .where(item.cart_id == found.id, item.product_id == product)
+                .values(quantity=item.quantity + quantity)
+            )
+            if not row_count(more):
+                row = {"cart_id": found.id, "product_id": product, "quantity": quantity}
+                session.execute(sa.insert(item).values(row))
 
     def token(self, customer: Any) -> dict[str, str]:
         with self.app.app_context():

@@ -39,6 +39,16 @@ _EXACT = "/*M!100600 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
 # mysql-connector's, for an error of its own that is none of the client library's.
 _NO_CODE = -1
 
+_MULTI_PRIMARY = (
+    "Group Replication is in multi-primary mode, in which the server refuses every write of a "
+    "table with ON DELETE CASCADE or SET NULL (3098), such as orders: run SELECT "
+    "group_replication_switch_to_single_primary_mode(), and lead all orders to the primary"
+)
+_PXC = (
+    "Percona XtraDB Cluster is not supported, since an order does not wait there for what the "
+    "other nodes have committed: use Galera with MariaDB, or MySQL's Group Replication"
+)
+
 _PUT_BACK_WAIT = "SET SESSION innodb_lock_wait_timeout = @flask_orders_wait"
 
 _IDENTIFIER = re.compile(r"`((?:[^`]|``)*)`")
@@ -158,10 +168,11 @@ class MySQL(DatabaseDialect):
     conflicts = ("1205", "1213", "1305", "1020", "1317", "1969", "3024", "3101")
     lock_timeouts = ("1205",)
     # Too many connections, in all or of this user (1203, 1226); Galera without a quorum (1047; 1180
-    # at COMMIT); shutdown; a server (1290, 1836) or transaction (1792) that is read-only; offline.
-    # Then what the clients say of a connection that fails or is lost.
+    # at COMMIT); shutdown; a server (1290, 1836) or transaction (1792) that is read-only; offline;
+    # Group Replication without a majority, at COMMIT (3100). Then what the clients say of a
+    # connection that fails or is lost.
     unavailable = (
-        *("1040", "1203", "1226", "1047", "1180", "1053", "1290", "1836", "1792", "3032"),
+        *("1040", "1203", "1226", "1047", "1180", "1053", "1290", "1836", "1792", "3032", "3100"),
         *("1927", "2002", "2003", "2005", "2006", "2013", "2055", "4031"),
     )
     # A trigger of the shop's that raises a code of its own (1644) reports no violation.
@@ -232,11 +243,14 @@ class MySQL(DatabaseDialect):
         if connection.exec_driver_sql("SELECT @@autocommit").scalar():
             yield AUTOCOMMITS
         # MySQL 8.0 and MariaDB 11.1 have renamed the first one.
-        found = connection.exec_driver_sql(
-            "SHOW VARIABLES WHERE Variable_name IN "
-            "('tx_read_only', 'transaction_read_only', 'read_only')"
+        variables = connection.exec_driver_sql(
+            "SHOW VARIABLES WHERE Variable_name IN ('tx_read_only', 'transaction_read_only', "
+            "'read_only', 'group_replication_single_primary_mode')"
         )
-        if any(value not in ("OFF", "0") for _, value in found):
+        found: dict[str, str] = dict(map(tuple, variables))
+        if found.pop("group_replication_single_primary_mode", "ON") == "OFF":
+            yield _MULTI_PRIMARY
+        if any(value not in ("OFF", "0") for value in found.values()):
             yield READ_ONLY
         of_library = list(library)
         for table in dict.fromkeys([*of_library, *shop]):
@@ -252,10 +266,7 @@ def _server_problems(connection: Connection) -> Iterator[str]:
     dialect: Any = connection.dialect
     title = "MariaDB" if _is_mariadb(dialect) else "MySQL"
     if title == "MySQL" and connection.info.get(_GALERA):
-        yield (
-            "Percona XtraDB Cluster is not supported, since an order does not wait there for what "
-            "the other nodes have committed: use Galera with MariaDB, or MySQL's Group Replication"
-        )
+        yield _PXC
     if dialect.server_version_info < _OLDEST[title]:
         found, oldest = (
             ".".join(map(str, version)) for version in (dialect.server_version_info, _OLDEST[title])
