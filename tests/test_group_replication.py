@@ -47,7 +47,7 @@ def nodes(running_group: Group) -> Iterator[list[Shop]]:
 def clients(running_group: Group, nodes: list[Shop]) -> Clients:
     """Clients that are led to the primary; what they did is read on a node that stays."""
     return Clients(
-        lambda: nodes[running_group.primary()],
+        lambda: nodes[running_group.believed_primary()],
         watched=nodes[(running_group.primary() + 1) % NODES],
         orders=ORDERS,
         settle=partial(settle_all, running_group),

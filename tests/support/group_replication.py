@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -27,7 +28,12 @@ SERVER = Path(
 )
 NODES = 3
 
+# Seconds for which a router, and these clients, believe that the primary is the same.
+BELIEVED = 0.5
+
 OPTIONS = (
+    # A killed process loses nothing that it has committed: the system writes it later.
+    "--innodb-flush-log-at-trx-commit=2",
     *("--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--max-connections=100"),
     *("--innodb-buffer-pool-size=64M", "--plugin-load-add=group_replication.so"),
     "--loose-group-replication-group-name=00000000-0000-4000-8000-000000000001",
@@ -59,6 +65,7 @@ class Group(Cluster):
             for node in range(NODES)
         ]
         super().__init__(folder, urls)
+        self._seen_primary = (0, -BELIEVED)
 
     def up(self) -> None:
         """Start all nodes; the first begins the group."""
@@ -105,6 +112,15 @@ class Group(Cluster):
     def catch_up(self, node: int) -> None:
         ((done,),) = self.ask(self.primary(), "SELECT @@GLOBAL.gtid_executed")
         self.ask(node, f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{done}', 30)")
+
+    def believed_primary(self) -> int:
+        """Return the node that took writes a moment ago."""
+        node, seen = self._seen_primary
+        if time.monotonic() > seen + BELIEVED:
+            self._seen_primary = node, time.monotonic()
+            node = self.primary()
+            self._seen_primary = node, time.monotonic()
+        return node
 
     def primary(self) -> int:
         """Return the node that takes writes; any that responds while there is none."""
