@@ -26,6 +26,7 @@ class Driver:
         Raises:
             Missing: the driver is not installed, or the server is missing.
         """
+        servers.refuse_unwanted(self.server)
         if find_spec(self.module) is None:
             raise servers.Missing(f"no {self.install}: pip install {self.install}")
         with servers.server(self.server) as url:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from .cluster import Cluster
 from .network import Network
-from .servers import Missing
+from .servers import Missing, refuse_unwanted
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "galera"
 PROVIDER = os.environ.get("ORDERS_TEST_GALERA", "/usr/lib/galera/libgalera_smm.so")
@@ -38,6 +38,7 @@ def galera(network: Network | None = None) -> Iterator[Galera]:
     Raises:
         Missing: Galera is not installed.
     """
+    refuse_unwanted("galera")
     if not (Path(PROVIDER).exists() and shutil.which("mariadbd") and shutil.which("rsync")):
         raise Missing("no Galera: apt-get install mariadb-server galera-4 rsync")
     hosts = [] if network is None else [network.namespace(host) for host in range(3)]

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 
 from .cluster import Cluster, wait_until
 from .network import Network
-from .servers import Missing
+from .servers import Missing, refuse_unwanted
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "mysql"
 SERVER = Path(
@@ -190,6 +190,7 @@ def group(network: Network | None = None) -> Iterator[Group]:
     Raises:
         Missing: there is no MySQL to run.
     """
+    refuse_unwanted("group-replication")
     if not SERVER.exists():
         raise Missing("no MySQL for Group Replication: run `.ci/mysql fetch` (on Debian)")
     with tempfile.TemporaryDirectory() as made:

