@@ -30,6 +30,7 @@ class Clients:
 
     Attributes:
         received: the order of each response, by its key.
+        owners: the customer of each response, by its key.
         seen: how often each status was seen.
         pauses: the seconds between two orders, in all threads together.
         half: set when half of the orders are there.
@@ -55,6 +56,7 @@ class Clients:
         self.watched = watched
         self._wanted = orders
         self.received: dict[str, str] = {}
+        self.owners: dict[str, int] = {}
         self.seen = Counter[str]()
         self.failures: list[BaseException] = []
         self.pauses: list[float] = []
@@ -111,6 +113,7 @@ class Clients:
         assert answer.status_code == 201, answer.text
         with self._lock:
             self.received[key] = order_id(answer)
+            self.owners[key] = customer
             now = time.monotonic()
             self.pauses.append(now - self._last_order)
             self._last_order = now
