@@ -1,16 +1,18 @@
 """`python -m benchmarks`: measure what an order costs and print it, ratios first.
 
-Everything runs on a PostgreSQL of its own, which is removed afterwards.
+Everything runs on a PostgreSQL of its own, which is removed afterwards, or on another server of the
+tests, in a database of its own.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 from rich.console import Console
 from sqlalchemy.engine import URL
 
-from tests.support.servers import server
+from tests.support.servers import NAMES, Missing, server
 
 from . import growth, items, load, oscar, profiled
 from .report import QUICK, Part, Sizes, summary
@@ -23,12 +25,16 @@ PARTS: dict[str, Callable[[URL, Sizes], Part]] = {
     "profile": profiled.measure,
 }
 
+# What uses neither PostgreSQL's own statistics nor psycopg.
+ANYWHERE = ("items", "gunicorn")
+
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="Use small sizes, to see that it works.")
-def main(names: tuple[str, ...], *, quick: bool) -> None:
-    """Measure what an order costs: all parts, or those named.
+@click.option("--on", "where", type=click.Choice(NAMES), default="postgresql", help="The database.")
+def main(names: tuple[str, ...], *, quick: bool, where: str) -> None:
+    """Measure what an order costs: all parts, or those named; `items` and `gunicorn` anywhere.
 
     \b
     items     by the number of items, beside a bare Flask view and hand-written SQL
@@ -40,8 +46,11 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
     errors = Console(stderr=True)
     console = Console(width=None if errors.is_terminal else 110)
     parts = []
-    with server("postgresql") as url:
-        for name in names or PARTS:
+    possible = list(PARTS) if where == "postgresql" else list(ANYWHERE)
+    if not set(names) <= set(possible):
+        raise click.UsageError(f"on {where} there is only: {', '.join(possible)}")
+    with _server(where) as url:
+        for name in names or possible:
             started = time.monotonic()
             with errors.status(f"{name} ..."):
                 parts.append(PARTS[name](url, QUICK if quick else Sizes()))
@@ -50,6 +59,15 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
     for table in (summary(ratios), *(table for part in parts for table in part.tables)):
         console.print(table)
         console.print()
+
+
+@contextmanager
+def _server(name: str) -> Iterator[URL]:
+    try:
+        with server(name) as url:
+            yield url
+    except Missing as missing:
+        raise click.ClickException(str(missing)) from None
 
 
 if __name__ == "__main__":

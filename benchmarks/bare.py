@@ -1,5 +1,7 @@
 """A yardstick: a bare Flask view that sends the library's statements through SQLAlchemy Core.
 
+On MySQL and MariaDB it is in READ COMMITTED and leaves the wait for locks as it is.
+
 It has no JWT, marshmallow, ORM, retries or checks. It uses one transaction without savepoints,
 which are needed only to catch errors inside of it.
 """
@@ -19,8 +21,12 @@ from .stage import Purchase, Stage, columns_of, reflected
 
 def bare(stage: Stage) -> Contender:
     """Return the contender that POSTs a purchase to the bare view."""
-    engine = sa.create_engine(stage.url)
-    client = _app(engine).test_client()
+    has_arrays = stage.server == "postgresql"
+    level = {"isolation_level": "READ COMMITTED"} if stage.server == "mysql" else {}
+    engine = sa.create_engine(stage.url, **level)
+    # Elsewhere an amount, a time or a UUID is not read without the types of the models.
+    tables = reflected(engine) if has_arrays else dict(stage.tables)
+    client = _app(engine, _View(tables, has_arrays=has_arrays)).test_client()
 
     def place(purchase: Purchase) -> tuple[float, UUID]:
         body = {"customer_id": purchase.customer_id, "address": purchase.address}
@@ -34,9 +40,8 @@ def bare(stage: Stage) -> Contender:
     return place
 
 
-def _app(engine: sa.Engine) -> Flask:
+def _app(engine: sa.Engine, view: "_View") -> Flask:
     app = Flask("bare")
-    view = _View(reflected(engine))
 
     @app.post("/orders/")
     def create_order() -> tuple[dict[str, Any], int]:
@@ -51,7 +56,8 @@ def _app(engine: sa.Engine) -> Flask:
 class _View:
     """Send the library's statements in the library's order."""
 
-    def __init__(self, tables: dict[str, sa.Table]) -> None:
+    def __init__(self, tables: dict[str, sa.Table], *, has_arrays: bool) -> None:
+        self._has_arrays = has_arrays
         self._customers, self._orders = tables["customers"].c, tables["orders"]
         self._carts, self._cart_items = tables["carts"], tables["cart_items"]
         self._products, self._items = tables["products"], tables["order_items"]
@@ -63,7 +69,8 @@ class _View:
         connection.execute(select(*self._customers).where(self._customers.id == customer_id)).one()
         columns, fingerprint = columns_of(address)
         last, address_id = connection.execute(self._customer_state(customer_id, fingerprint)).one()
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        if self._has_arrays:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         cart = connection.execute(self._cart(customer_id)).one()
         bought = self._bought(connection, cart.id)
         found = connection.execute(self._promotions(cart.voucher_id, list(bought), customer_id))
@@ -72,8 +79,8 @@ class _View:
         order, items = priced(list(bought.values()), offers, voucher.discount_value)
         if address_id is None:
             row = {"customer_id": customer_id, "fingerprint": fingerprint, **columns}
-            new = insert(self._addresses).values(row).returning(self._addresses.c.id)
-            address_id = connection.execute(new).scalar_one()
+            made = connection.execute(insert(self._addresses).values(row))
+            address_id = made.inserted_primary_key[0]  # type: ignore[index] # of one row
         self._deduct_stock(connection, bought)
         self._redeem(connection, voucher)
         row = {
@@ -119,7 +126,7 @@ class _View:
         wanted = {row.product_id: row for row in found}
         locked = connection.execute(
             select(products.id, products.sku, products.name, products.price, products.shipping)
-            .where(_in_values(products.id, sorted(wanted)))
+            .where(self._in_values(products.id, sorted(wanted)))
             .order_by(products.id)
             .with_for_update(key_share=True)
         )
@@ -147,7 +154,7 @@ class _View:
         for_these = (
             select(*fields, links.product_id)
             .join(self._links, links.offer_id == offers.id)
-            .where(_in_values(links.product_id, products), *is_wanted)
+            .where(self._in_values(links.product_id, products), *is_wanted)
         )
         for_all = select(*fields, sa.null()).where(
             ~exists().where(links.offer_id == offers.id), *is_wanted
@@ -162,17 +169,15 @@ class _View:
 
     def _deduct_stock(self, connection: sa.Connection, bought: dict[int, CartItem]) -> None:
         products = self._products.c
-        units = [item.quantity for item in bought.values()]
-        deducted = (
-            func.unnest(_array(products.id, list(bought)), _array(products.stock, units))
-            .table_valued("key", "units")
-            .render_derived()
-        )
+        units = {key: item.quantity for key, item in bought.items()}
+        statement = update(self._products).where(self._in_values(products.id, list(units)))
+        of_row: sa.ColumnElement[Any] = sa.case(units, value=products.id)
+        if self._has_arrays:
+            arrays = _array(products.id, [*units]), _array(products.stock, [*units.values()])
+            deducted = func.unnest(*arrays).table_valued("key", "units").render_derived()
+            statement, of_row = statement.where(products.id == deducted.c.key), deducted.c.units
         changed = connection.execute(
-            update(self._products)
-            .where(_in_values(products.id, list(bought)))
-            .where(products.id == deducted.c.key, products.stock >= deducted.c.units)
-            .values(stock=products.stock - deducted.c.units)
+            statement.where(products.stock >= of_row).values(stock=products.stock - of_row)
         )
         if changed.rowcount != len(bought):
             raise RuntimeError("out of stock")
@@ -202,17 +207,16 @@ class _View:
 
     def _empty(self, connection: sa.Connection, cart_id: int, items: list[int]) -> None:
         rows = self._cart_items
-        deleted = connection.execute(delete(rows).where(_in_values(rows.c.id, items)))
+        deleted = connection.execute(delete(rows).where(self._in_values(rows.c.id, items)))
         if deleted.rowcount != len(items):
             raise RuntimeError("the cart was changed")
         connection.execute(
             update(self._carts).where(self._carts.c.id == cart_id).values(voucher_id=None)
         )
 
+    def _in_values(self, column: sa.ColumnElement[Any], values: list[Any]) -> Any:
+        return column == sa.any_(_array(column, values)) if self._has_arrays else column.in_(values)
+
 
 def _array(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[Any]:
     return sa.literal(values, sa.ARRAY(column.type))
-
-
-def _in_values(column: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[bool]:
-    return column == sa.any_(_array(column, values))

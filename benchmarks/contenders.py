@@ -3,8 +3,10 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import sqlalchemy as sa
 
 from .stage import Purchase, Stage
 
@@ -19,12 +21,15 @@ Contender = Callable[[Purchase], tuple[float, UUID]]
 WARM_UP = 12
 
 
-RESULTS = (
-    "SELECT status, items_count, subtotal, savings_on_items, discount_amount, amount_saved,"
-    " shipping, total_amount, billing_country FROM orders WHERE id = %s",
-    "SELECT position, product_id, sku, name, quantity, list_price, unit_price, discount_amount,"
-    " total_price, shipping, voucher_discount, offer_id, offer_title, stock_deducted"
-    " FROM order_items WHERE order_id = %s ORDER BY product_id",
+# What every contender's order must have alike.
+OF_ORDER = (
+    *("status", "items_count", "subtotal", "savings_on_items", "discount_amount"),
+    *("amount_saved", "shipping", "total_amount", "billing_country"),
+)
+OF_ITEM = (
+    *("position", "product_id", "sku", "name", "quantity", "list_price", "unit_price"),
+    *("discount_amount", "total_price", "shipping", "voucher_discount", "offer_id"),
+    *("offer_title", "stock_deducted"),
 )
 
 
@@ -72,8 +77,19 @@ def check_agreement(stage: Stage, contenders: Mapping[str, Contender], items: in
     products, made = stage.products(items), {}
     for name, place in contenders.items():
         _, order_id = place(stage.purchase(products))
-        made[name] = [stage.connection.execute(query, (order_id,)).fetchall() for query in RESULTS]
+        made[name] = _results(stage, order_id)
     first = next(iter(made.values()))
     different = [name for name, rows in made.items() if rows != first]
     if different:
         raise RuntimeError(f"not the same orders as the first contender's: {different}; {made}")
+
+
+def _results(stage: Stage, order_id: UUID) -> list[sa.Row[Any]]:
+    orders, items = stage.tables["orders"].c, stage.tables["order_items"].c
+    order = sa.select(*(orders[name] for name in OF_ORDER)).where(orders.id == order_id)
+    of_items = sa.select(*(items[name] for name in OF_ITEM)).where(items.order_id == order_id)
+    with stage.engine.connect() as connection:
+        return [
+            *connection.execute(order).all(),
+            *connection.execute(of_items.order_by(items.product_id)).all(),
+        ]

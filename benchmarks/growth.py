@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
+import psycopg
 from rich.table import Table
 from sqlalchemy.engine import URL
 
@@ -58,7 +59,9 @@ def _calls(calls: Calls) -> dict[str, Callable[[], Ready]]:
 def _scans(stage: Stage) -> dict[str, int]:
     """Count the scans so far, with those of foreign key checks, which EXPLAIN does not show."""
     stage.shop.engine.dispose()
-    return scans_so_far(stage.connection)
+    stage.engine.dispose()
+    with psycopg.connect(stage.dsn) as connection:
+        return scans_so_far(connection)
 
 
 def _planned_scans(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[str, str]:
@@ -73,9 +76,10 @@ def _planned_scans(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> di
 
 
 def _row_counts(stage: Stage) -> dict[str, int]:
-    return dict(
-        stage.connection.execute("SELECT relname, reltuples::bigint FROM pg_class").fetchall()
-    )
+    with psycopg.connect(stage.dsn) as connection:
+        return dict(
+            connection.execute("SELECT relname, reltuples::bigint FROM pg_class").fetchall()
+        )
 
 
 def _scans_table(

@@ -1,102 +1,191 @@
 """Load the rows that a shop has after some years, in bulk."""
 
-from typing import Any, LiteralString
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain, islice
+from typing import Any
+from uuid import UUID
 
-from psycopg import Connection
+import sqlalchemy as sa
 
 CUSTOMERS = 20_000
 # The first customers' carts start empty and are filled and ordered; the other carts never change.
 BUYERS = 10_000
 PRODUCTS = 20_000
 VOUCHERS = 10_000
+OFFERS = 1_000
+# Idempotency keys are stored for a day.
+KEYS = 86_400
 
-# Keys like the library's: ascending, and lower than those of new orders.
-KEY: LiteralString = "('01900000-0000-7000-8000-' || lpad(to_hex({}), 12, '0'))::uuid"
+BATCH = 5_000
 
-CATALOGUE: tuple[LiteralString, ...] = (
-    "INSERT INTO customers (id, email)"
-    " SELECT n, 'c' || n || '@example.com' FROM generate_series(1, %(customers)s) n",
-    "INSERT INTO products (id, sku, name, price, shipping, stock, active)"
-    " SELECT n, 'SKU-' || n, 'Product ' || n, 1 + n %% 9000 / 100.0,"
-    " CASE WHEN n %% 3 = 0 THEN 1.25 END, 100000000, true FROM generate_series(1, %(products)s) n",
-    "INSERT INTO vouchers (id, code, discount_type, discount_value, usage, times_used, active)"
-    " SELECT n, 'CODE-' || n, 'percentage', 10, 'multiple', 0, true"
-    " FROM generate_series(1, %(vouchers)s) n",
-    # One offer of ten is active: the first applies to every product, the others to fifty each.
-    "INSERT INTO offers (id, title, discount_type, discount_value, active, first_order_only)"
-    " SELECT n, 'Offer ' || n, 'percentage', 5 + n / 10 %% 20, n %% 10 = 1, false"
-    " FROM generate_series(1, 1000) n",
-    "INSERT INTO offer_products (offer_id, product_id)"
-    " SELECT n, 1 + (n * 50 + k) %% %(products)s"
-    " FROM generate_series(1, 1000) n, generate_series(0, 49) k WHERE n <> 1",
-    "INSERT INTO carts (id, customer_id, voucher_id)"
-    " SELECT n, n, NULL FROM generate_series(1, %(customers)s) n",
-    "INSERT INTO cart_items (cart_id, product_id, quantity)"
-    " SELECT n, 1 + (n + k) %% %(products)s, 1"
-    " FROM generate_series(%(buyers)s + 1, %(customers)s) n, generate_series(1, 3) k",
-    "INSERT INTO voucher_redemptions (voucher_id, customer_id)"
-    " SELECT 1 + n %% %(vouchers)s, n FROM generate_series(%(buyers)s + 1, %(customers)s) n",
-)
+STATUSES = ("delivered", "delivered", "delivered", "paid", "cancelled")
 
-ORDERS: tuple[LiteralString, ...] = (
-    "INSERT INTO order_addresses"
-    " (id, customer_id, street_address, postal_code, city, state, country, fingerprint)"
-    " SELECT n, n, n || ' Old St', '12345', 'Anytown', 'ON', 'CA', lpad(to_hex(n), 64, '0')"
-    " FROM generate_series(1, least(%(customers)s, %(orders)s)) n",
-    "INSERT INTO orders (id, number, sequence, customer_id, status, currency, currency_decimals,"
-    " billing_address_id, billing_street_address, billing_postal_code, billing_city,"
-    " billing_state, billing_country,"
-    " voucher_id, voucher_code, items_count, subtotal, savings_on_items, discount_amount,"
-    " amount_saved, shipping, total_amount, created, updated, written)"
-    " SELECT " + KEY.format("n") + ", 'H' || n, n / %(customers)s + 1, customer,"
-    " (ARRAY['delivered', 'delivered', 'delivered', 'paid', 'cancelled'])[1 + n %% 5], 'USD', 2,"
-    " customer, customer || ' Old St', '12345', 'Anytown', 'ON', 'CA',"
-    " 1 + n %% %(vouchers)s, 'CODE-' || 1 + n %% %(vouchers)s, 3, 30, 0, 3, 3, 0, 27, made, made,"
-    " (extract(epoch FROM made) * 1000000)::bigint"
-    " FROM (SELECT n, 1 + n %% %(customers)s AS customer,"
-    "  now() - interval '1 second' * (%(orders)s - n) AS made"
-    "  FROM generate_series(0, %(orders)s - 1) n) AS history",
-    "INSERT INTO order_items (id, order_id, position, product_id, sku, name, quantity, list_price,"
-    " unit_price, discount_amount, total_price, shipping, voucher_discount, offer_id, offer_title,"
-    " stock_deducted)"
-    " SELECT " + KEY.format("n * 3 + k") + ", " + KEY.format("n") + ", k, product,"
-    " 'SKU-' || product, 'Product ' || product, 1, 10, 10, 0, 10, 0, 1, NULL, NULL, true"
-    " FROM (SELECT n, k, 1 + (n * 7919::bigint + k) %% %(products)s AS product"
-    "  FROM generate_series(0, %(orders)s - 1) n, generate_series(1, 3) k) AS history",
-    # Keys are stored for a day.
-    "INSERT INTO order_idempotency_keys"
-    " (id, customer_id, key, fingerprint, checkout, order_id, payable, created)"
-    " SELECT n, 1 + n %% %(customers)s, lpad(to_hex(n), 64, '0'), lpad(to_hex(n), 64, '0'), false,"
-    " " + KEY.format("n") + ", true, now() FROM generate_series(1, least(%(orders)s, 86400)) n",
-)
-
-NUMBERED = (
-    "customers",
-    "products",
-    "vouchers",
-    "offers",
-    "carts",
-    "order_addresses",
-    "order_idempotency_keys",
-)
+Rows = Iterator[dict[str, Any]]
 
 
-def load(connection: Connection[Any], orders: int) -> None:
-    """Fill an empty shop; needs a superuser."""
-    sizes = {
-        "customers": max(CUSTOMERS, orders // 10),
-        "products": PRODUCTS,
-        "vouchers": VOUCHERS,
-        "buyers": BUYERS,
-        "orders": orders,
+def load(engine: sa.Engine, tables: Mapping[str, sa.Table], orders: int) -> None:
+    """Fill an empty shop."""
+    customers = max(CUSTOMERS, orders // 10)
+    with engine.begin() as connection:
+        for name, rows in chain(_catalogue(customers), _orders(customers, orders)):
+            while batch := list(islice(rows, BATCH)):
+                connection.execute(sa.insert(tables[name]), batch)
+
+
+def _catalogue(customers: int) -> Iterator[tuple[str, Rows]]:
+    numbers = range(1, customers + 1)
+    yield "customers", ({"id": n, "email": f"c{n}@example.com"} for n in numbers)
+    yield "products", map(_product, range(1, PRODUCTS + 1))
+    yield "vouchers", map(_voucher, range(1, VOUCHERS + 1))
+    yield "offers", map(_offer, range(1, OFFERS + 1))
+    # The first offer applies to every product, the others to fifty each.
+    yield (
+        "offer_products",
+        (
+            {"offer_id": n, "product_id": 1 + (n * 50 + k) % PRODUCTS}
+            for n in range(2, OFFERS + 1)
+            for k in range(50)
+        ),
+    )
+    yield "carts", ({"id": n, "customer_id": n, "voucher_id": None} for n in numbers)
+    onlookers = range(BUYERS + 1, customers + 1)
+    yield (
+        "cart_items",
+        (
+            {"cart_id": n, "product_id": 1 + (n + k) % PRODUCTS, "quantity": 1}
+            for n in onlookers
+            for k in (1, 2, 3)
+        ),
+    )
+    yield (
+        "voucher_redemptions",
+        ({"voucher_id": 1 + n % VOUCHERS, "customer_id": n} for n in onlookers),
+    )
+
+
+def _product(n: int) -> dict[str, Any]:
+    return {
+        "id": n,
+        "sku": f"SKU-{n}",
+        "name": f"Product {n}",
+        "price": 1 + Decimal(n % 9000) / 100,
+        "shipping": Decimal("1.25") if n % 3 == 0 else None,
+        "stock": 100_000_000,
+        "active": True,
     }
-    # The rows are consistent, so the checks of three million foreign keys are skipped.
-    connection.execute("SET session_replication_role = replica")
-    for statement in CATALOGUE + ORDERS:
-        connection.execute(statement, sizes)
-    connection.execute("RESET session_replication_role")
-    for name in NUMBERED:
-        connection.execute(
-            "SELECT setval(pg_get_serial_sequence(%s, 'id'), 10000000)",
-            (name,),
-        )
+
+
+def _voucher(n: int) -> dict[str, Any]:
+    return {
+        "id": n,
+        "code": f"CODE-{n}",
+        "discount_type": "percentage",
+        "discount_value": 10,
+        "usage": "multiple",
+        "times_used": 0,
+        "active": True,
+    }
+
+
+def _offer(n: int) -> dict[str, Any]:
+    return {
+        "id": n,
+        "title": f"Offer {n}",
+        "discount_type": "percentage",
+        "discount_value": 5 + n // 10 % 20,
+        "active": n % 10 == 1,
+        "first_order_only": False,
+    }
+
+
+def _orders(customers: int, orders: int) -> Iterator[tuple[str, Rows]]:
+    end = datetime.now(UTC)
+    yield "order_addresses", map(_address, range(1, min(customers, orders) + 1))
+    made = ((n, end - timedelta(seconds=orders - n)) for n in range(orders))
+    yield "orders", (_order(n, customers, time) for n, time in made)
+    yield "order_items", (_item(n, k) for n in range(orders) for k in (1, 2, 3))
+    numbers = range(1, min(orders, KEYS) + 1)
+    yield "order_idempotency_keys", (_key(n, customers, end) for n in numbers)
+
+
+def _uuid(n: int) -> UUID:
+    """Return a key like the library's: ascending, and lower than those of new orders."""
+    return UUID(f"01900000-0000-7000-8000-{n:012x}")
+
+
+def _street(n: int) -> dict[str, str]:
+    return {
+        "street_address": f"{n} Old St",
+        "postal_code": "12345",
+        "city": "Anytown",
+        "state": "ON",
+        "country": "CA",
+    }
+
+
+def _address(n: int) -> dict[str, Any]:
+    return {"id": n, "customer_id": n, "fingerprint": f"{n:064x}", **_street(n)}
+
+
+def _order(n: int, customers: int, made: datetime) -> dict[str, Any]:
+    customer = 1 + n % customers
+    return {
+        "id": _uuid(n),
+        "number": f"H{n}",
+        "sequence": n // customers + 1,
+        "customer_id": customer,
+        "status": STATUSES[n % len(STATUSES)],
+        "currency": "USD",
+        "currency_decimals": 2,
+        "billing_address_id": customer,
+        **{f"billing_{name}": text for name, text in _street(customer).items()},
+        "voucher_id": 1 + n % VOUCHERS,
+        "voucher_code": f"CODE-{1 + n % VOUCHERS}",
+        "items_count": 3,
+        "subtotal": 30,
+        "savings_on_items": 0,
+        "discount_amount": 3,
+        "amount_saved": 3,
+        "shipping": 0,
+        "total_amount": 27,
+        "created": made,
+        "updated": made,
+        "written": int(made.timestamp() * 1_000_000),
+    }
+
+
+def _item(n: int, k: int) -> dict[str, Any]:
+    product = 1 + (n * 7919 + k) % PRODUCTS
+    return {
+        "id": _uuid(n * 3 + k),
+        "order_id": _uuid(n),
+        "position": k,
+        "product_id": product,
+        "sku": f"SKU-{product}",
+        "name": f"Product {product}",
+        "quantity": 1,
+        "list_price": 10,
+        "unit_price": 10,
+        "discount_amount": 0,
+        "total_price": 10,
+        "shipping": 0,
+        "voucher_discount": 1,
+        "offer_id": None,
+        "offer_title": None,
+        "stock_deducted": True,
+    }
+
+
+def _key(n: int, customers: int, made: datetime) -> dict[str, Any]:
+    return {
+        "id": n,
+        "customer_id": 1 + n % customers,
+        "key": f"{n:064x}",
+        "fingerprint": f"{n:064x}",
+        "checkout": False,
+        "order_id": _uuid(n - 1),
+        "payable": True,
+        "created": made,
+    }

