@@ -206,6 +206,24 @@ OLD = {
 }
 
 
+def test_percona_xtradb_cluster_is_refused(database: URL, server: str) -> None:
+    """A MySQL that says it is a node of Galera."""
+    if server != "mysql":
+        pytest.skip("it is a kind of MySQL")
+
+    def pretend(_connection: object, record: Any) -> None:
+        record.info["flask_orders_galera"] = True
+
+    app, db = make_app(database)
+    create_tables(app, db)
+    with app.app_context():
+        db.engine.dispose()
+        sa.event.listen(db.engine, "connect", pretend)
+    code, output = check(app)
+    assert code == 1
+    assert "Percona XtraDB Cluster is not supported" in output
+
+
 def test_an_old_version_of_the_server(database: URL, server: str) -> None:
     if server not in OLD:
         pytest.skip("any version of this server will do")
