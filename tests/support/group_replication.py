@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -124,12 +124,15 @@ class Group(Cluster):
 
     def primary(self) -> int:
         """Return the node that takes writes; any that responds while there is none."""
-        alive = [node for node in range(NODES) if self.answers(node)]
-        for node in alive:
-            for port, host, state, role in self.ask(node, MEMBERS):
-                if (state, role) == ("ONLINE", "PRIMARY") and self.is_ready(node):
-                    return self._at(host, port)
-        return alive[0]
+        alive = 0
+        for node in range(NODES):
+            # It may be killed meanwhile.
+            with suppress(pymysql.MySQLError):
+                for port, host, state, role in self.ask(node, MEMBERS):
+                    if (state, role) == ("ONLINE", "PRIMARY") and self.is_ready(node):
+                        return self._at(host, port)
+                alive = node
+        return alive
 
     def _at(self, host: str, port: int) -> int:
         return next(i for i, url in enumerate(self.urls) if (url.host, url.port) == (host, port))
