@@ -286,7 +286,8 @@ def delete_what_is_referred_to(driven: Driven) -> None:
     driven.run("DELETE FROM parents WHERE id = 1")
 
 
-# The codes of PostgreSQL, MySQL and MariaDB, and what they mean; None: there is no such error.
+# The codes of PostgreSQL, MySQL and MariaDB, and what they mean; None: there is no such error. Of
+# two it depends on the driver's version which it is.
 Case = tuple[Callable[[Driven], None], tuple[str | None, str | None, str | None], set[str]]
 CASES: dict[str, Case] = {
     "lock timeout": (wait_too_long, ("55P03", "1205", "1205"), {CONFLICT, LOCK_TIMEOUT}),
@@ -296,12 +297,12 @@ CASES: dict[str, Case] = {
     "stopped statement": (stop_statement, ("57014", "1317", "1317"), {CONFLICT}),
     "stopped connection": (
         stop_connection,
-        ("57P01", "2013", "2013"),
+        ("57P01|08001", "2013", "2013"),
         {CONFLICT, LOST, UNAVAILABLE},
     ),
     "stopped idle connection": (
         stop_idle_connection,
-        ("57P01", "2013", "2013"),
+        ("57P01|08001", "2013", "2013"),
         {CONFLICT, LOST, UNAVAILABLE},
     ),
     "closed connection": (
@@ -310,7 +311,7 @@ CASES: dict[str, Case] = {
         {CONFLICT, LOST, UNAVAILABLE},
     ),
     "closed port": (connect_to_closed_port, ("08001", "2003", "2003"), {UNAVAILABLE}),
-    "unknown host": (connect_to_unknown_host, ("08001", "2003", "2003"), {UNAVAILABLE}),
+    "unknown host": (connect_to_unknown_host, ("08001", "2003|2005", "2003"), {UNAVAILABLE}),
     "too many connections": (connect_once_too_often, ("08001", "1226", "1226"), {UNAVAILABLE}),
     "read-only server": (write_to_read_only_server, (None, "1290", "1290"), {UNAVAILABLE}),
     "offline server": (connect_to_offline_server, (None, "3032", None), {UNAVAILABLE}),
@@ -357,8 +358,6 @@ CLIENTS = {
     ("closed connection", "mysql-connector"): "-1",
     ("stopped idle connection", "mysql-connector"): "-1",
     ("closed connection", "psycopg2"): "InterfaceError",
-    ("stopped connection", "psycopg2"): "08001",
-    ("stopped idle connection", "psycopg2"): "08001",
 }
 
 
@@ -375,7 +374,7 @@ def test_an_error_means_the_same_by_every_driver(driven: Driven, name: str) -> N
         provoke(driven)
 
     error = caught.value
-    assert code in error_name(error), error
+    assert set(code.split("|")) & set(error_name(error).split()), error
     assert set(meanings_of(error)) == meanings, error
     classify.hide_values(error)
     assert STREET not in f"{error} {error.orig}"

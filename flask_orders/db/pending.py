@@ -26,6 +26,9 @@ _WRITTEN_BEFORE = "flask_orders_written_before"
 _KNOWN_READS = "flask_orders_known_reads"
 _CONNECTIONS = "flask_orders_connections"
 
+# Of a connection that can't say how much it has written.
+_LOST = "lost"
+
 
 def watch_session(session: scoped_session[HostSession], engines: Iterable[Engine]) -> None:
     """Have the session record whether it has sent changes that are not committed yet."""
@@ -68,7 +71,9 @@ def _has_written(connection: Connection) -> bool:
     info = connection.info
     if info.get(_CHANGED):
         return True
-    return _WRITTEN_BEFORE in info and _written(connection) != info[_WRITTEN_BEFORE]
+    if _WRITTEN_BEFORE not in info:
+        return False
+    return _written(connection) not in (_LOST, info[_WRITTEN_BEFORE])
 
 
 def _before_statement(
@@ -112,7 +117,11 @@ def _is_read(statement: Any) -> bool:
 
 def _written(connection: Connection) -> object:
     """Return how much the connection has written, to be compared with an earlier value."""
-    return dialect_of(connection.dialect).written(connection)
+    try:
+        return dialect_of(connection.dialect).written(connection)
+    except connection.dialect.loaded_dbapi.Error:
+        # What it had written is undone. The next statement fails, by an error of SQLAlchemy's.
+        return _LOST
 
 
 def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
