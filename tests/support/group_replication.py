@@ -6,7 +6,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,13 +18,13 @@ import pymysql
 from sqlalchemy.engine import URL
 
 from .cluster import Cluster, wait_until
-from .network import Network
+from .network import Network, free_ports
 from .servers import Missing, refuse_unwanted
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "mysql"
-SERVER = Path(
-    os.environ.get("ORDERS_TEST_MYSQL_SERVER", Path.home() / ".cache" / "flask_orders" / "mysql")
-)
+# Where that script unpacks it.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+SERVER = Path(os.environ.get("ORDERS_TEST_MYSQL_SERVER") or CACHE / "flask_orders" / "mysql")
 NODES = 3
 
 # Seconds for which a router, and these clients, believe that the primary is the same.
@@ -58,7 +57,7 @@ class Group(Cluster):
     def __init__(self, folder: Path, network: Network | None) -> None:
         self._network = network
         hosts = ["127.0.0.1"] * NODES if network is None else network.addresses
-        ports = _free_ports(2 * NODES)
+        ports = free_ports(2 * NODES)
         self._group = [f"{hosts[node]}:{ports[NODES + node]}" for node in range(NODES)]
         urls = [
             URL.create("mysql+pymysql", "root", host=hosts[node], port=ports[node])
@@ -117,6 +116,7 @@ class Group(Cluster):
         """Return the node that took writes a moment ago."""
         node, seen = self._seen_primary
         if time.monotonic() > seen + BELIEVED:
+            # So that the other clients don't ask too.
             self._seen_primary = node, time.monotonic()
             node = self.primary()
             self._seen_primary = node, time.monotonic()
@@ -203,13 +203,3 @@ def group(network: Network | None = None) -> Iterator[Group]:
             yield started
         finally:
             started.down()
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -5,9 +5,10 @@ Needs root and Debian's iproute2. The tests reach every host, also one that is c
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from .servers import Missing
 
@@ -61,6 +62,15 @@ class Network:
 
     def _inside(self, host: int, *arguments: str) -> None:
         ip("-n", self.namespace(host), *arguments)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of 127.0.0.1 on which nothing listens now."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in held]
 
 
 def ip(*arguments: str) -> None:

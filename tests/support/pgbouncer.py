@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL
 
 from .cluster import wait_until
+from .network import free_ports
 from .servers import Missing
 
 # Connections to the server: fewer than clients.
@@ -44,7 +45,7 @@ def pgbouncer(server_url: URL) -> Iterator[URL]:
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         raise Missing("no PgBouncer: apt-get install pgbouncer")
-    port = _free_port()
+    (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         folder.chmod(0o755)  # It may run as another user.
@@ -85,12 +86,6 @@ def _user(url: URL) -> list[str]:
         return []
     folder = Path(_host(url))
     return ["-u", folder.owner() if folder.is_absolute() else "nobody"]
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 def _listens(port: int) -> bool:
