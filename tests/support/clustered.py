@@ -1,6 +1,7 @@
 """The same shop on each node of a cluster, and what must hold when its clients are done."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -37,6 +38,13 @@ def on_each_node(cluster: Cluster, first: int = 0, **engine_options: Any) -> Ite
             )
             stack.callback(shops[node].close)
         yield [shops[node] for node in sorted(shops)]
+
+
+def assert_none_acknowledged(statuses: Counter[int], clients: Clients) -> None:
+    """Each was refused. 409: the cart is locked by an order that waits for the majority."""
+    assert statuses.total() == len(clients.customers)
+    assert statuses.keys() <= {409, 503}, statuses
+    assert statuses[503]
 
 
 def assert_nothing_lost_or_doubled(clients: Clients) -> None:
