@@ -45,6 +45,17 @@ class Calls:
         purchase = self.purchase(items)
         return lambda: self.place(purchase)[0]
 
+    def post_after_list(self, items: int) -> Ready:
+        """Order as `post` does, right after a GET of the list, as a client with a page does."""
+        self.get_list(20)()
+        return self.post(items)
+
+    def post_after_page(self, url: str) -> Ready:
+        """Order five products right after a GET of a page of the shop's own."""
+        if self._client.get(url).status_code != 200:
+            raise RuntimeError(f"GET {url} has failed")
+        return self.post(5)
+
     def post_to_known_address(self, items: int) -> Ready:
         """Order as `post` does, with an address of the address book."""
         purchase = self.purchase(items)

@@ -1,6 +1,6 @@
 """Measure orders by their number of items beside the yardsticks, and the endpoint's other calls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
@@ -11,15 +11,28 @@ from sqlalchemy.engine import URL
 
 from .bare import bare
 from .calls import Calls, Ready, prepared
-from .contenders import LIBRARY, Contender, Spread, bought, check_agreement, in_turns
+from .contenders import (
+    LIBRARY,
+    WARM_UP,
+    Contender,
+    Spread,
+    bought,
+    check_agreement,
+    in_turns,
+)
 from .handwritten import handwritten
 from .report import Part, Ratio, Sizes, new_table, per_size
-from .stage import Stage, staged
-from .watch import Wire, at_cursor, on_the_wire
+from .stage import OWN_PAGE, OWN_PAGE_THAT_COMMITS, Stage, staged
+from .watch import Wire, at_cursor, lock_times, on_the_wire
 
 ITEMS = (1, 5, 50, 200)
 
-YARDSTICK = "bare view, SQLAlchemy Core"
+YARDSTICK, BY_HAND = "bare view, SQLAlchemy Core", "hand-written SQL"
+
+# How long an order may take at most, as a multiple of a yardstick's with as many items.
+WANTED = {(YARDSTICK, 5): 0.8, (YARDSTICK, 200): 0.9, (BY_HAND, 5): 2, (BY_HAND, 200): 1.3}
+
+AFTER_LIST = "POST, 5 items, after a GET of the list"
 
 
 def measure(server: URL, sizes: Sizes) -> Part:
@@ -28,31 +41,72 @@ def measure(server: URL, sizes: Sizes) -> Part:
         calls = Calls(stage)
         placed: dict[str, Contender] = {LIBRARY: calls.place, YARDSTICK: bare(stage)}
         if stage.server == "postgresql":
-            placed["hand-written SQL"] = handwritten(stage)
+            placed[BY_HAND] = handwritten(stage)
         check_agreement(stage, placed, 50)
         spreads: dict[tuple[str, int], Spread] = {}
         for items in ITEMS:
             runs = {name: partial(bought, stage, place, items) for name, place in placed.items()}
             found = in_turns(runs, sizes.rounds, sizes.warm_up)
             spreads |= {(name, items): spread for name, spread in found.items()}
-        sent = {name: prepared(call) for name, call in _others(calls).items()}
-        others = in_turns(sent, sizes.rounds, sizes.warm_up)
+        others: dict[str, Spread] = {}
+        for name, call in _others(calls).items():
+            # One after another: a refusal is a ROLLBACK, after which nothing is prepared.
+            others |= in_turns({name: prepared(call)}, sizes.rounds, sizes.warm_up)
         counted = {f"POST, {items} items": partial(calls.post, items) for items in ITEMS}
         statements = _statements(stage, {**counted, **_others(calls)})
+        locked = _product_locks(stage, calls, sizes)
     table = per_size("An order with a voucher and a new address, ms: median (p90)", spreads)
-    library, bare_view = (
-        {items: spreads[name, items].median for items in ITEMS} for name in (LIBRARY, YARDSTICK)
-    )
-    counts = [statements[name].statements for name in counted]
-    # MySQL's wait for locks is put back by a statement of its own.
-    most = 15 if stage.server == "mysql" else 14
     ratios = [
-        Ratio("flask_orders / bare view, 5 items", library[5] / bare_view[5], at_most=1.5),
-        Ratio("flask_orders, 200 items / 5 items", library[200] / library[5], at_most=5),
-        Ratio("statements of a POST, without the user lookup", max(counts) - 1, at_most=most),
-        Ratio("statements, 200 items / 1 item", counts[-1] / counts[0], at_most=1),
+        *_beside(spreads),
+        Ratio(
+            "POST after a GET of the list / POST, 5 items",
+            others[AFTER_LIST].median / others["POST, 5 items"].median,
+            at_most=1.1,
+        ),
+        *_counts(stage, [statements[name] for name in counted]),
+        *(Ratio("ms for which a product is locked, 5 items", ms, at_most=5.6) for ms in locked),
     ]
     return Part(ratios, [table, _others_table(others), _statements_table(statements)])
+
+
+def _beside(spreads: Mapping[tuple[str, int], Spread]) -> list[Ratio]:
+    """Return the library's medians divided by the others', on a database that they are known of."""
+    return [
+        Ratio(
+            f"{LIBRARY} / {name}, {items} items",
+            spreads[LIBRARY, items].median / spreads[name, items].median,
+            at_most=goal,
+        )
+        for (name, items), goal in WANTED.items()
+        if (name, items) in spreads
+    ]
+
+
+def _counts(stage: Stage, counts: Sequence["_Count"]) -> list[Ratio]:
+    statements = [count.statements for count in counts]
+    # MySQL's wait for locks is put back by a statement of its own.
+    most = {"mysql": 15, "postgresql": 7}.get(stage.server, 14)
+    return [
+        Ratio("statements of a POST, without the user lookup", max(statements) - 1, at_most=most),
+        Ratio("statements, 200 items / 1 item", statements[-1] / statements[0], at_most=1),
+        *(
+            Ratio("round trips of a POST, 200 items", w.round_trips, at_most=14)
+            for w in counts[-1].wire
+        ),
+        *(
+            Ratio("statements that the server runs, 200 items", w.executed, at_most=20)
+            for w in counts[-1].wire
+        ),
+    ]
+
+
+def _product_locks(stage: Stage, calls: Calls, sizes: Sizes) -> list[float]:
+    """Return the median milliseconds for which an order locks its products, if it locks rows."""
+    engine, session = stage.shop.engine, stage.shop.db.session
+    with lock_times(engine, session, "products") as seconds:
+        for _ in range(sizes.rounds):
+            calls.post(5)()
+    return [Spread.of(seconds).median] if seconds else []
 
 
 class _Count(NamedTuple):
@@ -64,6 +118,9 @@ class _Count(NamedTuple):
 def _others(calls: Calls) -> dict[str, Callable[[], Ready]]:
     return {
         "POST, 5 items": partial(calls.post, 5),
+        AFTER_LIST: partial(calls.post_after_list, 5),
+        "POST, 5 items, after the shop's own page": partial(calls.post_after_page, OWN_PAGE),
+        "the same, if that page commits": partial(calls.post_after_page, OWN_PAGE_THAT_COMMITS),
         "POST, 5 items, known address": partial(calls.post_to_known_address, 5),
         "POST, 5 items, Idempotency-Key": partial(calls.post_with_key, 5),
         "POST, refused: the cart is empty": calls.refused,
@@ -77,6 +134,8 @@ def _statements(stage: Stage, calls: Mapping[str, Callable[[], Ready]]) -> dict[
     """Count what one call of each sends; at the cursor without BEGIN, COMMIT and savepoints."""
     counts = {}
     for name, prepare in calls.items():
+        for _ in range(WARM_UP):
+            prepare()()
         call = prepare()
         with _traced(stage) as wire, at_cursor(stage.shop.engine) as sent:
             call()

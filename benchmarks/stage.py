@@ -35,6 +35,8 @@ NUMBERED = (
     "order_idempotency_keys",
 )
 
+OWN_PAGE, OWN_PAGE_THAT_COMMITS = "/page/", "/page-that-commits/"
+
 # Requests send this address, each with its own street.
 REQUESTED = {**ADDRESS, "state": "ON"}
 
@@ -63,6 +65,7 @@ class Stage:
         self.server = url.get_backend_name()
         self.shop: Shop = make_shop(url)
         self.tables = self.shop.db.metadata.tables
+        _add_own_views(self.shop)
         self.engine = sa.create_engine(url)
         load(self.engine, self.tables, orders)
         if self.server == "postgresql":
@@ -125,6 +128,22 @@ class Stage:
             for name in NUMBERED:
                 sequence = f"pg_get_serial_sequence('{name}', 'id')"
                 connection.exec_driver_sql(f"SELECT setval({sequence}, 10000000)")
+
+
+def _add_own_views(shop: Shop) -> None:
+    """Add a page of the shop's own, and the same one that ends its reading by COMMIT."""
+    session, product = shop.db.session, shop.models.Product
+
+    def page() -> str:
+        return str(session.get(product, 1))
+
+    def page_that_commits() -> str:
+        text = page()
+        session.commit()
+        return text
+
+    shop.app.add_url_rule(OWN_PAGE, view_func=page)
+    shop.app.add_url_rule(OWN_PAGE_THAT_COMMITS, view_func=page_that_commits)
 
 
 @contextmanager

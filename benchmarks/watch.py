@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,7 +12,11 @@ from psycopg.pq import Trace
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import CacheStats
 
+# How a SELECT that locks its rows ends.
+LOCKS = ("UPDATE", "UPDATE OF products")
+
 BOUNDS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+EXPLAINED = ("SELECT", "UPDATE", "DELETE", "WITH")
 
 
 class Sent(NamedTuple):
@@ -85,12 +90,35 @@ def on_the_wire(engine: sa.Engine) -> Iterator[list[Wire]]:
     seen.append(Wire(executed, messages.count(b"Sync") + messages.count(b"Query")))
 
 
+@contextmanager
+def lock_times(engine: sa.Engine, session: Any, rows: str) -> Iterator[list[float]]:
+    """Collect the seconds from the SELECT that locks rows of a table to the end of its COMMIT."""
+    locked: list[float] = []
+    seconds: list[float] = []
+
+    def on_statement(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if f"FROM {rows}" in " ".join(statement.split()) and statement.endswith(LOCKS):
+            locked[:] = [perf_counter()]
+
+    def on_commit(_session: Any) -> None:
+        seconds.extend(perf_counter() - since for since in locked)
+        locked.clear()
+
+    event.listen(engine, "after_cursor_execute", on_statement)
+    event.listen(session, "after_commit", on_commit)
+    try:
+        yield seconds
+    finally:
+        event.remove(engine, "after_cursor_execute", on_statement)
+        event.remove(session, "after_commit", on_commit)
+
+
 def sequential_scans(engine: sa.Engine, sent: list[Sent]) -> set[str]:
     """Return the tables that PostgreSQL would scan sequentially for these statements."""
     found: set[str] = set()
     with engine.connect() as connection:
         for one in sent:
-            if not one.is_batch and one.statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            if not one.is_batch and one.statement.startswith(EXPLAINED):
                 explain = "EXPLAIN (FORMAT JSON) " + one.statement
                 plan = connection.exec_driver_sql(explain, one.parameters).scalar_one()
                 found.update(_scanned(plan[0]["Plan"]))
