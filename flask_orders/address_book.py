@@ -11,14 +11,13 @@ from typing import Any
 
 from flask_sqlalchemy.session import Session
 from sqlalchemy import Select, bindparam, func, insert, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
-from .db.classify import is_duplicate
 from .errors import BillingAddressRequired
 from .models import Models
 from .models.contract import table
+from .rows import Row
 
 # Returns the saved address of the customer with a key; None if the customer has none.
 SavedAddress = Callable[[Any], BillingAddress | None]
@@ -78,23 +77,17 @@ class AddressBook:
         return AddressRow(key.scalar_one_or_none(), saved)
 
     def insert(self, customer_id: Any, address: BillingAddress) -> int:
-        """Insert an address into the customer's address book, unless it is there by now.
+        """Insert an address into the customer's address book.
 
         Returns:
             The key of its row.
+
+        Raises:
+            DBAPIError: it is there by now (a violated unique constraint); start over, and find it.
         """
-        rows = table(self._models.Address)
-        row = {**asdict(address), "fingerprint": address.fingerprint, "customer_id": customer_id}
-        try:
-            with self._session.begin_nested():
-                made = self._session.execute(insert(rows).values(row))
-                return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
-        except DBAPIError as error:
-            if not is_duplicate(error):
-                raise
-            # Another request was faster; in REPEATABLE READ only a locking read sees its row.
-            locking, equal = self.equal.with_for_update(), _parameters(customer_id, address)
-            return int(self._session.execute(locking, equal).scalar_one())
+        row = new_address(customer_id, address)
+        made = self._session.execute(insert(table(self._models.Address)).values(row))
+        return int(made.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult
 
     def _used_last(self, customer_id: Any) -> AddressRow:
         """Return the address that was used last, or else the address that was entered last."""
@@ -129,6 +122,11 @@ class AddressBook:
         address = self._models.Address
         newest = select(func.max(address.id)).where(address.customer_id == bindparam("customer"))
         return select(address).where(address.id == newest.scalar_subquery())
+
+
+def new_address(customer_id: Any, address: BillingAddress) -> Row:
+    """Return the row of an address that is new in a customer's address book."""
+    return {**asdict(address), "fingerprint": address.fingerprint, "customer_id": customer_id}
 
 
 def _parameters(customer_id: Any, address: BillingAddress) -> dict[str, Any]:

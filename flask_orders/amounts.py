@@ -164,7 +164,7 @@ def three_ways(part: Any) -> str:
 
 
 def _price(amount: Decimal, currency: Currency, *, noise: Decimal = ZERO) -> Decimal | None:
-    return currency.round(amount) if currency.is_price(amount, noise=noise) else None
+    return currency.price(amount, noise=noise)
 
 
 def _read(part: Any, value: Any) -> str:

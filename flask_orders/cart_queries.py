@@ -5,6 +5,7 @@ mappers, so that single-table siblings and loader criteria apply.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Integer, Select, bindparam, inspect, null, select
@@ -28,23 +29,35 @@ class CartQueries:
 
     Attributes:
         cart: the `customer`'s carts, each with its key, the value by which items refer to it, its
-            voucher and its version.
-        items: the fields of a `CartItemRow` for the items of a `cart`, `most` at most.
+            voucher, its version and, with objects, itself.
+        items: the items of a `cart`, `most` at most: key, reference to the product, units, the
+            product's key; then the object or, without objects, the copied columns.
         late: the keys of items and then of their products, for the items `late_keys`; None where
             Python compares these keys as the database does.
-        products: the products `keys`: each product's key, the product, and what `reader` reads.
+        products: the products `keys`: each product's key; then the product and the `expressions` of
+            `reader` or, without objects, what it has `selected` and `product_columns`.
+        product_columns: the columns of the stock, then that of the version, if there is one.
         locks_loads: whether relationships are loaded with the products of a locking read.
+        has_objects: whether the shop's own objects are read.
     """
 
-    def __init__(self, models: Models, reader: ProductReader, *, lock: bool, arrays: bool) -> None:
-        self._models, self._arrays = models, arrays
+    def __init__(
+        self,
+        models: Models,
+        reader: ProductReader,
+        *,
+        lock: bool,
+        arrays: bool,
+        objects: bool = True,
+    ) -> None:
+        self._models, self._arrays, self.has_objects = models, arrays, objects
         self._product, self._item = models.shop.product, models.shop.cart_item
         self._product_key = self._product.source.attribute(self._product.key)
         self._item_key = tuple(map(self._item.source.attribute, self._item.key))
         self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
         self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
         self.products = self._products(reader)
-        self.locks_loads = lock and bool(loads(self._product))
+        self.locks_loads = lock and objects and bool(loads(self._product))
         if lock:
             cart = models.shop.cart
             # A customer that is the cart stays referable: its foreign keys need not wait.
@@ -58,13 +71,13 @@ class CartQueries:
         source = cart.source
         key, version = source.attribute(cart.key), RowVersion.of(source.given)
         query = select(
-            source.given,
             key,
             source.attribute(self._item.cart.target),
             null() if cart.voucher is None else source.attribute(cart.voucher),
             null() if version is None else source.attribute(version.column),
         )
-        return _anew(query.where(self._is_customers(cart), *conditions(cart)).order_by(key))
+        query = query.where(self._is_customers(cart), *conditions(cart)).order_by(key)
+        return _anew(query.add_columns(source.given)) if self.has_objects else query
 
     def _is_customers(self, cart: CartParts) -> ColumnElement[bool]:
         """Return the condition that a cart is the `customer`'s."""
@@ -81,14 +94,17 @@ class CartQueries:
         item, source = self._item, self._item.source
         keys = self._item_key
         read = (*keys, self._product_reference, quantity_of(item), self._product_of_item)
-        entity = source.columns if source.mapper is None else [source.given]
+        if not self.has_objects:
+            entity: Sequence[Any] = [*map(source.attribute, item.copy)]
+        else:
+            entity = source.columns if source.mapper is None else [source.given]
         query = (
             select(*read, *entity)
             .where(source.attribute(item.cart.column) == bindparam("cart"), *conditions(item))
             .order_by(*keys)
             .limit(bindparam("most", type_=Integer))
         )
-        if source.mapper is None:
+        if source.mapper is None or not self.has_objects:
             return query
         return _anew(query).options(*undeferred(source, item.copy))
 
@@ -120,20 +136,20 @@ class CartQueries:
         )
 
     def _products(self, reader: ProductReader) -> Select[Any]:
-        product, key = self._product.source.given, self._product_key
-        query = (
-            select(key, product, *reader.expressions)
-            .where(in_values(key, "keys", arrays=self._arrays))
-            .order_by(key)
-        )
+        source, key = self._product.source, self._product_key
+        is_wanted = in_values(key, "keys", arrays=self._arrays)
+        if not self.has_objects:
+            columns = map(source.attribute, self.product_columns)
+            return select(key, *reader.selected, *columns).where(is_wanted).order_by(key)
+        query = select(key, source.given, *reader.expressions).where(is_wanted).order_by(key)
         return _anew(query).options(
             *loads(self._product),
             *map(undefer, reader.attributes),
-            *undeferred(self._product.source, self._stock_columns),
+            *undeferred(source, self.product_columns),
         )
 
-    @property
-    def _stock_columns(self) -> Sequence[Column[Any]]:
+    @cached_property
+    def product_columns(self) -> Sequence[Column[Any]]:
         """The columns that a change of the stock needs of every product."""
         stock, version = self._product.stock, RowVersion.of(self._product.source.given)
         columns = stock.columns if isinstance(stock, StockColumn | ReservedStock) else ()

@@ -23,10 +23,12 @@ from .db.loads import locked_loads
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
+from .models.contract import has_load_listeners
 from .pricing import CartItem, units_by_product
 from .product_reader import ProductReader, ProductValues
 from .product_stock import ProductStock
 from .stock_columns import StockLevel
+from .versions import RowVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class CartItemRow:
         quantity: its number of units; None where each row is one unit.
         product_key: its product's primary key, as the product's own row spells it.
         copied: what is copied to the order item, by column.
-        row: the shop's own object, or the row of a bare table.
+        row: the shop's own object, or the row of a bare table; None if no object was read.
     """
 
     key: tuple[Any, ...]
@@ -67,7 +69,7 @@ class GivenCart:
 class CartRow:
     """What a cart's row holds; None where it has no such column, or where there is no row.
 
-    `row` is the shop's own cart object.
+    `row` is the shop's own cart object; None if no object was read.
     """
 
     key: Any
@@ -78,11 +80,15 @@ class CartRow:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product that was read: the shop's own object, its values, and its stock level."""
+    """A product that was read, with its values, its stock level, and its row's version.
+
+    `found` is the shop's own object, or the values again if no object was read.
+    """
 
     found: Any
     values: ProductValues
     stock: StockLevel
+    version: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class CartSnapshot:
         item_keys: the keys of all its items, each a tuple, ascending.
         items: the available items, in the order of their keys.
         unavailable: the unavailable items, as `ItemUnavailable` lists them.
-        stock: the stock levels of the products that exist, by their keys.
+        products: the products that exist, by their keys.
     """
 
     key: Any
@@ -105,7 +111,7 @@ class CartSnapshot:
     item_keys: tuple[tuple[Any, ...], ...]
     items: tuple[CartItem, ...]
     unavailable: tuple[dict[str, Any], ...]
-    stock: Mapping[Any, StockLevel]
+    products: Mapping[Any, Product]
 
 
 class Carts:
@@ -144,10 +150,34 @@ class Carts:
         return CartQueries(self._models, self.reader, lock=True, arrays=self._arrays)
 
     @cached_property
+    def _locking_columns(self) -> CartQueries:
+        """As `_locking_queries`, without objects, which take the ORM long to make."""
+        return CartQueries(self._models, self.reader, lock=True, arrays=self._arrays, objects=False)
+
+    @cached_property
     def _plain_queries(self) -> CartQueries:
         return CartQueries(self._models, self.reader, lock=False, arrays=self._arrays)
 
-    def read(self, customer_id: Any, max_items: int, *, lock: bool = True) -> CartSnapshot | None:
+    def _queries(self, *, lock: bool, objects: bool) -> CartQueries:
+        if not lock:
+            return self._plain_queries
+        return self._locking_queries if objects or self._needs_objects else self._locking_columns
+
+    @cached_property
+    def _needs_objects(self) -> bool:
+        """Whether the shop's own code reads the products, or changes them when they are loaded."""
+        product = self._models.shop.product
+        return (
+            not self._priced_by_product
+            or self.reader.has_functions
+            or self._stock.columns is None
+            or bool(product.loaded)
+            or has_load_listeners(product.source.given)
+        )
+
+    def read(
+        self, customer_id: Any, max_items: int, *, lock: bool = True, objects: bool = True
+    ) -> CartSnapshot | None:
         """Read the customer's cart; return None if there is no cart, or nothing in it.
 
         Args:
@@ -155,16 +185,18 @@ class Carts:
             max_items: the largest number of items that a cart may have.
             lock: whether the cart, its items and their products stay locked until the transaction
                 ends; every row is then read by the statement that locks it.
+            objects: whether the caller needs the shop's own objects of products and items. Without
+                a lock they are read anyway.
 
         Raises:
             InvalidRequest: there are more than `max_items` items.
             ConfigurationError: the customer has several carts.
         """
-        queries = self._locking_queries if lock else self._plain_queries
+        queries = self._queries(lock=lock, objects=objects)
         cart = self._cart_row(customer_id, queries)
         if cart is None:
             return None
-        row, key, items_of, voucher, version = cart
+        key, items_of, voucher, version = cart[:4]
         rows = self._item_rows(items_of, max_items, queries)
         if not rows:
             return None
@@ -172,13 +204,16 @@ class Carts:
         products = self._products(keys.values(), queries)
         items = _cart_items(rows, keys, products, is_unit=self._models.shop.cart_item.is_unit)
         return self._snapshot(
-            CartRow(key, voucher, version, row), tuple(row.key for row in rows), items, products
+            CartRow(key, voucher, version, cart[4] if queries.has_objects else None),
+            tuple(row.key for row in rows),
+            items,
+            products,
         )
 
     def read_given(
-        self, cart: GivenCart, max_items: int, *, lock: bool = True
+        self, cart: GivenCart, max_items: int, *, lock: bool = True, objects: bool = True
     ) -> CartSnapshot | None:
-        """Read the products of a cart that has no rows; return None if there is nothing in it.
+        """Read the products of a cart that has no rows, as `read` does those of others.
 
         Raises:
             InvalidRequest: there are more than `max_items` items.
@@ -186,7 +221,7 @@ class Carts:
         if not cart.items:
             return None
         _refuse_too_many(len(cart.items), max_items)
-        queries = self._locking_queries if lock else self._plain_queries
+        queries = self._queries(lock=lock, objects=objects)
         keys = {given: self._product_key(given) for given in cart.items}
         products = self._products(keys.values(), queries)
         keys |= self._respelled(keys, products, queries)
@@ -211,7 +246,7 @@ class Carts:
             unavailable=tuple(
                 item.unavailable(*refusals[item.key]) for item in items if item.key in refusals
             ),
-            stock={key: product.stock for key, product in products.items()},
+            products=products,
         )
 
     def _product_key(self, given: Any) -> Any:
@@ -301,18 +336,23 @@ class Carts:
         limited = {"cart": cart, "most": max_items + 1}
         rows = self._session.execute(queries.items, limited).all()
         _refuse_too_many(len(rows), max_items)
-        return [self._item_row(row) for row in rows]
+        return [self._item_row(row, queries) for row in rows]
 
-    def _item_row(self, row: Any) -> CartItemRow:
+    def _item_row(self, row: Any, queries: CartQueries) -> CartItemRow:
         item = self._models.shop.cart_item
         width = len(item.key)
+        found, copied = None, row[width + 3 :]
+        if queries.has_objects:
+            found = row if item.source.mapper is None else row[width + 3]
+            copied = [item.source.value(found, column) for column in item.copy]
         product, quantity, product_key = row[width : width + 3]
-        found = row[width + 3] if item.source.mapper is not None else row
-        copied = {
-            item.source.attribute_name(column): item.source.value(found, column)
-            for column in item.copy
-        }
-        return CartItemRow(tuple(row[:width]), product, quantity, product_key, copied, found)
+        values = dict(zip(self._copied_names, copied, strict=True))
+        return CartItemRow(tuple(row[:width]), product, quantity, product_key, values, found)
+
+    @cached_property
+    def _copied_names(self) -> list[str]:
+        item = self._models.shop.cart_item
+        return [item.source.attribute_name(column) for column in item.copy]
 
     def _found_late(self, rows: Sequence[CartItemRow], queries: CartQueries) -> dict[Any, Any]:
         """Return, by item, the products that were added after the items' statement began."""
@@ -327,12 +367,31 @@ class Carts:
     def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
         rows = self._product_rows(wanted, queries)
+        if not queries.has_objects:
+            return self._selected_products(rows)
         stock = self._stock.levels({row[0]: row[1] for row in rows})
-        currency = self._currency()
+        currency, version = self._currency(), RowVersion.of(self._models.Product)
         return {
-            row[0]: Product(row[1], self.reader.read(row[1], row[2:], currency), stock[row[0]])
-            for row in rows
+            key: Product(
+                found,
+                self.reader.read(found, selected, currency),
+                stock[key],
+                None if version is None else version.held_by(found),
+            )
+            for key, found, *selected in rows
         }
+
+    def _selected_products(self, rows: Iterable[Any]) -> dict[Any, Product]:
+        """Return the products of which columns were selected instead of objects."""
+        currency, reader, stock = self._currency(), self.reader, self._stock
+        of_reader = 1 + len(reader.selected)
+        of_stock = of_reader + len(stock.columns or ())
+        found = {}
+        for row in rows:
+            values = reader.read_selected(row[1:of_reader], currency)
+            level = stock.level(*row[of_reader:of_stock])
+            found[row[0]] = Product(values, values, level, next(iter(row[of_stock:]), None))
+        return found
 
     def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
         if not queries.locks_loads:

@@ -125,8 +125,8 @@ class Converter:
         self._lifecycle = lifecycle
         self._has_own_pricing = has_own_pricing
         self._planner = OrderPlanner(models)
-        receivers = PlacingReceivers(session, models, carts)
-        self._writer = OrderWriter(session, models, addresses, stock, pricing, receivers)
+        self._receivers = PlacingReceivers(session, models, carts)
+        self._writer = OrderWriter(session, models, addresses, stock, pricing, self._receivers)
 
     def convert(self, order_request: OrderRequest, since: int, state: CustomerState) -> PlacedOrder:
         """Convert the customer's cart, in a savepoint, which an error rolls back.
@@ -145,10 +145,13 @@ class Converter:
             Conflict, DBAPIError: another transaction interfered; start over.
         """
         with self._session.begin_nested():
-            snapshot = self._read(order_request.customer_id, order_request.given)
+            has_receivers = self._receivers.any
+            snapshot = self._read(
+                order_request.customer_id, order_request.given, objects=has_receivers
+            )
             if snapshot is None:
                 return self._order_since(order_request, since)
-            plan = self._plan(order_request, state, snapshot)
+            plan = self._plan(order_request, state, snapshot, has_receivers=has_receivers)
             self._writer.write(plan)
             self._lifecycle.announce_placed(plan.order)
             payable = plan.order["total_amount"] > 0
@@ -188,15 +191,25 @@ class Converter:
         return None if status is None else PlacedOrder(order_id, payable=status == AWAITING_PAYMENT)
 
     def _read(
-        self, customer_id: Any, given: GivenCart | None, *, lock: bool = True
+        self,
+        customer_id: Any,
+        given: GivenCart | None,
+        *,
+        lock: bool = True,
+        objects: bool = True,
     ) -> CartSnapshot | None:
         max_items = self._settings().max_items
         if given is None:
-            return self._carts.read(customer_id, max_items, lock=lock)
-        return self._carts.read_given(given, max_items, lock=lock)
+            return self._carts.read(customer_id, max_items, lock=lock, objects=objects)
+        return self._carts.read_given(given, max_items, lock=lock, objects=objects)
 
     def _plan(
-        self, order_request: OrderRequest, state: CustomerState, snapshot: CartSnapshot
+        self,
+        order_request: OrderRequest,
+        state: CustomerState,
+        snapshot: CartSnapshot,
+        *,
+        has_receivers: bool,
     ) -> OrderPlan:
         """Price a locked cart, and plan its order; nothing is written yet.
 
@@ -225,6 +238,7 @@ class Converter:
             sequence=state.last_sequence + 1,
             now=now,
             extra=order_request.extra,
+            has_receivers=has_receivers,
         )
 
     def _cart(self, snapshot: CartSnapshot, customer_id: Any) -> Cart:

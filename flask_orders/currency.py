@@ -61,11 +61,16 @@ class Currency:
         NaN is no price, and neither is more than a column holds. `noise` is the relative error that
         is tolerated: FLOAT_NOISE for an amount that a float has held.
         """
-        return (
-            amount.is_finite()
-            and 0 <= amount < TOO_MUCH
-            and abs(amount - self.round(amount)) <= amount * noise
-        )
+        return self.price(amount, noise=noise) is not None
+
+    def price(self, amount: Decimal, *, noise: Decimal = ZERO) -> Decimal | None:
+        """Return an amount in whole quanta; None if it is no price, as `is_price` says."""
+        if not amount.is_finite() or not 0 <= amount < TOO_MUCH:
+            return None
+        rounded = self.round(amount)
+        if rounded == amount or abs(amount - rounded) <= amount * noise:
+            return rounded
+        return None
 
     def round(self, amount: Decimal) -> Decimal:
         """Round an amount half-up to whole quanta.
@@ -74,6 +79,8 @@ class Currency:
             ConfigurationError: the amount is NaN, infinite, larger than any amount can be, or not a
                 Decimal.
         """
+        if type(amount) is Decimal and amount.same_quantum(self.quantum) and abs(amount) < LARGEST:
+            return amount
         if isinstance(amount, int):
             amount = Decimal(amount)
         if not isinstance(amount, Decimal):
@@ -112,13 +119,14 @@ def share_out(amount: Decimal, weights: Sequence[Decimal], currency: Currency) -
     Uses the method of the largest remainder (Hare quota); among equal remainders the first wins.
     No share exceeds its weight if the amount does not exceed the sum of the weights.
     """
-    quanta = [int(weight / currency.quantum) for weight in weights]
+    shared = int(amount / currency.quantum)
+    quanta = [int(weight / currency.quantum) for weight in weights] if shared else []
     total = sum(quanta)
     if not total:
         return [ZERO for _ in weights]
-    shares = [divmod(int(amount / currency.quantum) * weight, total) for weight in quanta]
+    shares = [divmod(shared * weight, total) for weight in quanta]
     units = [whole for whole, _ in shares]
-    missing = int(amount / currency.quantum) - sum(units)
+    missing = shared - sum(units)
     by_remainder = sorted(range(len(shares)), key=lambda i: -shares[i][1])
     for i in by_remainder[:missing]:
         units[i] += 1

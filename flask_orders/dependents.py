@@ -27,10 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import scoped_session
 
 from .db.bulk import KeysIn, has_arrays
+from .db.writes import Write, row_count
 from .errors import Conflict
 from .links import Columns, Link, LinkFinder, column_pairs, entity_tables, has_ondelete
 from .models import Models
-from .models.contract import row_count
 from .models.sources import RowSource
 
 Rows = Sequence[tuple[Any, ...]]
@@ -62,15 +62,26 @@ class Dependents:
             Conflict: an item has disappeared in spite of its lock.
         """
         owned = self._detach(self._item, keys)
-        for statement, keys_in in self._deleting:
-            deleted = self._session.execute(statement, keys_in.parameters(keys))
+        for write in self._deletions(keys):
+            deleted = self._session.execute(write.statement, write.parameters)
         if row_count(deleted) != len(keys):
             raise Conflict
         self._delete(owned)
 
+    def deletions(self, keys: Rows) -> Sequence[Write] | None:
+        """Return what `delete_items` would write; None if it is more than one DELETE."""
+        is_plain = self._links.of(self._item).is_empty and len(self._deleting) == 1
+        return self._deletions(keys) if is_plain else None
+
     @property
     def _item(self) -> RowSource:
         return self._models.shop.cart_item.source
+
+    def _deletions(self, keys: Rows) -> list[Write]:
+        return [
+            Write(statement, keys_in.parameters(keys), len(keys))
+            for statement, keys_in in self._deleting
+        ]
 
     @cached_property
     def _deleting(self) -> list[tuple[Delete, KeysIn]]:

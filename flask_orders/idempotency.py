@@ -22,6 +22,7 @@ from sqlalchemy.orm import scoped_session
 
 from .converting import PlacedOrder
 from .db.classify import is_lock_timeout
+from .db.writes import row_count
 from .errors import (
     ConfigurationError,
     IdempotencyKeyInUse,
@@ -29,7 +30,7 @@ from .errors import (
     InvalidRequest,
 )
 from .models import Models
-from .models.contract import row_count, table
+from .models.contract import table
 
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 

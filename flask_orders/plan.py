@@ -51,6 +51,8 @@ class OrderPlan:
         voucher_removal: the cart that still holds a voucher; None if it holds none.
         cart: the shop's own cart object.
         cart_items: the shop's own cart items of each of `items`.
+        has_receivers: whether `order_placing` had receivers when the cart was read: then the plan
+            has the objects that they are given.
     """
 
     reference: OrderReference
@@ -64,6 +66,7 @@ class OrderPlan:
     voucher_removal: VoucherRemoval | None
     cart: Any
     cart_items: tuple[tuple[Any, ...], ...]
+    has_receivers: bool
 
 
 class OrderPlanner:
@@ -82,6 +85,7 @@ class OrderPlanner:
         sequence: int,
         now: datetime,
         extra: Mapping[str, Any],
+        has_receivers: bool,
     ) -> OrderPlan:
         """Plan an order of a priced cart whose items are all available.
 
@@ -93,6 +97,7 @@ class OrderPlanner:
             sequence: the customer's running order number.
             now: when the order is made.
             extra: values of the shop's own columns, by attribute.
+            has_receivers: whether receivers of `order_placing` are to be called.
         """
         return OrderPlan(
             reference=reference,
@@ -111,20 +116,19 @@ class OrderPlanner:
             voucher_removal=self._voucher_removal(cart),
             cart=cart.row,
             cart_items=tuple(item.cart_item.rows for item in priced.items),
+            has_receivers=has_receivers,
         )
 
     def _stock_changes(self, cart: CartSnapshot) -> dict[Any, StockChange]:
         """Return the units of the products whose stock the order holds."""
-        counted = [item for item in cart.items if cart.stock[item.product_id].is_held]
-        products = {item.product_id: item.product for item in counted}
+        counted = [item for item in cart.items if cart.products[item.product_id].stock.is_held]
+        version = self._product_version
         return {
-            key: StockChange(units, self._next_product_version(products[key]))
+            key: StockChange(
+                units, None if version is None else version.next(cart.products[key].version)
+            )
             for key, units in units_by_product(counted).items()
         }
-
-    def _next_product_version(self, product: Any) -> Any:
-        version = self._product_version
-        return None if version is None else version.next(version.held_by(product))
 
     def _items(
         self, reference: OrderReference, cart: CartSnapshot, priced: PricedCart
@@ -136,7 +140,7 @@ class OrderPlanner:
                     "id": new_key(),
                     "order_id": reference.id,
                     "position": position,
-                    "stock_deducted": cart.stock[item.cart_item.product_id].is_held,
+                    "stock_deducted": cart.products[item.cart_item.product_id].stock.is_held,
                 }
             )
             for position, item in enumerate(priced.items, start=1)

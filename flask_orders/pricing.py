@@ -279,7 +279,8 @@ class PricedCart:
         wanted = ZERO if discount is None else currency.round(discount(subtotal))
         shares = share_out(min(max(ZERO, wanted), subtotal), totals, currency)
         shared = [
-            replace(item, voucher_discount=share) for item, share in zip(items, shares, strict=True)
+            item if item.voucher_discount == share else replace(item, voucher_discount=share)
+            for item, share in zip(items, shares, strict=True)
         ]
         if shipping is not None:
             shared = _with_shipping(shared, shipping, currency)

@@ -1,14 +1,16 @@
 """Read a product's parts: its sku, name, prices, shipping, and whether it is for sale.
 
 A part may be an attribute, an SQL expression, a constant or a function of the object; each is read
-once, when the product is read.
+once, when the product is read. Without functions, no object is needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from numbers import Number
+from operator import attrgetter
 from typing import Any
 
 from .amounts import Exact
@@ -55,6 +57,7 @@ class ProductReader:
     Attributes:
         attributes: the mapped attributes that are read of the object.
         expressions: the SQL expressions that the SELECT of the products has after the object.
+        selected: what a SELECT without the object has instead: attributes and expressions.
         has_functions: whether any part is a function of the object.
     """
 
@@ -77,30 +80,46 @@ class ProductReader:
         }
         prices = {name: amount.part for name, amount in amounts.items()}
         self._parts: dict[str, Part] = {name: getattr(product, name) for name in TEXTS} | prices
-        selected = {n: p for n, p in self._parts.items() if isinstance(p, Expression)}
-        self._selected = tuple(selected)
-        self.expressions = [
-            part.made.label(f"flask_orders_{name}") for name, part in selected.items()
-        ]
-        self.attributes = [
-            product.source.attribute(part.column)
-            for part in self._parts.values()
+        self._constants: dict[str, Any] = {
+            name: part.value if isinstance(part, Constant) else None
+            for name, part in self._parts.items()
+            if not isinstance(part, Attribute | Expression | Function)
+        }
+        expressions = {
+            name: part.made.label(f"flask_orders_{name}")
+            for name, part in self._parts.items()
+            if isinstance(part, Expression)
+        }
+        attributes = {
+            name: product.source.attribute(part.column)
+            for name, part in self._parts.items()
             if isinstance(part, Attribute)
-        ]
+        }
+        self._expression_names, self.expressions = [*expressions], [*expressions.values()]
+        self.attributes = [*attributes.values()]
+        self._selected_names = [*attributes, *expressions]
+        self.selected = [*attributes.values(), *expressions.values()]
         self.has_functions = any(isinstance(part, Function) for part in self._parts.values())
         self._source = product.source
 
     def read(self, product: Any, selected: Sequence[Any], currency: Currency) -> ProductValues:
-        """Return the values of a product and of the expressions that were selected with it.
+        """Return the values of a product and of the `expressions` that were selected with it.
 
         Raises:
             ConfigurationError: a value is not what its part is, such as a float for an amount, or a
                 method for a text.
         """
-        values = dict(zip(self._selected, selected, strict=True))
-        for name, part in self._parts.items():
-            if not isinstance(part, Expression):
-                values[name] = self._value(part, product)
+        values = self._constants | dict(zip(self._expression_names, selected, strict=True))
+        for name, value_of in self._getters.items():
+            values[name] = value_of(product)
+        return self._checked(values, currency)
+
+    def read_selected(self, selected: Sequence[Any], currency: Currency) -> ProductValues:
+        """Return the values of a product of which `selected` was selected; see `read`."""
+        values = self._constants | dict(zip(self._selected_names, selected, strict=True))
+        return self._checked(values, currency)
+
+    def _checked(self, values: Mapping[str, Any], currency: Currency) -> ProductValues:
         amounts = {name: self._amount(name, values[name], currency) for name in PRICES}
         if amounts["sale_price"] is None and values["sale_price"] is not None:
             # At the list price it would be sold for more than the shop asks.
@@ -116,12 +135,16 @@ class ProductReader:
             shipping=ZERO if values["shipping"] is None else amounts["shipping"],
         )
 
-    def _value(self, part: Part, product: Any) -> Any:
-        if isinstance(part, Attribute):
-            return self._source.value(product, part.column)
-        if isinstance(part, Function):
-            return part.call(product)
-        return part.value if isinstance(part, Constant) else None
+    @cached_property
+    def _getters(self) -> dict[str, Callable[[Any], Any]]:
+        """How the value of each attribute and function is got of the object."""
+        return {
+            name: part.call
+            if isinstance(part, Function)
+            else attrgetter(self._source.attribute_name(part.column))
+            for name, part in self._parts.items()
+            if isinstance(part, Attribute | Function)
+        }
 
     def _amount(self, name: str, value: Any, currency: Currency) -> Decimal | None:
         if value is None:
@@ -134,8 +157,10 @@ class ProductReader:
             raise
 
     def _text(self, name: str, value: Any) -> str | None:
-        if value is None or isinstance(value, Number):
-            return None if value is None else str(value)
+        if value is None or type(value) is str:
+            return value
+        if isinstance(value, Number):
+            return str(value)
         spell: Any = type(value).__str__
         if spell is object.__str__ or isinstance(value, bytes):
             # "<bound method ...>" and "b'...'" are the names of nothing.
@@ -144,6 +169,8 @@ class ProductReader:
 
     def _is_active(self, value: Any) -> bool:
         # The text "draft", an Enum and a method that was not called are all true in Python.
+        if type(value) is bool:
+            return value
         if value is None or (isinstance(value, Number) and not isinstance(value, Enum)):
             return bool(value)
         raise self._wrong("active", value, "neither true nor false; write a condition")

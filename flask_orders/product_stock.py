@@ -17,9 +17,10 @@ from sqlalchemy import Column, FromClause, Integer, inspect
 from sqlalchemy.orm import Mapper, scoped_session
 
 from .db.bulk import Change, RowsUpdate, Values, has_arrays
-from .errors import ConfigurationError, Conflict
+from .db.writes import Write, execute_each
+from .errors import ConfigurationError
 from .models import Models
-from .models.contract import key_in, row_count
+from .models.contract import key_in
 from .product_lock import ProductLock, in_parts
 from .stock import Stock
 from .stock_columns import NOT_COUNTED, CountingColumns, ReservedStock, StockColumn, StockLevel
@@ -35,7 +36,18 @@ class StockChange:
 
 
 class ProductStock(Protocol):
-    """The stock of one app's products."""
+    """The stock of one app's products.
+
+    Attributes:
+        columns: the columns to read for `level`; None if only `levels` knows, of the objects.
+    """
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...] | None: ...
+
+    def level(self, *values: Any) -> StockLevel:
+        """Return the stock level of a product by the values of `columns`."""
+        ...
 
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         """Return the stock level of every product, by its key; writes and locks nothing."""
@@ -47,6 +59,10 @@ class ProductStock(Protocol):
         Raises:
             Conflict: a product has fewer units than it had under the lock, or is gone.
         """
+        ...
+
+    def deductions(self, changes: Mapping[Any, StockChange]) -> Sequence[Write] | None:
+        """Return what `deduct` would write; None if only the shop's own code can do it."""
         ...
 
     def restock(self, units: Mapping[Any, int]) -> None:
@@ -63,11 +79,19 @@ class ProductStock(Protocol):
 class UncountedStock:
     """No stock is counted: any number of units is available."""
 
+    columns: tuple[Column[Any], ...] = ()
+
+    def level(self, *values: Any) -> StockLevel:
+        return NOT_COUNTED
+
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         return dict.fromkeys(products, NOT_COUNTED)
 
     def deduct(self, changes: Mapping[Any, StockChange]) -> None:
         """Deduct nothing."""
+
+    def deductions(self, changes: Mapping[Any, StockChange]) -> Sequence[Write]:
+        return ()
 
     def restock(self, units: Mapping[Any, int]) -> None:
         """Restock nothing: the units were deducted when the shop still counted them."""
@@ -92,6 +116,8 @@ class CountedStock:
     ) -> None:
         self._session, self._product, self._counting = session, product, counting
         self._key, self._changed = key, counting.changed
+        self.columns = counting.columns
+        self.level = counting.level
 
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         return {
@@ -100,8 +126,10 @@ class CountedStock:
         }
 
     def deduct(self, changes: Mapping[Any, StockChange]) -> None:
-        if self._counting.deducts:
-            self._change(changes, self._deducting)
+        execute_each(self._session, self.deductions(changes))
+
+    def deductions(self, changes: Mapping[Any, StockChange]) -> Sequence[Write]:
+        return _writes(changes, self._deducting) if self._counting.deducts else ()
 
     def restock(self, units: Mapping[Any, int]) -> None:
         for part in in_parts(units):
@@ -110,20 +138,7 @@ class CountedStock:
                 key: StockChange(count, found.next_versions.get(key))
                 for key, count in found.units.items()
             }
-            self._change(changes, self._restocking)
-
-    def _change(self, changes: Mapping[Any, StockChange], updates: Sequence[RowsUpdate]) -> None:
-        if not changes:
-            return
-        for update in updates:
-            statement, parameters = update.of(
-                {
-                    key: tuple(getattr(change, name) for name in update.names)
-                    for key, change in changes.items()
-                }
-            )
-            if row_count(self._session.execute(statement, parameters)) != len(changes):
-                raise Conflict
+            execute_each(self._session, _writes(changes, self._restocking))
 
     @cached_property
     def _names(self) -> list[str]:
@@ -184,6 +199,20 @@ class CountedStock:
         return RowsUpdate(key, types, change, arrays=arrays)
 
 
+def _writes(changes: Mapping[Any, StockChange], updates: Sequence[RowsUpdate]) -> Sequence[Write]:
+    """Return the UPDATEs of changes, if there are any."""
+    return [
+        update.of(
+            {
+                key: tuple(getattr(change, name) for name in update.names)
+                for key, change in changes.items()
+            }
+        )
+        for update in updates
+        if changes
+    ]
+
+
 class OwnStock:
     """The shop's own `Stock`, asked and changed under the locks of the products."""
 
@@ -192,6 +221,10 @@ class OwnStock:
     ) -> None:
         self._stock = stock
         self._locking = ProductLock(session, product, key, version=None)
+        self.columns = None
+
+    def level(self, *values: Any) -> StockLevel:
+        raise NotImplementedError
 
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         available = self._stock.available(products)
@@ -200,6 +233,9 @@ class OwnStock:
     def deduct(self, changes: Mapping[Any, StockChange]) -> None:
         if changes:
             self._stock.deduct({key: change.units for key, change in changes.items()})
+
+    def deductions(self, changes: Mapping[Any, StockChange]) -> Sequence[Write] | None:
+        return None if changes else ()
 
     def restock(self, units: Mapping[Any, int]) -> None:
         found = Counter[Any]()
@@ -226,11 +262,21 @@ class ResolvedStock:
     def __init__(self, session: scoped_session[Session], models: Models) -> None:
         self._session, self._models = session, models
 
+    @property
+    def columns(self) -> tuple[Column[Any], ...] | None:
+        return self._stock.columns
+
+    def level(self, *values: Any) -> StockLevel:
+        return self._stock.level(*values)
+
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         return self._stock.levels(products)
 
     def deduct(self, changes: Mapping[Any, StockChange]) -> None:
         self._stock.deduct(changes)
+
+    def deductions(self, changes: Mapping[Any, StockChange]) -> Sequence[Write] | None:
+        return self._stock.deductions(changes)
 
     def restock(self, units: Mapping[Any, int]) -> None:
         self._stock.restock(units)

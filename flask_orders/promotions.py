@@ -4,6 +4,7 @@ A voucher is redeemed on the terms that it was read with, or not at all, and at 
 limit allows. The arithmetic is in `offers.py`; a shop with its own prices brings another `Pricing`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -15,11 +16,13 @@ from typing import Any
 from flask_sqlalchemy.session import Session
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Integer,
     Select,
     Table,
     Update,
     bindparam,
+    case,
     delete,
     exists,
     insert,
@@ -32,10 +35,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import scoped_session
 
-from .db.bulk import has_arrays, in_values
-from .errors import Conflict, VoucherNotApplicable, VoucherReason
+from .db.bulk import Change, KeysIn, RowsUpdate, Values, has_arrays, in_values
+from .db.writes import Write, execute_each
+from .errors import VoucherNotApplicable, VoucherReason
 from .models import Models, voucher_code
-from .models.contract import row_count, spelled_as, table
+from .models.contract import spelled_as, table
 from .models.promotions import PromotionModels
 from .offers import Offer, Voucher, price_cart
 from .pricing import AppliedVoucher, Cart, OrderReference, PricedCart
@@ -68,42 +72,39 @@ class Promotions:
         return priced
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
+        execute_each(self._session, self.redemptions(voucher, order))
+
+    def redemptions(self, voucher: Any, order: OrderReference) -> Sequence[Write]:
+        """Return what `redeem` writes."""
         was = {f"was_{name}": getattr(voucher, name) for name in (*TERMS, "limit")}
-        changed = self._session.execute(self._queries.redeeming, {**was, "was_id": voucher.id})
-        if row_count(changed) != 1:
-            raise Conflict
-        if voucher.usage == "once_per_customer":
-            self._session.execute(
-                insert(table(self._models.VoucherRedemption)).values(
-                    voucher_id=voucher.id, customer_id=order.customer_id
-                )
-            )
+        redeemed = Write(self._queries.redeeming, was | {"was_id": voucher.id})
+        if voucher.usage != "once_per_customer":
+            return [redeemed]
+        whose = {"redeemed_id": voucher.id, "redeemed_by": order.customer_id}
+        return [redeemed, Write(self._queries.recording, whose)]
 
     def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
-        if voucher.id is None:
-            return  # The voucher has been deleted since.
-        vouchers, redemptions = table(self._models.Voucher), table(self._models.VoucherRedemption)
-        orders = table(self._order)
-        self._session.execute(
-            update(vouchers)
-            .where(vouchers.c.id == voucher.id, vouchers.c.times_used > 0)
-            .values(times_used=vouchers.c.times_used - 1)
-        )
-        # The voucher may have become once per customer after this order: then another order of the
-        # customer's may hold the redemption.
-        still_used = exists().where(
-            orders.c.voucher_id == voucher.id,
-            orders.c.customer_id == order.customer_id,
-            orders.c.id != order.id,
-            orders.c.status.not_in(RELEASED),
-        )
-        self._session.execute(
-            delete(redemptions).where(
-                redemptions.c.voucher_id == voucher.id,
-                redemptions.c.customer_id == order.customer_id,
-                ~still_used,
+        self.release_all([(voucher, order)])
+
+    def release_all(self, released: Iterable[tuple[AppliedVoucher, OrderReference]]) -> None:
+        """Release the vouchers of orders whose status says so already, as `release` does each."""
+        # A voucher without a key has been deleted since.
+        used = {order.id: (voucher.id, order.customer_id) for voucher, order in released}
+        used = {key: pair for key, pair in used.items() if pair[0] is not None}
+        counts = Counter(voucher_id for voucher_id, _ in used.values())
+        queries = self._queries
+        if len(counts) > 1:
+            # By key, so that two that release several vouchers do not deadlock.
+            keys = {"released": list(counts)}
+            counts = Counter(
+                {key: counts[key] for key in self._session.scalars(queries.locking, keys)}
             )
-        )
+        if counts:
+            counted_down = queries.counting_down.of({key: (n,) for key, n in counts.items()})
+            self._session.execute(counted_down.statement, counted_down.parameters)
+            self._session.execute(
+                queries.forgetting, queries.released.parameters(list(set(used.values())))
+            )
 
     def _read(self, cart: Cart) -> tuple[list[Offer], Voucher | None]:
         """Read the offers and the voucher in one statement, so that they are of one moment."""
@@ -138,6 +139,11 @@ class _Queries:
             joined with a row of `offers`.
         redeeming: the guarded UPDATE of a voucher's count; its parameters are the voucher's key,
             `was_id`, its terms, `was_discount_type`, ..., and its limit, `was_limit`.
+        recording: the INSERT of the redemption of a voucher, `redeemed_id`, by a customer,
+            `redeemed_by`.
+        locking: the keys of the vouchers `released`, locked.
+        counting_down: the UPDATE of the counts of vouchers, each by its own number.
+        forgetting: the DELETE of the redemptions `released`, by voucher and customer.
     """
 
     def __init__(self, models: PromotionModels, orders: Table, *, arrays: bool) -> None:
@@ -149,6 +155,18 @@ class _Queries:
         self.by_key = self._with_voucher(vouchers.id == bindparam("voucher"))
         self.by_code = self._with_voucher(vouchers.code == bindparam("voucher"))
         self.redeeming = self._redeem()
+        in_released = in_values(vouchers.id, "released", arrays=arrays)
+        self.locking = select(vouchers.id).where(in_released).order_by(vouchers.id)
+        self.locking = self.locking.with_for_update()
+        self.counting_down = RowsUpdate(
+            vouchers.id, {"orders": Integer()}, self._count_down, arrays=arrays
+        )
+        used = table(models.VoucherRedemption).c
+        self.released = KeysIn([used.voucher_id, used.customer_id], "released", arrays=arrays)
+        self.forgetting = self._forget(orders)
+        self.recording = insert(table(models.VoucherRedemption)).values(
+            voucher_id=bindparam("redeemed_id"), customer_id=bindparam("redeemed_by")
+        )
 
     def _offers(self) -> Select[Any]:
         offers, links = table(self._models.Offer).c, self._models.offer_products
@@ -179,6 +197,22 @@ class _Queries:
         voucher = select(*read).where(is_it).subquery()
         offer = self.offers.subquery()
         return select(voucher, offer).outerjoin_from(voucher, offer, true()).order_by(offer.c.id)
+
+    def _count_down(self, new: Values) -> Change:
+        used, orders = table(self._models.Voucher).c.times_used, new["orders"]
+        # The shop may have corrected its count.
+        return {used: case((used > orders, used - orders), else_=0)}, []
+
+    def _forget(self, orders: Table) -> Delete:
+        redemptions = table(self._models.VoucherRedemption)
+        # The voucher may have become once per customer after these orders: then another order of
+        # the customer's may hold the redemption.
+        still_used = exists().where(
+            orders.c.voucher_id == redemptions.c.voucher_id,
+            orders.c.customer_id == redemptions.c.customer_id,
+            orders.c.status.not_in(RELEASED),
+        )
+        return delete(redemptions).where(self.released.condition, ~still_used)
 
     def _redeem(self) -> Update:
         rows = table(self._models.Voucher)

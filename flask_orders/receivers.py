@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import scoped_session
 
 from .carts import Carts
-from .db.before_commit import send_before_commit
+from .db.before_commit import has_receivers, send_before_commit
 from .errors import ConfigurationError
 from .models import Models, OrderMixin
 from .plan import OrderPlan
@@ -36,14 +36,16 @@ class PlacingReceivers:
         self._models = models
         self._carts = carts
 
-    def call(self, plan: OrderPlan) -> bool:
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return has_receivers(order_placing)
+
+    def call(self, plan: OrderPlan) -> None:
         """Call the receivers, inside the transaction; flush what they have changed.
 
         Args:
             plan: the plan of an order that is written, and whose cart is not emptied yet.
-
-        Returns:
-            Whether there are any.
 
         Raises:
             ConfigurationError: a receiver has deleted the cart, changed what the order costs, or
@@ -52,11 +54,10 @@ class PlacingReceivers:
         """
         given = send_before_commit(self._session, order_placing, lambda: self._content(plan))
         if given is None:
-            return False
+            return  # They have been disconnected since.
         _require_planned(plan, given["order"])
         if plan.cart is not None:
             self._require_cart(plan)
-        return True
 
     def _content(self, plan: OrderPlan) -> dict[str, Any]:
         # A receiver that changes a product changes the version that the order has left.

@@ -5,7 +5,8 @@ They are checked when the blueprint is registered, and read from the app's confi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any
 
 from .errors import ConfigurationError
 from .pricing import Currency
@@ -53,12 +54,24 @@ class Settings:
         if not isinstance(self.outbox, bool):
             raise ConfigurationError(f"ORDERS_OUTBOX is {self.outbox!r}: set it to True or False.")
 
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> "Settings":
         """Return the settings in an app's config.
 
         Raises:
             ConfigurationError: a value is invalid; the message names its key.
         """
-        keys = {field.name: f"ORDERS_{field.name.upper()}" for field in fields(cls)}
-        return cls(**{name: config[key] for name, key in keys.items() if key in config})
+        given = {name: config[key] for name, key in _KEYS.items() if key in config}
+        try:
+            return _checked(**given)
+        except TypeError:  # a value that can't be remembered, and is refused
+            return Settings(**given)
+
+
+_KEYS = {field.name: f"ORDERS_{field.name.upper()}" for field in fields(Settings)}
+
+
+@lru_cache(typed=True)
+def _checked(**given: Any) -> Settings:
+    """Return settings, which are read many times in a request, and checked once."""
+    return Settings(**given)

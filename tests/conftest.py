@@ -18,6 +18,7 @@ from .support.galera import Galera, galera
 from .support.group_replication import Group, group
 from .support.network import Network, network
 from .support.shops import Shop, make_shop
+from .support.writers import stepwise
 
 # Every shop's mapped classes refer to each other: to look for garbage as often as Python does by
 # default takes a quarter of the tests' time. Within a test it is looked for if it piles up.
@@ -26,6 +27,8 @@ GARBAGE = 200_000
 
 # The fixtures whose parameter is the database that a test runs on.
 DATABASES = ("server_url", "raced_session_shop")
+# The writer of PostgreSQL that the others have too.
+STEPWISE = "stepwise"
 # The fixtures that start servers.
 CLUSTERS = {"running", "running_group"}
 
@@ -37,17 +40,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone."""
+    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone.
+
+    Only PostgreSQL has two writers.
+    """
+    items[:] = [item for item in items if _has_writer(item)]
     for item in items:
         if _needs_server(item):
             item.add_marker(pytest.mark.server)
 
 
+def _has_writer(item: pytest.Item) -> bool:
+    is_other = _parameters(item).get("each_writer") == STEPWISE
+    return not is_other or any(name.startswith("postgresql") for name in _databases(item))
+
+
 def _needs_server(item: pytest.Item) -> bool:
-    parameters = getattr(item, "callspec", None)
-    chosen = [] if parameters is None else [parameters.params.get(name) for name in DATABASES]
-    on_server = any(name is not None and not name.startswith("sqlite") for name in chosen)
+    on_server = any(not name.startswith("sqlite") for name in _databases(item))
     return on_server or not CLUSTERS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _databases(item: pytest.Item) -> list[str]:
+    parameters = _parameters(item)
+    return [parameters[name] for name in DATABASES if name in parameters]
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    found = getattr(item, "callspec", None)
+    return {} if found is None else dict(found.params)
 
 
 def pytest_collection_finish() -> None:
@@ -75,6 +95,15 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
     """Each kind of database in turn."""
     with servers.required(servers.server(request.param)) as url:
         yield url
+
+
+@pytest.fixture(params=["one_write", STEPWISE])
+def each_writer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both ways in which PostgreSQL writes an order."""
+    with ExitStack() as stack:
+        if request.param == STEPWISE:
+            stack.enter_context(stepwise())
+        yield request.param
 
 
 @pytest.fixture

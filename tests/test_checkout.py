@@ -3,9 +3,13 @@
 from decimal import Decimal
 from uuid import UUID
 
+import pytest
+
 from .support.requests import ADDRESS, CHECKOUT, ORDERS
 from .support.responses import body
 from .support.shops import Shop
+
+pytestmark = pytest.mark.usefixtures("each_writer")
 
 
 def test_checkout_redirects_to_payment(shop: Shop) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Executable, delete, insert, select, text, update
 from werkzeug.test import TestResponse
 
-from flask_orders.models.contract import row_count
+from flask_orders.db.writes import row_count
 from flask_orders.testing import Ledger
 
 from .support.effort import LONG
@@ -23,7 +23,7 @@ from .support.requests import CHECKOUT, SAVE
 from .support.responses import outcomes
 from .support.shops import until_done
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("each_writer")]
 
 
 def no_key(_click: int) -> str | None:

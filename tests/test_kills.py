@@ -121,10 +121,11 @@ class Clients:
 
 
 @contextmanager
-def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
+def server(url: URL, writer: str) -> Iterator[tuple[int, IO[str], IO[str]]]:
     """The port of a server, and the pipes to it."""
+    where = url.render_as_string(hide_password=False)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.worker", url.render_as_string(hide_password=False)],
+        [sys.executable, "-m", "tests.support.worker", where, writer],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -137,10 +138,10 @@ def server(url: URL) -> Iterator[tuple[int, IO[str], IO[str]]]:
 
 
 def test_a_killed_worker_neither_loses_nor_duplicates_orders(
-    database: URL, capsys: pytest.CaptureFixture[str]
+    database: URL, each_writer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = make_shop(database)
-    with server(database) as (port, to_server, from_server):
+    with server(database, each_writer) as (port, to_server, from_server):
         clients = Clients(shop, port)
         clients.start()
         for _ in range(KILLS):

@@ -217,7 +217,8 @@ def test_without_receivers_nothing_more_is_sent(mugs: Shop) -> None:
     for customer, receivers in zip(customers, [(), (lambda _app, **_given: None,)], strict=True):
         with counted(mugs.engine) as statements, receiving(*receivers):
             assert mugs.post(customer).status_code == 201
-        counts.append(len(statements))
+        # On PostgreSQL the writes differ too.
+        counts.append(sum(sent.startswith("SELECT") for sent in statements))
     # The products, the order, its items, and whether the cart is still there.
     assert counts[1] == counts[0] + 4
 

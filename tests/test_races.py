@@ -17,6 +17,8 @@ from .support.responses import outcomes
 from .support.scenarios import THREADS
 from .support.shops import Shop
 
+pytestmark = pytest.mark.usefixtures("each_writer")
+
 ROUNDS = 5
 
 

@@ -27,7 +27,7 @@ from .support.requests import SAVE
 from .support.responses import outcomes
 from .support.shops import Shop, until_done
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("each_writer")]
 
 STRIDE = 1 if LONG else 3
 SHORT = ("sqlite-wal", "postgresql", "mariadb-repeatable-read", "mysql-repeatable-read")

@@ -19,7 +19,7 @@ from .support.requests import SAVE
 from .support.responses import outcomes
 from .support.shops import Shop, make_shop
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("each_writer")]
 
 STATEMENTS = 19
 STRIDE = 1 if LONG else 5

@@ -205,7 +205,7 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
-    {"db.managed", "db.dialects", "db.bulk"},
+    {"db.managed", "db.dialects", "db.bulk", "db.defaults", "db.writes"},
     {
         *("addresses", "amounts", "countries", "currency", "current_customer", "keys"),
         *("key_values", "offers", "pricing", "projection", "settings", "status", "stock", "texts"),
@@ -213,9 +213,11 @@ LAYERS = (
     {"models", "stock_columns"},
     {"db"},
     {
-        *("address_book", "audit", "cart_queries", "carts", "check_fields", "check_schemas"),
+        *("address_book", "audit", "cart_queries", "cart_vouchers", "carts", "check_fields"),
+        "check_schemas",
         *("components", "converting", "dependents", "idempotency", "lifecycle", "links"),
-        *("list_prices", "loading", "outbox", "own_fields", "pagination", "payments", "placing"),
+        *("list_prices", "loading", "one_write", "outbox", "own_fields", "pagination"),
+        *("payments", "placing"),
         *("plan", "product_lock", "product_reader", "product_stock"),
         *(
             "promotions",

@@ -24,7 +24,7 @@ from .support.requests import SAVE
 from .support.responses import body
 from .support.shops import Shop, until_done
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("each_writer")]
 
 ROUNDS = 30 if LONG else 3
 STATEMENTS = 12

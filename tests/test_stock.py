@@ -31,6 +31,8 @@ from .support.stocks import (
     stocked_shop,
 )
 
+pytestmark = pytest.mark.usefixtures("each_writer")
+
 # Where an order deducts: not where the shop does so when something is put into a cart.
 DEDUCTING = [name for name in COUNTED if not WAYS[name].is_taken_in_cart]
 

@@ -16,6 +16,8 @@ from .support.requests import ORDERS, SAVE
 from .support.responses import body
 from .support.shops import Shop, make_shop
 
+pytestmark = pytest.mark.usefixtures("each_writer")
+
 KEY = {"Idempotency-Key": "abc"}
 
 

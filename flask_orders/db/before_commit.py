@@ -35,7 +35,7 @@ def send_before_commit(
         ConfigurationError: a receiver has ended the transaction.
         Exception: whatever a receiver raises; the remaining ones are not called.
     """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    app = _app()
     receivers = list(signal.receivers_for(app))
     if not receivers:
         return None
@@ -47,6 +47,16 @@ def send_before_commit(
                 raise _mistake(signal)
         session.flush()
     return given
+
+
+def has_receivers(signal: NamedSignal) -> bool:
+    """Return whether the signal has receivers for this app."""
+    return any(True for _ in signal.receivers_for(_app()))
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    return app
 
 
 @contextmanager

@@ -27,12 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, scoped_session
 from sqlalchemy.types import TypeEngine
 
+from .defaults import UpdatedColumns
 from .dialects import dialect_of
+from .writes import PREFIX, Write
 
 Key = Column[Any] | InstrumentedAttribute[Any]
-
-# Of parameters: an UPDATE takes one with a column's name for a new value.
-PREFIX = "flask_orders_"
 
 
 def has_arrays(session: scoped_session[Session], model: type[Any]) -> bool:
@@ -101,8 +100,6 @@ Change = tuple[Mapping[Column[Any], Any], Sequence[ColumnElement[bool]]]
 class RowsUpdate:
     """One UPDATE of the rows of many keys, with values of its own for each row.
 
-    The caller compares the number of changed rows with the number of keys.
-
     Args:
         key: the column of the rows' keys, in the table to update.
         types: the types of the values that are given for each row, by name.
@@ -119,6 +116,8 @@ class RowsUpdate:
         arrays: bool,
     ) -> None:
         self._key, self._types, self._change = key, dict(types), change
+        assigned, _ = change({name: bindparam(name, type_=types[name]) for name in types})
+        self._updated = UpdatedColumns(key.table, without=list(assigned))
         self._by_arrays = self._array_statement() if arrays else None
         # One for each number of products in a cart, within reason.
         self._by_number: Callable[[int], Update] = lru_cache(50)(self._numbered_statement)
@@ -128,12 +127,21 @@ class RowsUpdate:
         """The names of the values for each row, in their order."""
         return tuple(self._types)
 
-    def of(self, values: Mapping[Any, tuple[Any, ...]]) -> tuple[Update, dict[str, Any]]:
-        """Return the statement and its parameters.
+    def of(self, values: Mapping[Any, tuple[Any, ...]]) -> Write:
+        """Return the UPDATE, which must change a row for each key.
 
         Args:
             values: the values for each row, in the order of `names`, by the row's key.
         """
+        statement, parameters = self._with_values(values)
+        return Write(
+            statement,
+            parameters | self._updated.parameters(),
+            len(values),
+            is_complete=self._updated.is_complete,
+        )
+
+    def _with_values(self, values: Mapping[Any, tuple[Any, ...]]) -> tuple[Update, dict[str, Any]]:
         rows = [(key, *given) for key, given in values.items()]
         names = ("key", *self.names)
         if self._by_arrays is not None:
@@ -163,7 +171,8 @@ class RowsUpdate:
 
     def _statement(self, is_given: ColumnElement[bool], new: Values) -> Update:
         values, guards = self._change(new)
-        return update(self._key.table).where(is_given, *guards).values(dict(values))
+        new_values = {**values, **self._updated.assigned}
+        return update(self._key.table).where(is_given, *guards).values(new_values)
 
 
 def _unnested(types: Mapping[str, TypeEngine[Any]]) -> Any:

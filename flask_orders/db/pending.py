@@ -6,7 +6,7 @@ its transaction has written nothing.
 
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import Connection, Engine, event
@@ -23,7 +23,7 @@ from .managed import is_managed
 
 _CHANGED = "flask_orders_changed"
 _WRITTEN_BEFORE = "flask_orders_written_before"
-_KNOWN_READS = "flask_orders_known_reads"
+_KNOWN = "flask_orders_known_statements"
 _CONNECTIONS = "flask_orders_connections"
 
 # Of a connection that can't say how much it has written.
@@ -86,33 +86,36 @@ def _before_statement(
 ) -> None:
     # The session's own events don't suffice: text and bulk_save_objects() bypass them.
     info = connection.info
-    if info.get(_CHANGED) or is_managed(connection):
+    if info.get(_CHANGED) or (context.compiled is None and is_managed(connection)):
+        # Such as the wait for locks, which the library sets itself.
         return
-    if context.compiled is not None and isinstance(context.compiled.statement, UpdateBase):
+    writes = None if context.compiled is None else _writes(info, context.compiled)
+    if writes:
         info[_CHANGED] = True
-    elif _WRITTEN_BEFORE not in info and not _is_known_read(info, context.compiled):
+    elif writes is None and _WRITTEN_BEFORE not in info:
         info[_WRITTEN_BEFORE] = _written(connection)
 
 
-def _is_known_read(info: dict[str, Any], compiled: Any) -> bool:
-    """Return whether it can't write; remembered, since finding out takes as long as a query."""
-    if compiled is None:
-        return False
-    known: WeakSet[Any] = info.setdefault(_KNOWN_READS, WeakSet())
-    if compiled in known:
+def _writes(info: dict[str, Any], compiled: Any) -> bool | None:
+    """Return whether a statement writes; None: who knows.
+
+    It is remembered, since finding out takes as long as a query.
+    """
+    known: WeakKeyDictionary[Any, bool | None] = info.setdefault(_KNOWN, WeakKeyDictionary())
+    if compiled not in known:
+        known[compiled] = _has_dml(compiled.statement)
+    return known[compiled]
+
+
+def _has_dml(statement: Any) -> bool | None:
+    """Return whether it has DML; None if text, or a function that SQLAlchemy does not know, may."""
+    parts = list(iterate(statement))
+    if any(isinstance(part, UpdateBase) for part in parts):
         return True
-    is_read = _is_read(compiled.statement)
-    if is_read:
-        known.add(compiled)
-    return is_read
-
-
-def _is_read(statement: Any) -> bool:
-    """Return whether it has no text, no DML and no function that SQLAlchemy does not know."""
-    return not any(
-        isinstance(part, UpdateBase | TextClause | TextualSelect) or type(part) is Function
-        for part in iterate(statement)
+    is_unknown = any(
+        isinstance(part, TextClause | TextualSelect) or type(part) is Function for part in parts
     )
+    return None if is_unknown else False
 
 
 def _written(connection: Connection) -> object:

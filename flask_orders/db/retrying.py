@@ -79,8 +79,7 @@ class Attempt:
         if error is None:
             self._refuse_uncommitted_changes()
             if not self._has_begun:
-                # The read transaction ends in any case.
-                roll_back(self._session)
+                end_read(self._session)
             self.succeeded = True
             return False
         roll_back(self._session)
@@ -114,7 +113,7 @@ class Attempt:
             )
         self._refuse_uncommitted_changes()
         self._has_begun = True
-        self._session.rollback()
+        self._session.commit()
         self._session.connection(
             bind_arguments={"mapper": self._mapper}, execution_options={MANAGED: True}
         )
@@ -159,6 +158,9 @@ class Attempt:
 
     def _record_conflict(self, error: BaseException) -> None:
         name = error_name(error)
+        if self.violation is not None and self.violation.name is not None:
+            # One statement may write to several tables.
+            name = f"{name} ({self.violation.name})"
         log.info("conflict: %s", name)
         self.conflict = f"{name} at\n{''.join(traceback.format_tb(error.__traceback__))}"
 
@@ -218,6 +220,17 @@ def roll_back(session: scoped_session[HostSession]) -> None:
         session.rollback()
     except DBAPIError:
         session().invalidate()
+
+
+def end_read(session: scoped_session[HostSession]) -> None:
+    """End the transaction of a session that has changed nothing, whose result is known by now.
+
+    By COMMIT: psycopg forgets all prepared statements of a connection at any ROLLBACK.
+    """
+    try:
+        session.commit()
+    except DBAPIError:
+        roll_back(session)
 
 
 def watch_changes(session: scoped_session[HostSession], engines: Iterable[Engine]) -> None:

@@ -11,7 +11,8 @@ from werkzeug.exceptions import HTTPException
 from ..cli.commands import COMMANDS
 from ..converting import OrderRequest
 from ..db.classify import hide_values, is_unavailable
-from ..db.retrying import roll_back
+from ..db.pending import pending_changes
+from ..db.retrying import end_read, roll_back
 from ..errors import ConfigurationError, Misconfigured, OrdersError, TryAgain, UnknownCustomer
 from ..keys import new_key
 from ..loading import load
@@ -145,6 +146,14 @@ def keep_private(response: Response) -> Response:
     if not needs_no_token():
         response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+@orders_bp.teardown_request
+def end_transaction(error: BaseException | None) -> None:
+    """End what is only read by COMMIT; what the shop has left uncommitted stays so."""
+    session = current_orders.session
+    if error is None and session().is_active and pending_changes(session) is None:
+        end_read(session)
 
 
 @orders_bp.url_value_preprocessor

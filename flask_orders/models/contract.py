@@ -8,10 +8,8 @@ from typing import Any, cast
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     Column,
-    CursorResult,
     FromClause,
     Integer,
-    Result,
     Table,
     Uuid,
     inspect,
@@ -30,10 +28,10 @@ def table(cls: type[Any]) -> Table:
     return found
 
 
-def row_count(result: Result[Any]) -> int:
-    """Return the number of rows that an UPDATE or DELETE matched."""
-    count: int = cast(CursorResult[Any], result).rowcount
-    return count
+def has_load_listeners(cls: type[Any]) -> bool:
+    """Return whether code of the shop's runs when an object is loaded, and may change it."""
+    events = inspect(cls).class_manager.dispatch
+    return bool(events.load) or bool(events.refresh)
 
 
 def attribute(cls: type[Any], of_column: Column[Any]) -> InstrumentedAttribute[Any]:

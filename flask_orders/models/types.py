@@ -24,6 +24,18 @@ PRECISION, SCALE = 18, 4
 KEY_LENGTH, VOUCHER_CODE_LENGTH = 255, 64
 
 
+_QUANTUM = Decimal(1).scaleb(-SCALE)
+
+
+def _fits(amount: Decimal) -> bool:
+    """Return whether an amount fits; the amounts of an order all do."""
+    return (
+        amount.is_finite()
+        and amount.adjusted() < PRECISION - SCALE
+        and amount.quantize(_QUANTUM) == amount
+    )
+
+
 def _stored(type_of: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine[Any]:
     """Return a type of SQLAlchemy's, with a variant for each database that needs another type."""
     common = type_of(UNSUPPORTED)
@@ -98,6 +110,8 @@ class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         if value is None:
             return None
+        if type(value) is Decimal and _fits(value):
+            return value if dialect_of(dialect).has_decimals else int(value.scaleb(SCALE))
         if isinstance(value, float):
             raise TypeError(f"an amount is a Decimal, not the float {value!r}")
         amount = Decimal(value)

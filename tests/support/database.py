@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from flask_orders.db.managed import is_managed
+
 # What bounds transactions costs no work of its own.
 UNCOUNTED = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
@@ -101,11 +103,11 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
 
 @contextmanager
 def connection_cut_at_commit(shop: HasDatabase, *, after: bool) -> Iterator[None]:
-    """Cut the first connection that commits, before or after the server has done so."""
+    """Cut the first connection that commits a write, before or after the server has done so."""
     cut = threading.Event()
 
     def commit(connection: sa.Connection) -> None:
-        if cut.is_set():
+        if cut.is_set() or not is_managed(connection):
             return
         cut.set()
         driver: Any = connection.connection.dbapi_connection

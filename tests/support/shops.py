@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from flask_orders import Models, OrderService, current_orders, declare_models
 from flask_orders.db.classify import is_conflict
 from flask_orders.db.managed import MANAGED
-from flask_orders.models.contract import row_count
+from flask_orders.db.writes import row_count
 
 from .apps import install
 from .checks import check

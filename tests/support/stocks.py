@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session, SessionTransaction, mapped_column
 
 from flask_orders import Conflict, declare_models, mapping
-from flask_orders.models.contract import row_count
+from flask_orders.db.writes import row_count
 from flask_orders.stock import Stock
 
 from .apps import install, new_db

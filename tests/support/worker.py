@@ -1,14 +1,15 @@
 """A web server whose worker is killed at every line of its standard input.
 
-`python -m tests.support.worker DATABASE_URL`: prints its port, and after each kill a line. The
-socket outlives the workers, as it does under any process manager: clients whose worker is killed
-see a connection that is reset, and can connect again.
+`python -m tests.support.worker DATABASE_URL WRITER`: prints its port, and after each kill a line.
+The socket outlives the workers, as it does under any process manager: clients whose worker is
+killed see a connection that is reset, and can connect again.
 """
 
 import os
 import signal
 import socket
 import sys
+from contextlib import nullcontext
 from typing import NoReturn
 
 from flask import Flask
@@ -16,6 +17,7 @@ from sqlalchemy.engine import make_url
 from werkzeug.serving import make_server
 
 from .shops import make_shop
+from .writers import stepwise
 
 
 def serve(listening: socket.socket, app: Flask) -> NoReturn:
@@ -32,10 +34,10 @@ def start(listening: socket.socket, app: Flask) -> int:
     return worker
 
 
-def main(url: str) -> None:
+def main(url: str, writer: str) -> None:
     # Made before it is forked, so that the next worker is ready immediately; it has no connection.
     app = make_shop(make_url(url), create_tables=False).app
-    with socket.socket() as listening:
+    with socket.socket() as listening, stepwise() if writer == "stepwise" else nullcontext():
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
         print(listening.getsockname()[1], flush=True)
@@ -50,4 +52,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -65,6 +65,7 @@ class DatabaseDialect:
         snapshot_isolation: the isolation level to set for one snapshot of several statements; None
             where every transaction has one.
         has_arrays: whether a parameter may be an array.
+        has_modifying_ctes: whether one statement may change the rows of several tables.
         has_decimals: whether a NUMERIC is stored exactly.
         amounts_as_text: the types of amounts that a driver returns as text.
         has_time_zones: whether a timestamp is stored with its zone.
@@ -84,6 +85,7 @@ class DatabaseDialect:
     counts_writes: ClassVar[bool] = False
     snapshot_isolation: ClassVar[str | None] = None
     has_arrays: ClassVar[bool] = False
+    has_modifying_ctes: ClassVar[bool] = False
     has_decimals: ClassVar[bool] = True
     amounts_as_text: ClassVar[tuple[type[TypeEngine[Any]], ...]] = ()
     has_time_zones: ClassVar[bool] = False

@@ -62,6 +62,7 @@ class PostgreSQL(DatabaseDialect):
     snapshot_isolation = "REPEATABLE READ"
     # One statement for any number of values: it is prepared once, and has one parameter.
     has_arrays = True
+    has_modifying_ctes = True
     # psycopg returns MONEY as text, with the currency's sign.
     amounts_as_text = (MONEY,)
     has_time_zones = True
