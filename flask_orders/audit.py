@@ -3,8 +3,9 @@
 The arithmetic is a second opinion: it computes every amount from the stored items by the formulas
 of the README, on purpose without the conversion's own code or its projection, so that a mistake
 there does not hide itself. I1 is about stock, I2 vouchers, I3 carts, I4 orders and their items, I5
-amounts. The rows do not tell what there was before: of I1 the audit checks that no stock is below
-zero and that reserved units are allocated, nothing of a shop's own `Stock`, and of I3 nothing.
+amounts, I9 money: what was paid, what was refunded, and the status agree. The rows do not tell what
+there was before: of I1 the audit checks that no stock is below zero and that reserved units are
+allocated, nothing of a shop's own `Stock`, and of I3 nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from .db.dialects import dialect_of
 from .models import Models
 from .models.contract import table
 from .pricing import AMOUNTS
-from .status import RELEASED
+from .status import AWAITING_PAYMENT, DELIVERED, PAID, RELEASED
 from .stock_audit import stock_problems
 
 Database = Connection | scoped_session[Session]
@@ -63,6 +64,7 @@ def problems(
     yield from stock_problems(database, models)
     if not has_own_pricing and models.promotion_models is not None:
         yield from voucher_problems(database, models)
+    yield from money_problems(database, models)
     yield from order_problems(database, models, on_progress)
 
 
@@ -110,6 +112,56 @@ def voucher_problems(database: Database, models: Models) -> Iterator[str]:
         .having(func.count() > 1)
     ):
         yield f"I2: voucher {row.voucher_id} is in {row.uses} orders of one customer"
+
+
+def money_problems(database: Database, models: Models) -> Iterator[str]:
+    """Yield the problems of I9: payments, refunds and statuses that do not agree."""
+    orders, payments = table(models.Order), table(models.OrderPayment)
+    refunds = table(models.OrderRefund)
+    is_its = payments.c.order_id == orders.c.id
+    was_paid = exists().where(is_its, payments.c.expected)
+    for (key,) in database.execute(
+        select(orders.c.id).where(
+            orders.c.status.in_((PAID, DELIVERED)), orders.c.total_amount > ZERO, ~was_paid
+        )
+    ):
+        yield f"I9: the order {key} is paid, and no payment for it is recorded"
+    awaited = select(payments.c.id, orders.c.id, orders.c.status).join_from(payments, orders)
+    for payment, key, status in database.execute(
+        awaited.where(payments.c.expected, orders.c.status == AWAITING_PAYMENT)
+    ):
+        yield f"I9: the payment {payment} has paid the order {key}, which is {status}"
+    for payment, key in database.execute(
+        select(payments.c.id, orders.c.id)
+        .join_from(payments, orders)
+        .where(payments.c.expected, payments.c.amount != orders.c.total_amount)
+    ):
+        yield f"I9: the payment {payment} is not the total of the order {key}, which it has paid"
+    for key, count in database.execute(
+        select(payments.c.order_id, func.count())
+        .where(payments.c.expected)
+        .group_by(payments.c.order_id)
+        .having(func.count() > 1)
+    ):
+        yield f"I9: {count} payments have paid the order {key}"
+    for (payment,) in database.execute(
+        select(payments.c.id)
+        .join_from(refunds, payments, refunds.c.payment_id == payments.c.id)
+        .group_by(payments.c.id, payments.c.amount)
+        .having(func.sum(refunds.c.amount) > payments.c.amount)
+    ):
+        yield f"I9: more than the payment {payment} was refunded"
+    for (refund,) in database.execute(
+        select(refunds.c.id)
+        .join_from(refunds, payments, refunds.c.payment_id == payments.c.id)
+        .where(
+            or_(
+                refunds.c.order_id != payments.c.order_id,
+                refunds.c.currency != payments.c.currency,
+            )
+        )
+    ):
+        yield f"I9: the refund {refund} is not of its payment's order and currency"
 
 
 def order_problems(

@@ -22,6 +22,7 @@ from .placing import Placing
 from .pricing import Currency, Pricing
 from .product_stock import ResolvedStock
 from .promotions import Promotions
+from .refunds import Refunds
 from .settings import Settings
 from .signals import Emitter
 
@@ -40,6 +41,7 @@ class Components:
     lifecycle: Lifecycle
     payments: Payments
     placing: Placing
+    refunds: Refunds
 
     @property
     def has_own_pricing(self) -> bool:
@@ -88,6 +90,7 @@ class Components:
             lifecycle,
             Payments(session, models, lifecycle, emitter),
             Placing(session, models, settings, converter, lifecycle),
+            Refunds(session, models, lifecycle, emitter),
         )
 
 

@@ -267,6 +267,20 @@ class PaymentMismatch(OrdersError):
         )
 
 
+class RefundMismatch(OrdersError):
+    """A refund does not match its payments in `expected` and `actual`: amounts, or references."""
+
+    code, status, title = "refund_mismatch", 409, "The refund does not match the payments"
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"Nothing was recorded: {what} is {actual}, not {expected}. Compare the refund with "
+            "the order's payments, and resolve the difference with the payment provider.",
+            expected=expected,
+            actual=actual,
+        )
+
+
 class IdempotencyKeyInUse(OrdersError):
     """The first request with this Idempotency-Key is still running."""
 

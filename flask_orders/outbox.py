@@ -58,13 +58,17 @@ class Outbox:
         self.model = models.OutboxEvent
 
     def write(
-        self, signal: NamedSignal, order: Mapping[str, Any], payment: dict[str, Any] | None
+        self, signal: NamedSignal, order: Mapping[str, Any], money: Mapping[str, dict[str, Any]]
     ) -> None:
-        """Store an event about an order, as it is from now on, in the order's own transaction."""
+        """Store an event about an order, as it is from now on, in the order's own transaction.
+
+        Args:
+            signal: what has happened.
+            order: columns of the order's row.
+            money: what is said of its payment or its refund, by `payment` or `refund`.
+        """
         event_id, now = new_key(), datetime.now(UTC)
-        data: dict[str, Any] = {"order": _order(order)}
-        if payment is not None:
-            data["payment"] = payment
+        data: dict[str, Any] = {"order": _order(order), **money}
         envelope = {
             "specversion": "1.0",
             "id": str(event_id),

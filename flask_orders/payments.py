@@ -81,7 +81,8 @@ class Payments:
             paid = Transition(new_key(), order.id, PAYMENT, note=payment.reference)
             self._lifecycle.apply(paid, order, PAID)
         else:
-            self._emitter.emit(payment_unexpected, order._asdict(), _as_json(payment, order))
+            described = as_json(payment.reference, payment.amount, str(payment.currency), order)
+            self._emitter.emit(payment_unexpected, order._asdict(), payment=described)
 
     def _insert(self, payment: Payment, order: Row[Any], *, expected: bool) -> bool:
         """Insert the payment's row; return False if the order has it already."""
@@ -108,27 +109,35 @@ class Payments:
         return True
 
 
-def _as_json(payment: Payment, order: Row[Any]) -> dict[str, Any]:
-    """Return an event's JSON about a payment."""
-    exact = f"{payment.amount.normalize():f}"
-    if payment.currency == order.currency:
-        text = Currency.of(order.currency, order.currency_decimals).text(payment.amount)
+def as_json(reference: str, amount: Decimal, currency: str, order: Row[Any]) -> dict[str, Any]:
+    """Return an event's JSON about money for an order."""
+    exact = f"{amount.normalize():f}"
+    if currency == order.currency:
+        text = Currency.of(order.currency, order.currency_decimals).text(amount)
         # An amount that is finer than the currency is not rounded.
-        exact = text if Decimal(text) == payment.amount else exact
-    return {"reference": payment.reference, "amount": exact, "currency": payment.currency}
+        exact = text if Decimal(text) == amount else exact
+    return {"reference": reference, "amount": exact, "currency": currency}
+
+
+def check_money(what: str, reference: str, amount: Decimal) -> None:
+    """Refuse a reference or an amount that no column can hold.
+
+    Args:
+        what: "payment" or "refund".
+    """
+    if not isinstance(amount, Decimal):
+        raise TypeError(f"a {what}'s amount must be a Decimal, not {amount!r}")
+    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
+        raise ValueError(f"a {what}'s amount must be above 0 and below {LARGEST_AMOUNT:f}")
+    if amount != amount.quantize(SMALLEST_AMOUNT):
+        raise ValueError(f"a {what}'s amount must have at most {SCALE} decimals")
+    if not 0 < len(reference) <= LONGEST_REFERENCE:
+        raise ValueError(f"a {what}'s reference must have 1 to {LONGEST_REFERENCE} characters")
 
 
 def _check(payment: Payment) -> None:
     """Refuse invalid values, whatever the order's status."""
-    amount = payment.amount
-    if not isinstance(amount, Decimal):
-        raise TypeError(f"a payment's amount must be a Decimal, not {amount!r}")
-    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
-        raise ValueError(f"a payment's amount must be above 0 and below {LARGEST_AMOUNT:f}")
-    if amount != amount.quantize(SMALLEST_AMOUNT):
-        raise ValueError(f"a payment's amount must have at most {SCALE} decimals")
-    if not 0 < len(payment.reference) <= LONGEST_REFERENCE:
-        raise ValueError(f"a payment's reference must have 1 to {LONGEST_REFERENCE} characters")
+    check_money("payment", payment.reference, payment.amount)
     if payment.currency is not None and not _CURRENCY.fullmatch(payment.currency):
         raise ValueError("a payment's currency must be an ISO 4217 code, such as 'USD'")
 

@@ -33,6 +33,7 @@ from .models import Models, OrderMixin
 from .pagination import OrderPage, Page, find_page
 from .payments import Payment
 from .pricing import Currency, PricedCart, Pricing
+from .refunds import Refund, RefundDue
 from .settings import Settings
 from .status import CUSTOMER, SHOP
 
@@ -233,6 +234,54 @@ class OrderService:
         with self.session.begin_nested():
             self._components.payments.record(payment)
         return self._changed(payment.order_id)
+
+    def record_refund(
+        self,
+        order_id: UUID | str,
+        reference: str,
+        amount: Decimal,
+        *,
+        note: str | None = None,
+        payment: str | None = None,
+    ) -> OrderMixin:
+        """Record money that went back to the customer, any number of times with one reference.
+
+        A refund that was made at the provider's own dashboard is recorded as well. Together the
+        refunds of a payment are never more than it was. The order's status stays as it is. The
+        caller commits.
+
+        Args:
+            order_id: the order's key, as a UUID or as text.
+            reference: the payment provider's name for the refund; 1 to 255 characters.
+            amount: what went back, in whole units of the payment's currency: Decimal("19.00").
+            note: the reason.
+            payment: the reference of the payment; left out, it is the first of the order's with as
+                much left, unexpected ones first.
+
+        Returns:
+            The order.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            RefundMismatch: more than is left of the payment, or a reference that came with another
+                amount or for another order. Nothing was changed.
+            ValueError: the reference is empty or too long, or the amount is not above 0 or has more
+                than four decimals.
+            TypeError: the amount is no Decimal.
+        """
+        self._begin()
+        refund = Refund(as_order_id(order_id), reference, amount, note, payment)
+        with self.session.begin_nested():
+            self._components.refunds.record(refund)
+        return self._changed(refund.order_id)
+
+    def refunds_due(self) -> list[RefundDue]:
+        """Return what the shop owes its customers, the oldest payment first.
+
+        That is what unexpected payments and the payments of cancelled orders were, less what was
+        refunded of each.
+        """
+        return self._components.refunds.due()
 
     def check_out(
         self, order_id: UUID | str, *, customer_id: Any = None, event_id: UUID | None = None

@@ -26,6 +26,7 @@ __all__ = [
     "order_paid",
     "order_placed",
     "order_placing",
+    "order_refunded",
     "outbox_event",
     "payment_unexpected",
 ]
@@ -52,6 +53,9 @@ payment_unexpected = _namespace.signal(
     "payment-unexpected",
     doc="A payment arrived for an order that awaits none; refund it: `order=`, `payment=`.",
 )
+order_refunded = _namespace.signal(
+    "order-refunded", doc="Money went back to the customer: `order=`, `refund=`."
+)
 outbox_event = _namespace.signal(
     "outbox-event", doc="The relay delivers an event of the outbox: `event=`, a CloudEvent."
 )
@@ -74,34 +78,39 @@ class Emitter:
         self,
         signal: NamedSignal,
         order: Mapping[str, Any],
-        payment: dict[str, Any] | None = None,
+        **money: dict[str, Any],
     ) -> None:
         """Store the event, and send the signal after the commit.
 
         Args:
             signal: one of this module.
             order: columns of the order's row, as the transaction leaves them.
-            payment: the event's JSON about a payment, with its `reference`.
+            money: the event's JSON about a `payment` or a `refund`, with its `reference`.
         """
         outbox = self._outbox()
         if outbox is not None:
-            outbox.write(signal, order, payment)
-        self._send(signal, order["id"], None if payment is None else payment["reference"])
+            outbox.write(signal, order, money)
+        references = {name: described["reference"] for name, described in money.items()}
+        self._send(signal, order["id"], references)
 
     def emit_again(self, signal: NamedSignal, order_id: UUID) -> None:
         """Send the signal of a change whose COMMIT succeeded although its answer was lost."""
-        self._send(signal, order_id)
+        self._send(signal, order_id, {})
 
-    def _send(self, signal: NamedSignal, order_id: UUID, reference: str | None = None) -> None:
-        send_after_commit(self._session, signal, partial(self._content, order_id, reference))
+    def _send(self, signal: NamedSignal, order_id: UUID, references: Mapping[str, str]) -> None:
+        send_after_commit(self._session, signal, partial(self._content, order_id, references))
 
-    def _content(self, order_id: UUID, reference: str | None) -> dict[str, Any]:
-        order = read_order(self._session, self._models, order_id)
-        if reference is None:
-            return {"order": order}
-        payment = self._models.OrderPayment
-        recorded = select(payment).where(payment.reference == reference)
-        return {"order": order, "payment": self._session.execute(recorded).scalar_one()}
+    def _content(self, order_id: UUID, references: Mapping[str, str]) -> dict[str, Any]:
+        content: dict[str, Any] = {"order": read_order(self._session, self._models, order_id)}
+        recorded: dict[str, Any] = {
+            "payment": self._models.OrderPayment,
+            "refund": self._models.OrderRefund,
+        }
+        for name, reference in references.items():
+            model = recorded[name]
+            found = self._session.execute(select(model).where(model.reference == reference))
+            content[name] = found.scalar_one()
+        return content
 
 
 def read_order(session: scoped_session[Session], models: Models, order_id: UUID) -> OrderMixin:

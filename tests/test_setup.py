@@ -120,7 +120,7 @@ def test_a_prefix_is_put_before_every_table() -> None:
     db = SQLAlchemy()
     models = declare_models(db, table_prefix="fo_")
     assert models.Voucher.__tablename__ == "fo_vouchers"
-    assert len(db.metadata.tables) == 14
+    assert len(db.metadata.tables) == 15
     assert all(name.startswith("fo_") for name in db.metadata.tables)
 
 
@@ -217,7 +217,7 @@ LAYERS = (
         "check_schemas",
         *("components", "converting", "dependents", "idempotency", "lifecycle", "links"),
         *("list_prices", "loading", "one_write", "outbox", "own_fields", "pagination"),
-        *("payments", "placing"),
+        *("payments", "placing", "refunds"),
         *("plan", "product_lock", "product_reader", "product_stock"),
         *(
             "promotions",

@@ -24,7 +24,7 @@ from .support.requests import SAVE
 from .support.responses import body
 from .support.shops import Shop, until_done
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("each_writer")]
+pytestmark = pytest.mark.server
 
 ROUNDS = 30 if LONG else 3
 STATEMENTS = 12
@@ -41,6 +41,14 @@ def pay(shop: Shop, _customer: int, url: str) -> str:
 def pay_again(shop: Shop, _customer: int, url: str) -> str:
     with shop.service() as orders:
         return orders.record_payment(key_of(url), "ref-2", Decimal("19.00")).status
+
+
+def refund(shop: Shop, _customer: int, url: str) -> str:
+    try:
+        with shop.service() as orders:
+            return orders.record_refund(key_of(url), "re-1", Decimal("12.00")).status
+    except OrdersError as error:
+        return error.code
 
 
 def cancel(shop: Shop, customer: int, url: str) -> str:
@@ -70,7 +78,7 @@ def key_of(url: str) -> UUID:
     return UUID(url.split("/")[-2])
 
 
-STEPS = (pay, pay_again, cancel, cancel_by_shop, deliver, expire)
+STEPS = (pay, pay_again, refund, cancel, cancel_by_shop, deliver, expire)
 PAIRS = list(itertools.combinations_with_replacement(STEPS, 2))
 
 
@@ -113,6 +121,9 @@ def assert_one_has_won(
     assert payments.total() == len(references)
     signals = Counter(name for name, _ in received)
     assert signals.pop("payment_unexpected", 0) == payments[False]
+    # A refund is of a payment that came before.
+    refunds = shop.rows("order_refunds")
+    assert signals.pop("order_refunded", 0) == len(refunds) <= payments.total()
     assert signals == Counter(f"order_{event['to_status']}" for event in events)
 
 
@@ -148,6 +159,7 @@ def test_one_transition_in_the_middle_of_another(
         assert_one_has_won(shop, pair, received)
 
 
+@pytest.mark.usefixtures("each_writer")
 def test_ordering_cancelling_and_expiring_of_the_same_products(shop: Shop) -> None:
     """They lock the same rows, in one order."""
     products = [shop.product(stock=40) for _ in range(3)]

@@ -17,8 +17,8 @@ from ..service import OrderService
 MIGRATE = "run `flask db migrate` and `flask db upgrade`"
 
 LIBRARY = (
-    *("Order", "OrderItem", "OrderPayment", "OrderEvent", "OutboxEvent", "Address"),
-    "IdempotencyKey",
+    *("Order", "OrderItem", "OrderPayment", "OrderRefund", "OrderEvent", "OutboxEvent"),
+    *("Address", "IdempotencyKey"),
 )
 
 PROMOTIONS = ("Offer", "Voucher", "VoucherRedemption")

@@ -21,6 +21,7 @@ from ..errors import ConfigurationError, TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder
 from ..outbox import Delivery, Outbox, deliver_next
+from ..pricing import Currency
 from ..service import components_of, current_orders
 from ..signals import outbox_event
 from .check import mapping, notes, problems
@@ -234,7 +235,27 @@ def _send(event: dict[str, Any]) -> None:
         receiver(app, event=event)
 
 
-COMMANDS = (check, purge_keys, expire, audit, relay_events)
+@click.command("refunds")
+@with_appcontext
+@readable_database_errors()
+def list_refunds() -> None:
+    """List what the shop owes its customers: unexpected payments, and those of cancelled orders.
+
+    The exit code is 1 if there is anything.
+    """
+    due = current_orders.refunds_due()
+    for each in due:
+        text = f"{each.amount.normalize():f}"
+        if each.amount == Currency.of(each.currency).round(each.amount):
+            text = Currency.of(each.currency).text(each.amount)
+        day = each.received.strftime("%Y-%m-%d")
+        click.echo(f"- {day}: order {each.number}, payment {each.payment}: {text} {each.currency}")
+    click.echo(f"Refunds due: {len(due)}.")
+    if due:
+        raise SystemExit(1)
+
+
+COMMANDS = (check, purge_keys, expire, audit, relay_events, list_refunds)
 
 
 def _app() -> Flask:

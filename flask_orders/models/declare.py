@@ -27,6 +27,7 @@ from .mixins import (
     OrderItemMixin,
     OrderMixin,
     OrderPaymentMixin,
+    OrderRefundMixin,
     OutboxEventMixin,
     ProductMixin,
     VoucherMixin,
@@ -46,6 +47,7 @@ from .tables import (
     declare_idempotency_key,
     declare_payment,
     declare_product,
+    declare_refund,
     with_order,
 )
 
@@ -83,6 +85,7 @@ class Models:
     Order: type[OrderMixin]
     OrderItem: type[OrderItemMixin]
     OrderPayment: type[OrderPaymentMixin]
+    OrderRefund: type[OrderRefundMixin]
     OrderEvent: type[OrderEventMixin]
     OutboxEvent: type[OutboxEventMixin]
     Address: type[AddressMixin]
@@ -318,7 +321,8 @@ def _table_names(arguments: Arguments) -> Iterator[str]:
         "address": AddressMixin,
     }
     mixins = [mixin for name, mixin in defaults.items() if getattr(arguments, name) is None]
-    mixins += [OrderPaymentMixin, OrderEventMixin, OutboxEventMixin, IdempotencyKeyMixin]
+    mixins += [OrderPaymentMixin, OrderRefundMixin, OrderEventMixin]
+    mixins += [OutboxEventMixin, IdempotencyKeyMixin]
     if arguments.promotions:
         mixins += [VoucherMixin, VoucherRedemptionMixin, OfferMixin]
         yield OFFER_PRODUCTS
@@ -346,6 +350,7 @@ def _declare(builder: Builder, arguments: Arguments) -> Models:
         "cart": arguments.cart or _default_cart(cart),
         "cart_item": arguments.cart_item or CartItemMapping(item, {}),
     }
+    payment = declare_payment(builder, order)
     return Models(
         Customer=arguments.customer,
         Product=product,
@@ -353,7 +358,8 @@ def _declare(builder: Builder, arguments: Arguments) -> Models:
         CartItem=item,
         Order=order,
         OrderItem=order_item,
-        OrderPayment=declare_payment(builder, order),
+        OrderPayment=payment,
+        OrderRefund=declare_refund(builder, order, payment),
         OrderEvent=with_order(builder.make("OrderEvent", OrderEventMixin), order),
         OutboxEvent=with_order(builder.make("OutboxEvent", OutboxEventMixin), order),
         Address=address,

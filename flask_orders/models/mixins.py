@@ -141,6 +141,26 @@ class OrderPaymentMixin(_Row):
         order_id: Mapped[UUID]
 
 
+class OrderRefundMixin(_Row):
+    """Money that went back for a payment; `reference` is the payment provider's id of the refund.
+
+    Its `currency` is the payment's, and all refunds of a payment together are at most its amount.
+    """
+
+    __tablename__ = "order_refunds"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    reference: Mapped[str] = mapped_column(ExactText(KEY_LENGTH))
+    amount: Mapped[Decimal] = mapped_column(Money)
+    currency: Mapped[str] = mapped_column(String(3))
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    note: Mapped[str | None] = mapped_column(Text)
+
+    if TYPE_CHECKING:
+        order_id: Mapped[UUID]
+        payment_id: Mapped[int]
+
+
 class OrderEventMixin(_Row):
     """A transition of an order: its statuses, time and actor.
 

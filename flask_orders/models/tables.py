@@ -29,6 +29,7 @@ from .mixins import (
     OrderItemMixin,
     OrderMixin,
     OrderPaymentMixin,
+    OrderRefundMixin,
     ProductMixin,
 )
 
@@ -95,12 +96,30 @@ def declare_payment(builder: Builder, order: type[OrderMixin]) -> type[OrderPaym
     # An order with payments is not deleted by accident: their rows must be deleted first.
     add(payment, reference("order_id", order, ondelete="RESTRICT", nullable=False))
     index(payment, "order_id")
+    columns = table(payment).c
+    # It finds the few payments that were not expected.
+    Index(None, columns.expected, columns.id)
     constrain(
         payment,
-        UniqueConstraint(table(payment).c.reference),
+        UniqueConstraint(columns.reference),
         not_negative(payment),
     )
     return payment
+
+
+def declare_refund(
+    builder: Builder, order: type[OrderMixin], payment: type[OrderPaymentMixin]
+) -> type[OrderRefundMixin]:
+    refund = builder.make("OrderRefund", OrderRefundMixin)
+    for name, target in (("order_id", order), ("payment_id", payment)):
+        add(refund, reference(name, target, ondelete="RESTRICT", nullable=False))
+        index(refund, name)
+    constrain(
+        refund,
+        UniqueConstraint(table(refund).c.reference),
+        not_negative(refund),
+    )
+    return refund
 
 
 def with_order(cls: type[Any], order: type[OrderMixin]) -> type[Any]:

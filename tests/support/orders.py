@@ -13,7 +13,10 @@ from flask_orders import signals
 
 from .shops import Shop
 
-SIGNALS = ("order_placed", "order_paid", "order_cancelled", "order_delivered", "payment_unexpected")
+SIGNALS = (
+    *("order_placed", "order_paid", "order_cancelled", "order_delivered"),
+    *("payment_unexpected", "order_refunded"),
+)
 
 
 @contextmanager

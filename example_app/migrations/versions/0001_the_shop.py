@@ -342,6 +342,37 @@ def upgrade():
         sa.UniqueConstraint("order_id", "id", name=op.f("uq_order_payments_order_id_id")),
         sa.UniqueConstraint("reference", name=op.f("uq_order_payments_reference")),
     )
+    op.create_index(op.f("ix_order_payments_expected"), "order_payments", ["expected", "id"])
+    op.create_table(
+        "order_refunds",
+        sa.Column("id", key, nullable=False),
+        sa.Column("reference", exact_text, nullable=False),
+        sa.Column("amount", money, nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.Text()),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.Column("payment_id", key, nullable=False),
+        sa.CheckConstraint(
+            "amount BETWEEN 0 AND 999999999999999999", name=op.f("ck_order_refunds_not_negative")
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_refunds_order_id_orders"),
+            ondelete="RESTRICT",
+        ),
+        sa.ForeignKeyConstraint(
+            ["payment_id"],
+            ["order_payments.id"],
+            name=op.f("fk_order_refunds_payment_id_order_payments"),
+            ondelete="RESTRICT",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_refunds")),
+        sa.UniqueConstraint("order_id", "id", name=op.f("uq_order_refunds_order_id_id")),
+        sa.UniqueConstraint("payment_id", "id", name=op.f("uq_order_refunds_payment_id_id")),
+        sa.UniqueConstraint("reference", name=op.f("uq_order_refunds_reference")),
+    )
     op.create_table(
         "order_items",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -392,6 +423,7 @@ def upgrade():
 
 def downgrade():
     op.drop_table("order_items")
+    op.drop_table("order_refunds")
     op.drop_table("order_payments")
     op.drop_table("order_outbox")
     op.drop_table("order_events")
