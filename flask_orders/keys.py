@@ -11,6 +11,8 @@ from .errors import OrderNotFound
 
 # Crockford's base 32, without I, L, O and U, which are easily misread.
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_MISREAD = str.maketrans("ILO", "110")
+NUMBER_LETTERS = 10
 
 
 def new_key() -> UUID:
@@ -35,7 +37,25 @@ def as_order_id(order_id: UUID | str) -> UUID:
         raise OrderNotFound from None
 
 
+def as_number(text: str) -> str:
+    """Return an order number as a person says it: in any case, with or without the dash.
+
+    I and L are read as 1, and O as 0, since no number has them (after Crockford's base 32).
+
+    Raises:
+        OrderNotFound: no order can have that number.
+    """
+    letters = "".join(text.upper().replace("-", "").split()).translate(_MISREAD)
+    if len(letters) != NUMBER_LETTERS or not set(letters) <= set(_LETTERS):
+        raise OrderNotFound
+    return _written(letters)
+
+
 def new_number() -> str:
     """Return an order number such as "7K3QM-0ZT4B": 50 random bits, not guessable."""
-    letters = "".join(secrets.choice(_LETTERS) for _ in range(10))
-    return f"{letters[:5]}-{letters[5:]}"
+    return _written("".join(secrets.choice(_LETTERS) for _ in range(NUMBER_LETTERS)))
+
+
+def _written(letters: str) -> str:
+    half = NUMBER_LETTERS // 2
+    return f"{letters[:half]}-{letters[half:]}"

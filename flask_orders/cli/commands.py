@@ -15,17 +15,16 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from ..db.classify import hide_values, is_conflict, is_unavailable
+from ..db.classify import is_unavailable
 from ..db.drivers import error_name
-from ..errors import ConfigurationError, TryAgain
+from ..errors import TryAgain
 from ..idempotency import IdempotencyKeys
 from ..lifecycle import LateOrder
 from ..outbox import Delivery, Outbox, deliver_next
-from ..pricing import Currency
 from ..service import components_of, current_orders
 from ..signals import outbox_event
 from .check import mapping, notes, problems
-from .reasons import reason_of
+from .database_errors import readable_database_errors
 
 log = logging.getLogger("flask_orders")
 
@@ -34,24 +33,6 @@ PAUSE = 1.0
 
 # Orders in one batch: their keys must fit into one statement; SQLite takes 32,766 parameters.
 LARGEST_BATCH = 10_000
-
-
-@contextmanager
-def readable_database_errors() -> Iterator[None]:
-    """End a command with a sentence, not a traceback, if the database is the reason."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
-    except (TryAgain, DBAPIError) as error:
-        if isinstance(error, TryAgain) or is_unavailable(error) or is_conflict(error):
-            raise click.ClickException(
-                "the database is unavailable or too busy. What is done is kept: run this again."
-            ) from error
-        hide_values(error)
-        raise click.ClickException(
-            f"{reason_of(error)}. Run `flask orders check`: it says what to fix."
-        ) from error
 
 
 @click.command("check")
@@ -235,27 +216,7 @@ def _send(event: dict[str, Any]) -> None:
         receiver(app, event=event)
 
 
-@click.command("refunds")
-@with_appcontext
-@readable_database_errors()
-def list_refunds() -> None:
-    """List what the shop owes its customers: unexpected payments, and those of cancelled orders.
-
-    The exit code is 1 if there is anything.
-    """
-    due = current_orders.refunds_due()
-    for each in due:
-        text = f"{each.amount.normalize():f}"
-        if each.amount == Currency.of(each.currency).round(each.amount):
-            text = Currency.of(each.currency).text(each.amount)
-        day = each.received.strftime("%Y-%m-%d")
-        click.echo(f"- {day}: order {each.number}, payment {each.payment}: {text} {each.currency}")
-    click.echo(f"Refunds due: {len(due)}.")
-    if due:
-        raise SystemExit(1)
-
-
-COMMANDS = (check, purge_keys, expire, audit, relay_events, list_refunds)
+COMMANDS = (check, purge_keys, expire, audit, relay_events)
 
 
 def _app() -> Flask:

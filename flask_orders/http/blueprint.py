@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 from werkzeug.exceptions import HTTPException
 
 from ..cli.commands import COMMANDS
+from ..cli.support import SUPPORT
 from ..converting import OrderRequest
 from ..db.classify import hide_values, is_unavailable
 from ..db.pending import pending_changes
@@ -47,7 +48,7 @@ PAGE, PREVIEW_QUERY = PageSchema(), PreviewQuerySchema()
 
 orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
 orders_bp.cli.short_help = "The shop's orders."
-for command in COMMANDS:
+for command in (*COMMANDS, *SUPPORT):
     orders_bp.cli.add_command(command)
 
 
