@@ -18,6 +18,7 @@ from .database import open_before_first_request, seed_command
 from .demo import demo_command
 from .errors import return_errors_as_json
 from .models import db
+from .monitoring import monitoring, watch
 from .payments import log_refund_due, payments
 from .sandbox import sandbox
 from .shop import shop
@@ -37,9 +38,10 @@ def create_app(instance_path: str | None = None) -> Flask:
     jwt.init_app(app)
     Migrate(app, db, directory=Path(__file__).with_name("migrations"))
     app.register_blueprint(orders_bp)
-    for blueprint in (accounts, shop, carts, payments, sandbox):
+    for blueprint in (accounts, shop, carts, payments, sandbox, monitoring):
         app.register_blueprint(blueprint)
     payment_unexpected.connect(log_refund_due, sender=app)
+    watch(app)
     app.cli.add_command(seed_command)
     app.cli.add_command(demo_command)
     return_errors_as_json(app)

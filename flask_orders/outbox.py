@@ -184,6 +184,12 @@ def _deliver(event: Claimed, deliver: Deliver) -> str | None:
             event.attempts,
             name,
             where,
+            extra={
+                "event": "delivery_failed",
+                "event_id": str(event.event_id),
+                "order_id": str(event.order_id),
+                "attempt": event.attempts,
+            },
         )
         return name
     return None

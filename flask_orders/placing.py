@@ -40,7 +40,12 @@ class Placing:
         settings, provisional = self._settings(), PlacedOrder(request.id, payable=True)
         keys = IdempotencyKeys(self._session, self._models, settings.idempotency_hours)
         since: int | None = None
-        for attempt in retrying(self._session, mapper=self._models.Order, limit=settings.retries):
+        for attempt in retrying(
+            self._session,
+            mapper=self._models.Order,
+            limit=settings.retries,
+            order_id=request.id,
+        ):
             with attempt:
                 if attempt.number > 1 and (committed := self._converter.find_placed(request.id)):
                     with attempt.transaction():

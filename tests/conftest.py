@@ -1,6 +1,7 @@
 """The fixtures: a shop on each database, emptied before each test."""
 
 import gc
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -194,6 +195,15 @@ def do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
     """Let SQLite commit without fsync: no test cuts the power."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=OFF").close()
+
+
+@pytest.fixture(autouse=True)
+def level_put_back() -> Iterator[None]:
+    """Put the level of the library's log back, which the example app sets for its process."""
+    log = logging.getLogger("flask_orders")
+    before = log.level
+    yield
+    log.setLevel(before)
 
 
 # The engines that have connected to a database and still exist.

@@ -51,7 +51,9 @@ CHECKOUT = {**SAVE, "action": "checkout"}
 # Only a race or a held lock leads to these; they have tests of their own.
 RACES = {"idempotency_key_in_use", "try_again"}
 # In Python only, or of a shop without JWTs.
-NOT_OF_THIS_SHOP = {"order_not_deliverable", "payment_mismatch", "unauthorized"}
+NOT_OF_THIS_SHOP = {
+    *("order_not_deliverable", "payment_mismatch", "refund_mismatch", "unauthorized")
+}
 
 
 @dataclass

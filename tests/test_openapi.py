@@ -27,7 +27,8 @@ ORDER = f"{ORDERS}{{order_id}}/"
 
 # In Python only, of no path that is described, or of a shop without JWTs.
 NO_ANSWERS = {
-    *("order_not_deliverable", "payment_mismatch", "not_found", "method_not_allowed"),
+    *("order_not_deliverable", "payment_mismatch", "refund_mismatch"),
+    *("not_found", "method_not_allowed"),
     "unauthorized",
 }
 

@@ -129,7 +129,13 @@ def _expire(hours: int, late: Sequence[LateOrder], failures: dict[str, str]) -> 
         return _expire(hours, late[:half], failures) + _expire(hours, late[half:], failures)
     reason = failures[late[0].number] = error_name(failure)
     where = "".join(traceback.format_tb(failure.__traceback__))
-    log.error("the order %s could not be cancelled: %s at\n%s", late[0].number, reason, where)
+    log.error(
+        "the order %s could not be cancelled: %s at\n%s",
+        late[0].number,
+        reason,
+        where,
+        extra={"event": "expiry_failed", "order_id": str(late[0].id)},
+    )
     return 0
 
 

@@ -90,7 +90,12 @@ def _send_all(waiting: list[_WaitingSignal]) -> None:
                 content = entry.content()
             except Exception as error:
                 name, cause = entry.signal.name, type(error).__name__
-                log.error("%s could not be read for its receivers: %s", name, cause)
+                log.error(
+                    "%s could not be read for its receivers: %s",
+                    name,
+                    cause,
+                    extra={"event": "receiver_failed", "signal": name},
+                )
             else:
                 _send(entry.session, entry.signal, content)
 
@@ -130,6 +135,10 @@ def _send(
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error(
-                "a receiver of %s failed: %s at\n%s", signal.name, type(error).__name__, where
+                "a receiver of %s failed: %s at\n%s",
+                signal.name,
+                type(error).__name__,
+                where,
+                extra={"event": "receiver_failed", "signal": signal.name},
             )
             roll_back(session)

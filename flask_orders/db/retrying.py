@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import Engine
@@ -54,6 +55,7 @@ class Attempt:
         mapper: type[Any],
         number: int,
         earlier_violation: Violation | None,
+        order_id: UUID | None,
     ) -> None:
         self.number = number
         self.succeeded = False
@@ -62,6 +64,7 @@ class Attempt:
         self._session = session
         self._mapper = mapper
         self._earlier_violation = earlier_violation
+        self._order_id = order_id
         self._is_entered = False
         self._has_begun = False
         self._is_committed = False
@@ -130,6 +133,11 @@ class Attempt:
         if not self._is_entered:
             raise RuntimeError(WRITE_WITH_ATTEMPT)
 
+    def described(self, event: str, **more: str) -> dict[str, Any]:
+        """Return what a log record about this attempt has as its `extra`."""
+        order_id = None if self._order_id is None else str(self._order_id)
+        return {"event": event, "attempt": self.number, "order_id": order_id, **more}
+
     def _refuse_uncommitted_changes(self) -> None:
         changed = pending_changes(self._session)
         if changed is not None:
@@ -161,12 +169,16 @@ class Attempt:
         if self.violation is not None and self.violation.name is not None:
             # One statement may write to several tables.
             name = f"{name} ({self.violation.name})"
-        log.info("conflict: %s", name)
+        log.info("conflict: %s", name, extra=self.described("conflict", conflict=name))
         self.conflict = f"{name} at\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def retrying(
-    session: scoped_session[HostSession], *, mapper: type[Any], limit: int
+    session: scoped_session[HostSession],
+    *,
+    mapper: type[Any],
+    limit: int,
+    order_id: UUID | None = None,
 ) -> Iterator[Attempt]:
     """Yield attempts at one transaction until one succeeds; the next one follows a conflict.
 
@@ -187,6 +199,7 @@ def retrying(
         session: the scoped session in which everything is read and written.
         mapper: a mapped class; its bind is the database of the transaction.
         limit: the largest number of attempts, 1 or more. None begins after DEADLINE.
+        order_id: the order that the transaction is about, for the log.
 
     Raises:
         ConfigurationError: the session holds changes of the shop's, which a rollback would lose,
@@ -198,13 +211,18 @@ def retrying(
     deadline = time.monotonic() + DEADLINE
     violation: Violation | None = None
     for number, pause in enumerate(_pauses(limit), start=1):
-        attempt = Attempt(session, mapper, number, violation)
+        attempt = Attempt(session, mapper, number, violation, order_id)
         yield attempt
         attempt.require_entered()
         if attempt.succeeded:
             return
         if number == limit or time.monotonic() + pause > deadline:
-            log.error("gave up after %d attempts; the last conflict: %s", number, attempt.conflict)
+            log.error(
+                "gave up after %d attempts; the last conflict: %s",
+                number,
+                attempt.conflict,
+                extra=attempt.described("gave_up"),
+            )
             raise TryAgain
         violation = attempt.violation
         time.sleep(pause)

@@ -175,6 +175,7 @@ def give_shop_values(endpoint: str, values: dict[str, Any]) -> None:
 @orders_bp.errorhandler(OrdersError)
 def answer_problem(error: OrdersError) -> Response:
     """Return a refusal as a problem document (RFC 9457)."""
+    log.info("refused: %s", error.code, extra={"event": "refused", "code": error.code})
     return problem(error)
 
 
@@ -193,7 +194,7 @@ def answer_http_error(error: HTTPException) -> Response | HTTPException:
 @orders_bp.errorhandler(ConfigurationError)
 def answer_misconfigured(error: ConfigurationError) -> Response:
     """Log the fix, which is not for clients; what was begun is rolled back by now."""
-    log.error("misconfigured: %s", error)
+    log.error("misconfigured: %s", error, extra={"event": "misconfigured"})
     return problem(Misconfigured())
 
 
@@ -206,6 +207,7 @@ def answer_database_error(error: SQLAlchemyError) -> Response:
     if not is_unavailable(error):
         hide_values(error)
         raise error
-    log.error("the database is unavailable: %s", type(error).__name__)
+    name = type(error).__name__
+    log.error("the database is unavailable: %s", name, extra={"event": "unavailable"})
     roll_back(current_orders.session)
     return problem(TryAgain())
