@@ -12,6 +12,7 @@ from flask_orders import orders_bp
 from flask_orders.signals import payment_unexpected
 
 from .accounts import accounts, jwt
+from .admin import add_admin
 from .carts import carts
 from .config import settings
 from .database import open_before_first_request, seed_command
@@ -41,6 +42,7 @@ def create_app(instance_path: str | None = None) -> Flask:
     for blueprint in (accounts, shop, carts, payments, sandbox, monitoring):
         app.register_blueprint(blueprint)
     payment_unexpected.connect(log_refund_due, sender=app)
+    add_admin(app)
     watch(app)
     app.cli.add_command(seed_command)
     app.cli.add_command(demo_command)

@@ -28,6 +28,9 @@ def settings(instance: Path) -> dict[str, Any]:
         "JWT_SECRET_KEY": _secret("JWT_SECRET_KEY", instance / "jwt_key"),
         # The key with which the payment provider signs its callbacks and the shop verifies them.
         "PAYMENT_SECRET": _secret("PAYMENT_SECRET", instance / "payment_key"),
+        # The staff's password at /admin/, and the key of the forms there.
+        "ADMIN_PASSWORD": _secret("ADMIN_PASSWORD", instance / "admin_password"),
+        "SECRET_KEY": _secret("SECRET_KEY", instance / "secret_key"),
         "JWT_ERROR_MESSAGE_KEY": "error",
         "MAX_CONTENT_LENGTH": 16 * 1024,
         "ORDERS_PAYMENT_ENDPOINT": "sandbox.pay",

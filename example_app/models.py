@@ -2,7 +2,7 @@
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from flask_orders import declare_models
 
@@ -30,10 +30,15 @@ class Customer(db.Model):  # type: ignore[name-defined,misc] # made at run time
 
 orders = declare_models(db, customer=Customer)
 
+# For the staff's pages, which look an order up by e-mail address.
+orders.Order.customer = relationship(Customer, viewonly=True)  # type: ignore[attr-defined] # new
+
 Product = orders.Product
 Cart = orders.Cart
 CartItem = orders.CartItem
 Order = orders.Order
 OrderPayment = orders.OrderPayment
+OrderRefund = orders.OrderRefund
+OrderEvent = orders.OrderEvent
 Offer = orders.Offer
 Voucher = orders.Voucher

@@ -28,7 +28,10 @@ FIRST_ORDER = ("102.49 CAD", "14.30 CAD", "10.25 CAD", "106.54 CAD", "14.70 CAD"
 SECOND_ORDER = ("116.35 CAD", "15.60 CAD", "10.00 CAD", "121.95 CAD", "20.00 CAD")
 
 # The environment variables that the shop reads.
-SETTINGS = ("DATABASE_URL", "JWT_SECRET_KEY", "PAYMENT_SECRET")
+SETTINGS = (
+    *("DATABASE_URL", "JWT_SECRET_KEY", "PAYMENT_SECRET"),
+    *("ADMIN_PASSWORD", "SECRET_KEY"),
+)
 
 LATER_REVISION = """
 import sqlalchemy as sa
