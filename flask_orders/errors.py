@@ -27,6 +27,7 @@ __all__ = [
     "PathNotFound",
     "PaymentMismatch",
     "PriceChanged",
+    "RefundMismatch",
     "RequestTooLarge",
     "TryAgain",
     "Unauthorized",
