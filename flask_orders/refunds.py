@@ -25,7 +25,7 @@ from .models import Models
 from .models.contract import table
 from .payments import as_json, check_money
 from .signals import Emitter, order_refunded
-from .status import CANCELLED
+from .status import RELEASED
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Refunds:
         )
         # Each by its own index; with an OR all payments would be read.
         unexpected = joined.where(~payments.expected)
-        cancelled = joined.where(payments.expected, orders.status == CANCELLED)
+        cancelled = joined.where(payments.expected, orders.status.in_(RELEASED))
         both = union_all(unexpected, cancelled).subquery().c
         columns = (both.id, both.number, both.reference, both.left, both.currency, both.received)
         return select(*columns).where(both.left > ZERO).order_by(both.received, both.payment_id)

@@ -92,8 +92,9 @@ def _plain(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any] | None:
     Without lengths and precisions: a conversion to VARCHAR(3) would cut "abcd" off, where an INSERT
     refuses it.
     """
-    found = _stored(type_, dialect)
-    if isinstance(found, Enum | Float):
+    *decorated, found = _stored(type_, dialect)
+    # In SQLAlchemy 2.0 a Float is a Numeric, and the database's own type is no Float.
+    if any(isinstance(each, Enum | Float) for each in (*decorated, found)):
         return None
     if isinstance(found, DateTime):
         return DateTime(timezone=found.timezone)
@@ -113,11 +114,12 @@ _PLAIN: Mapping[type[TypeEngine[Any]], TypeEngine[Any]] = {
 }
 
 
-def _stored(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
-    """Return the database's own type behind any decorators."""
-    found = type_.dialect_impl(dialect)
-    while isinstance(found, TypeDecorator):
-        found = found.load_dialect_impl(dialect).dialect_impl(dialect)
+def _stored(type_: TypeEngine[Any], dialect: Dialect) -> list[TypeEngine[Any]]:
+    """Return the type, those that it decorates, and last the database's own."""
+    found = [type_, type_.dialect_impl(dialect)]
+    while isinstance(found[-1], TypeDecorator):
+        decorated = found[-1].load_dialect_impl(dialect)
+        found += [decorated, decorated.dialect_impl(dialect)]
     return found
 
 
