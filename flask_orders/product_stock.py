@@ -116,8 +116,13 @@ class CountedStock:
     ) -> None:
         self._session, self._product, self._counting = session, product, counting
         self._key, self._changed = key, counting.changed
-        self.columns = counting.columns
-        self.level = counting.level
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...]:
+        return self._counting.columns
+
+    def level(self, *values: Any) -> StockLevel:
+        return self._counting.level(*values)
 
     def levels(self, products: Mapping[Any, Any]) -> Mapping[Any, StockLevel]:
         return {

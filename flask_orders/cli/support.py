@@ -208,7 +208,7 @@ SUMMARY = ("number", "created", "status", "customer", "items", "total", "currenc
 def _summary(order: OrderMixin) -> dict[str, str]:
     values = (
         order.number,
-        f"{order.created:%Y-%m-%dT%H:%M:%SZ}",
+        _time(order.created),
         order.status,
         "" if order.customer_id is None else str(order.customer_id),
         str(order.items_count),
@@ -233,7 +233,7 @@ def _described(order: OrderMixin) -> dict[str, Any]:
                 "reference": payment.reference,
                 "amount": _amount(payment.amount, payment.currency),
                 "currency": payment.currency,
-                "received": payment.received,
+                "received": _time(payment.received),
                 "expected": payment.expected,
             }
             for payment in payments
@@ -244,14 +244,14 @@ def _described(order: OrderMixin) -> dict[str, Any]:
                 "payment": references[refund.payment_id],
                 "amount": _amount(refund.amount, refund.currency),
                 "currency": refund.currency,
-                "created": refund.created,
+                "created": _time(refund.created),
                 "note": refund.note,
             }
             for refund in _rows(models.OrderRefund, order)
         ],
         "events": [
             {
-                "created": event.created,
+                "created": _time(event.created),
                 "from": event.from_status,
                 "to": event.to_status,
                 "actor": event.actor,
@@ -260,10 +260,15 @@ def _described(order: OrderMixin) -> dict[str, Any]:
             for event in _rows(models.OrderEvent, order)
         ],
         "outbox": [
-            {"type": event.type, "due": event.due, "attempts": event.attempts}
+            {"type": event.type, "due": _time(event.due), "attempts": event.attempts}
             for event in _rows(models.OutboxEvent, order)
         ],
     }
+
+
+def _time(moment: datetime) -> str:
+    """Return a time of a column, which is in UTC, as the API does."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _rows(model: Any, order: OrderMixin) -> Sequence[Any]:
