@@ -165,14 +165,15 @@ class Carts:
 
     @cached_property
     def _needs_objects(self) -> bool:
-        """Whether the shop's own code reads the products, or changes them when they are loaded."""
-        product = self._models.shop.product
+        """Whether the shop's own code reads the objects, or changes them when they are loaded."""
+        product, item = self._models.shop.product, self._models.shop.cart_item.source
         return (
             not self._priced_by_product
             or self.reader.has_functions
             or self._stock.columns is None
             or bool(product.loaded)
             or has_load_listeners(product.source.given)
+            or (item.mapper is not None and has_load_listeners(item.given))
         )
 
     def read(

@@ -17,7 +17,8 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import CacheStats
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, reconstructor
+from sqlalchemy.orm.attributes import set_committed_value
 
 from flask_orders import (
     BillingAddress,
@@ -431,3 +432,27 @@ def test_a_violated_constraint_is_named_in_the_log(
     assert request.answer.status_code == 201
     assert sorted(row["sequence"] for row in shop.rows("orders")) == [1, 2, 3]
     assert "conflict: IntegrityError 23505 (orders_customer_id_sequence_key)" in caplog.messages
+
+
+@pytest.mark.parametrize("by", ["load", "reconstructor", "nothing"])
+def test_what_the_shop_does_when_a_product_is_loaded_counts(database: URL, by: str) -> None:
+    """The order costs what its preview says, though columns are read without objects elsewhere."""
+
+    def make_models(db: Any) -> Models:
+        def halve(product: Any, *_context: Any) -> None:
+            set_committed_value(product, "price", product.price / 2)
+
+        own: dict[str, Any] = {"halve": reconstructor(halve)} if by == "reconstructor" else {}
+        product: Any = type("Product", (ProductMixin, db.Model), own)
+        if by == "load":
+            event.listen(product, "load", halve)
+            event.listen(product, "refresh", halve)
+        return declare_models(db, product=product)
+
+    with shop_of(database, make_models) as shop:
+        shop.cart("ann", {shop.product("10.00"): 1})
+        with shop.app.app_context():
+            preview = current_orders.preview("ann").total_amount
+        written(shop, "ann", billing_address=HOME)
+        (order,) = shop.rows("orders")
+    assert order["total_amount"] == preview == (10 if by == "nothing" else 5)
