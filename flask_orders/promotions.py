@@ -5,10 +5,10 @@ limit allows. The arithmetic is in `offers.py`; a shop with its own prices bring
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,6 +17,7 @@ from flask_sqlalchemy.session import Session
 from sqlalchemy import (
     ColumnElement,
     Delete,
+    Insert,
     Integer,
     Select,
     Table,
@@ -36,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import scoped_session
 
 from .db.bulk import Change, KeysIn, RowsUpdate, Values, has_arrays, in_values
+from .db.defaults import UpdatedColumns
 from .db.writes import Write, execute_each
 from .errors import VoucherNotApplicable, VoucherReason
 from .models import Models, voucher_code
@@ -43,6 +45,7 @@ from .models.contract import spelled_as, table
 from .models.promotions import PromotionModels
 from .offers import Offer, Voucher, price_cart
 from .pricing import AppliedVoucher, Cart, OrderReference, PricedCart
+from .rows import RowCompleter
 from .status import RELEASED
 
 # The fields that are read; an offer's products come from its links.
@@ -77,11 +80,10 @@ class Promotions:
     def redemptions(self, voucher: Any, order: OrderReference) -> Sequence[Write]:
         """Return what `redeem` writes."""
         was = {f"was_{name}": getattr(voucher, name) for name in (*TERMS, "limit")}
-        redeemed = Write(self._queries.redeeming, was | {"was_id": voucher.id})
+        redeemed = self._queries.redeem(was | {"was_id": voucher.id})
         if voucher.usage != "once_per_customer":
             return [redeemed]
-        whose = {"redeemed_id": voucher.id, "redeemed_by": order.customer_id}
-        return [redeemed, Write(self._queries.recording, whose)]
+        return [redeemed, self._queries.record(voucher.id, order.customer_id)]
 
     def release(self, voucher: AppliedVoucher, order: OrderReference) -> None:
         self.release_all([(voucher, order)])
@@ -139,8 +141,6 @@ class _Queries:
             joined with a row of `offers`.
         redeeming: the guarded UPDATE of a voucher's count; its parameters are the voucher's key,
             `was_id`, its terms, `was_discount_type`, ..., and its limit, `was_limit`.
-        recording: the INSERT of the redemption of a voucher, `redeemed_id`, by a customer,
-            `redeemed_by`.
         locking: the keys of the vouchers `released`, locked.
         counting_down: the UPDATE of the counts of vouchers, each by its own number.
         forgetting: the DELETE of the redemptions `released`, by voucher and customer.
@@ -154,7 +154,10 @@ class _Queries:
         self.offers = self._offers()
         self.by_key = self._with_voucher(vouchers.id == bindparam("voucher"))
         self.by_code = self._with_voucher(vouchers.code == bindparam("voucher"))
-        self.redeeming = self._redeem()
+        # The base class of the shop's models may have columns of its own.
+        self._updated = UpdatedColumns(table(models.Voucher), without=[vouchers.times_used])
+        self._redemption_rows = RowCompleter(table(models.VoucherRedemption))
+        self.redeeming = self._redeeming()
         in_released = in_values(vouchers.id, "released", arrays=arrays)
         self.locking = select(vouchers.id).where(in_released).order_by(vouchers.id)
         self.locking = self.locking.with_for_update()
@@ -164,8 +167,27 @@ class _Queries:
         used = table(models.VoucherRedemption).c
         self.released = KeysIn([used.voucher_id, used.customer_id], "released", arrays=arrays)
         self.forgetting = self._forget(orders)
-        self.recording = insert(table(models.VoucherRedemption)).values(
-            voucher_id=bindparam("redeemed_id"), customer_id=bindparam("redeemed_by")
+        self._recording = lru_cache(self._insert)
+
+    def redeem(self, was: Mapping[str, Any]) -> Write:
+        """Return the guarded UPDATE of a voucher's count, with the parameters of `redeeming`."""
+        parameters = {**was, **self._updated.parameters()}
+        return Write(self.redeeming, parameters, is_complete=self._updated.is_complete)
+
+    def record(self, voucher_id: Any, customer_id: Any) -> Write:
+        """Return the INSERT of a customer's redemption of a voucher."""
+        whose = {"voucher_id": voucher_id, "customer_id": customer_id}
+        row = self._redemption_rows.complete(whose)
+        return Write(
+            self._recording(tuple(row)),
+            {f"redeemed_{name}": value for name, value in row.items()},
+            is_complete=self._redemption_rows.is_complete(row),
+        )
+
+    def _insert(self, names: tuple[str, ...]) -> Insert:
+        redemptions = table(self._models.VoucherRedemption)
+        return insert(redemptions).values(
+            {name: bindparam(f"redeemed_{name}", type_=redemptions.c[name].type) for name in names}
         )
 
     def _offers(self) -> Select[Any]:
@@ -214,7 +236,7 @@ class _Queries:
         )
         return delete(redemptions).where(self.released.condition, ~still_used)
 
-    def _redeem(self) -> Update:
+    def _redeeming(self) -> Update:
         rows = table(self._models.Voucher)
         limit = bindparam("was_limit", type_=Integer)
         guards = [rows.c[name].is_not_distinct_from(bindparam(f"was_{name}")) for name in TERMS]
@@ -222,7 +244,7 @@ class _Queries:
             update(rows)
             .where(rows.c.id == bindparam("was_id"), *guards)
             .where(or_(limit.is_(None), rows.c.times_used < limit))
-            .values(times_used=rows.c.times_used + 1)
+            .values({rows.c.times_used: rows.c.times_used + 1, **self._updated.assigned})
         )
 
 

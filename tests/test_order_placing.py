@@ -211,6 +211,9 @@ def test_a_receiver_of_another_app_is_not_called(mugs: Shop) -> None:
         assert mugs.post(customer).status_code == 201
 
 
+WRITE = r"INSERT INTO|DELETE FROM|UPDATE \w+ SET"
+
+
 def test_without_receivers_nothing_more_is_sent(mugs: Shop) -> None:
     customers = [full_basket(mugs) for _ in range(2)]
     counts = []
@@ -218,7 +221,7 @@ def test_without_receivers_nothing_more_is_sent(mugs: Shop) -> None:
         with counted(mugs.engine) as statements, receiving(*receivers):
             assert mugs.post(customer).status_code == 201
         # On PostgreSQL the writes differ too.
-        counts.append(sum(sent.startswith("SELECT") for sent in statements))
+        counts.append(sum(re.search(WRITE, sent) is None for sent in statements))
     # The products, the order, its items, and whether the cart is still there.
     assert counts[1] == counts[0] + 4
 
