@@ -17,11 +17,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 
 from flask_orders import current_orders
 from flask_orders.audit import BATCH
-from flask_orders.db.classify import is_conflict
 from flask_orders.keys import new_key, new_number
 from flask_orders.models.contract import table
 from flask_orders.testing import run_concurrently
@@ -30,7 +28,7 @@ from .support import servers
 from .support.database import server_of
 from .support.effort import LONG
 from .support.requests import SAVE
-from .support.shops import Shop, make_shop
+from .support.shops import Shop, make_shop, until_done
 
 MANY = 20_000 if LONG else 2_000
 ROUNDS = 200 if LONG else 10
@@ -346,17 +344,6 @@ def delete(sold: Sold, order_id: UUID) -> None:
     orders = sold.table("orders")
     with sold.shop.session() as session:
         session.execute(sa.delete(orders).where(orders.c.id == order_id))
-
-
-def until_done(work: Callable[[], None]) -> None:
-    """As a shop has to on InnoDB, where its statements may be a deadlock's victims."""
-    for _ in range(20):
-        try:
-            return work()
-        except OperationalError as error:
-            if not is_conflict(error):
-                raise
-    raise AssertionError("conflicts go on")
 
 
 def audit(shop: Shop) -> tuple[int, list[str], str]:

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from flask_orders.db.classify import is_conflict
 from flask_orders.testing import Ledger
@@ -83,7 +83,7 @@ class Clients:
         while True:
             try:
                 self._shop.fill(customer, {self._product: 2})
-            except OperationalError as error:
+            except DBAPIError as error:
                 if not is_conflict(error):
                     raise
                 self.seen["cart filled again"] += 1
