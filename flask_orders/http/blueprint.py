@@ -153,7 +153,9 @@ def keep_private(response: Response) -> Response:
 def end_transaction(error: BaseException | None) -> None:
     """End what is only read by COMMIT; what the shop has left uncommitted stays so."""
     session = current_orders.session
-    if error is None and session().is_active and pending_changes(session) is None:
+    if error is not None or not session().in_transaction():
+        return  # An order has ended its own.
+    if session().is_active and pending_changes(session) is None:
         end_read(session)
 
 
