@@ -96,6 +96,11 @@ class Currency:
         """Return an amount with the currency's digits: "79.99"."""
         return f"{self.round(amount):f}"
 
+    def exact_text(self, amount: Decimal) -> str:
+        """Return an amount with the currency's digits, or, if it is finer, with its own."""
+        text = self.text(amount)
+        return text if Decimal(text) == amount else f"{amount.normalize():f}"
+
 
 def _minor_units(code: str) -> int:
     try:

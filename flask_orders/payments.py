@@ -5,6 +5,7 @@ The order becomes paid if it awaits the payment; any other payment is recorded a
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, Table, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
@@ -95,28 +96,33 @@ class Payments:
             "received": datetime.now(UTC),
             "expected": expected,
         }
-        try:
-            with self._session.begin_nested():
-                self._session.execute(insert(rows), [row])
-        except DBAPIError as error:
-            if not is_duplicate(error):
-                raise
-            recorded = select(rows.c.order_id).where(rows.c.reference == payment.reference)
-            owner = self._session.execute(recorded.with_for_update()).scalar_one()
-            if owner != order.id:
-                raise PaymentMismatch("its order", str(owner), str(order.id)) from None
-            return False
-        return True
+        if insert_once(self._session, rows, row):
+            return True
+        recorded = select(rows.c.order_id).where(rows.c.reference == payment.reference)
+        owner = self._session.execute(recorded.with_for_update()).scalar_one()
+        if owner != order.id:
+            raise PaymentMismatch("its order", str(owner), str(order.id))
+        return False
 
 
 def as_json(reference: str, amount: Decimal, currency: str, order: Row[Any]) -> dict[str, Any]:
     """Return an event's JSON about money for an order."""
     exact = f"{amount.normalize():f}"
     if currency == order.currency:
-        text = Currency.of(order.currency, order.currency_decimals).text(amount)
-        # An amount that is finer than the currency is not rounded.
-        exact = text if Decimal(text) == amount else exact
+        exact = Currency.of(order.currency, order.currency_decimals).exact_text(amount)
     return {"reference": reference, "amount": exact, "currency": currency}
+
+
+def insert_once(session: scoped_session[Session], rows: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row in a savepoint; return False if there is one with the same reference."""
+    try:
+        with session.begin_nested():
+            session.execute(insert(rows), [row])
+    except DBAPIError as error:
+        if not is_duplicate(error):
+            raise
+        return False
+    return True
 
 
 def check_money(what: str, reference: str, amount: Decimal) -> None:

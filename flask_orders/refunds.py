@@ -13,17 +13,15 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Row, Select, func, insert, select, union_all
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Row, Select, func, select, union_all
 from sqlalchemy.orm import scoped_session
 
 from .currency import ZERO
-from .db.classify import is_duplicate
 from .errors import RefundMismatch
 from .lifecycle import Lifecycle
 from .models import Models
 from .models.contract import table
-from .payments import as_json, check_money
+from .payments import as_json, check_money, insert_once
 from .signals import Emitter, order_refunded
 from .status import RELEASED
 
@@ -154,16 +152,11 @@ class Refunds:
             "created": datetime.now(UTC),
             "note": refund.note,
         }
-        try:
-            with self._session.begin_nested():
-                self._session.execute(insert(table(self._models.OrderRefund)), [row])
-        except DBAPIError as error:
-            if not is_duplicate(error):
-                raise
-            # For another order, since this one is locked.
-            self._is_recorded(refund, order)
-            return False
-        return True
+        if insert_once(self._session, table(self._models.OrderRefund), row):
+            return True
+        # For another order, since this one is locked.
+        self._is_recorded(refund, order)
+        return False
 
     def _due(self) -> Select[Any]:
         payments, refunds = table(self._models.OrderPayment).c, table(self._models.OrderRefund).c

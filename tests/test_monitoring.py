@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from sqlalchemy.engine import URL
 from example_app.monitoring import monitoring, watch
 from flask_orders.signals import order_placed
 
-from .support.pacing import Paced, paced
-from .support.requests import SAVE
+from .support.overtaken import overtaken_order
 from .support.shops import Shop, make_shop
 
 
@@ -40,20 +38,7 @@ def test_a_conflict_is_an_event_with_order_and_attempt(
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     caplog.set_level(logging.INFO, "flask_orders")
-    customer, product = shop.customer(), shop.product()
-    shop.cart(customer, {product: 1})
-    shop.order(customer)
-    shop.fill(customer, {product: 1})
-    request = Paced(partial(shop.post, customer, SAVE), 4)
-    with paced(shop.engine, request):
-        request.start()
-        assert request.was_paused
-        (first,) = shop.rows("orders")
-        other = {**first, "id": first["id"].__class__(int=9), "number": "2", "sequence": 2}
-        shop.add(shop.models.Order(**other))
-        request.go_on()
-        request.thread.join(5)
-    assert request.answer.status_code == 201
+    assert overtaken_order(shop).status_code == 201
     (order_id,) = (str(row["id"]) for row in shop.rows("orders") if row["sequence"] == 3)
     (found,) = events(caplog, "event", "attempt", "order_id", "conflict")
     assert found[:3] == ("conflict", 1, order_id)

@@ -7,7 +7,6 @@ from datetime import UTC
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -38,6 +37,7 @@ from flask_orders.models import (
 from .support import servers
 from .support.apps import new_db
 from .support.database import counted
+from .support.overtaken import overtaken_order
 from .support.pacing import Paced, paced
 from .support.requests import ADDRESS, HOME, ORDERS, PREVIEW, SAVE
 from .support.shops import Shop, make_shop, open_shop
@@ -417,19 +417,7 @@ def test_a_violated_constraint_is_named_in_the_log(
     if shop.engine.dialect.name != "postgresql":
         pytest.skip("elsewhere the traceback tells the statement")
     caplog.set_level("INFO", "flask_orders")
-    customer, product = shop.customer(), shop.product()
-    shop.cart(customer, {product: 1})
-    shop.order(customer)
-    shop.fill(customer, {product: 1})
-    request = Paced(partial(shop.post, customer, SAVE), 4)
-    with paced(shop.engine, request):
-        request.start()
-        assert request.was_paused
-        (first,) = shop.rows("orders")
-        shop.add(shop.models.Order(**{**first, "id": uuid4(), "number": "2", "sequence": 2}))
-        request.go_on()
-        request.thread.join(5)
-    assert request.answer.status_code == 201
+    assert overtaken_order(shop).status_code == 201
     assert sorted(row["sequence"] for row in shop.rows("orders")) == [1, 2, 3]
     assert "conflict: IntegrityError 23505 (orders_customer_id_sequence_key)" in caplog.messages
 

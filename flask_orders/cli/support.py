@@ -306,9 +306,7 @@ def _text(amount: Decimal, currency: str) -> str:
 
 
 def _amount(amount: Decimal, currency: str) -> str:
-    """Return an amount with its currency's digits, or with more if it has them."""
-    rounded = Currency.of(currency).round(amount)
-    return Currency.of(currency).text(amount) if rounded == amount else f"{amount.normalize():f}"
+    return Currency.of(currency).exact_text(amount)
 
 
 SUPPORT = (show, list_orders, cancel, deliver, list_refunds)
