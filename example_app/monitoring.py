@@ -42,6 +42,7 @@ class Metrics:
         self.conflicts = counter("orders_conflicts", "Conflicts that led to a retry.")
         self.outbox_events = gauge("orders_outbox_events", "Events that are not delivered.")
         self.outbox_age = gauge("orders_outbox_age_seconds", "The age of the oldest of them.")
+        self.set_aside = gauge("orders_outbox_set_aside", "Events that are no longer tried.")
         self.refunds_due = gauge("orders_refunds_due", "Payments of which a refund is due.")
 
     def count_order(self, _app: Flask, **_order: Any) -> None:
@@ -80,9 +81,10 @@ def watch(app: Flask) -> None:
 def show_metrics() -> Response:
     """Return the metrics, for Prometheus; let no customer reach it."""
     metrics: Metrics = current_app.extensions[EXTENSION]
-    events, age = undelivered()
+    events, age, set_aside = undelivered()
     metrics.outbox_events.set(events)
     metrics.outbox_age.set(age)
+    metrics.set_aside.set(set_aside)
     metrics.refunds_due.set(len(current_orders.refunds_due()))
     return Response(generate_latest(metrics.registry), mimetype="text/plain")
 
@@ -91,19 +93,25 @@ def show_metrics() -> Response:
 def show_health() -> tuple[dict[str, Any], int]:
     """Return 503 if the database is unavailable, or events wait for a relay."""
     try:
-        events, age = undelivered()
+        events, age, set_aside = undelivered()
     except SQLAlchemyError:
         current_orders.session.rollback()
         return {"status": "the database is unavailable"}, 503
+    outbox = {"events": events, "seconds": age, "set_aside": set_aside}
     if age > LONGEST_DELAY:
-        return {"status": "no relay delivers the outbox", "events": events, "seconds": age}, 503
-    return {"status": "ok", "events": events, "seconds": age}, 200
+        return {"status": "no relay delivers the outbox", **outbox}, 503
+    return {"status": "ok", **outbox}, 200
 
 
-def undelivered() -> tuple[int, int]:
-    """Return the number of events in the outbox, and the age of the oldest in seconds."""
+def undelivered() -> tuple[int, int, int]:
+    """Return how many events the outbox has, the age of the oldest in seconds, and how many more
+    are set aside.
+    """
     session, model = current_orders.session, current_orders.models.OutboxEvent
-    query = select(func.count(), func.min(model.created)).select_from(model)
-    events, oldest = session.execute(query).one()
+    # Those that are set aside have no `due`.
+    count = select(func.count(), func.min(model.created)).select_from(model)
+    events, oldest = session.execute(count.where(model.due.is_not(None))).one()
+    set_aside, _ = session.execute(count.where(model.due.is_(None))).one()
     session.commit()
-    return events, 0 if oldest is None else int((datetime.now(UTC) - oldest).total_seconds())
+    age = 0 if oldest is None else int((datetime.now(UTC) - oldest).total_seconds())
+    return events, age, set_aside

@@ -39,6 +39,7 @@ class Components:
     carts: Carts
     converter: Converter
     lifecycle: Lifecycle
+    outbox: Outbox
     payments: Payments
     placing: Placing
     refunds: Refunds
@@ -68,9 +69,8 @@ class Components:
         prices = pricing or _default_pricing(session, models)
         stock = ResolvedStock(session, models)
         carts = Carts(session, models, currency, stock, priced_by_product=not own_pricing)
-        emitter = Emitter(
-            session, models, lambda: Outbox(session, models) if settings().outbox else None
-        )
+        outbox = Outbox(session, models, settings)
+        emitter = Emitter(session, models, lambda: outbox if settings().outbox else None)
         lifecycle = Lifecycle(session, models, stock, prices, emitter)
         converter = Converter(
             session,
@@ -88,6 +88,7 @@ class Components:
             carts,
             converter,
             lifecycle,
+            outbox,
             Payments(session, models, lifecycle, emitter),
             Placing(session, models, settings, converter, lifecycle),
             Refunds(session, models, lifecycle, emitter),

@@ -1,8 +1,9 @@
 """The transactional outbox: an event is stored if and only if its order's transaction commits.
 
-A relay delivers each event at least once, and the events of one order in their order. After the
-pattern "Transactional outbox" (C. Richardson, Microservices Patterns, chapter 3); the envelope is
-the JSON format of CloudEvents 1.0.
+A relay delivers each event at least once, and the events of one order in their order. An event
+that can't be delivered is set aside after ORDERS_OUTBOX_ATTEMPTS attempts, the order's later events
+go on, and it is kept until it is sent again. After the pattern "Transactional outbox" (C.
+Richardson, Microservices Patterns, chapter 3); the envelope is the JSON format of CloudEvents 1.0.
 """
 
 import json
@@ -21,11 +22,13 @@ from sqlalchemy.orm import aliased, scoped_session
 
 from .db.drivers import error_name
 from .db.retrying import retrying, roll_back
+from .db.writes import row_count
 from .key_values import spelling
 from .keys import new_key
 from .models import Models
 from .models.contract import table
 from .pricing import Currency
+from .settings import Settings
 
 log = logging.getLogger("flask_orders")
 
@@ -53,8 +56,11 @@ class Claimed:
 class Outbox:
     """The undelivered events of one app."""
 
-    def __init__(self, session: scoped_session[Session], models: Models) -> None:
+    def __init__(
+        self, session: scoped_session[Session], models: Models, settings: Callable[[], Settings]
+    ) -> None:
         self.session = session
+        self._settings = settings
         self.model = models.OutboxEvent
 
     def write(
@@ -97,7 +103,11 @@ class Outbox:
         """
         model, earlier = self.model, aliased(self.model)
         now = datetime.now(UTC)
-        is_first = ~exists().where(earlier.order_id == model.order_id, earlier.id < model.id)
+        is_first = ~exists().where(
+            earlier.order_id == model.order_id,
+            earlier.id < model.id,
+            earlier.due.is_not(None),
+        )
         found = self.session.execute(
             select(model.id, model.event_id, model.order_id, model.attempts + 1, model.body)
             .where(model.due <= now, is_first)
@@ -124,15 +134,39 @@ class Outbox:
         self.session.execute(delete(rows).where(*this))
 
     def reschedule(self, event: Claimed) -> None:
-        """Make an event, and its order's later events, due later. The caller commits."""
+        """Make an event due later, or set it aside after the last attempt. The caller commits.
+
+        Its order's later events wait for it, unless it is set aside.
+        """
         rows = table(self.model)
-        due = datetime.now(UTC) + timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
         # A relay that was too slow leaves the event to the relay that has claimed it since.
         this = [rows.c.event_id == event.event_id, rows.c.attempts == event.attempts]
-        self.session.execute(update(rows).where(rows.c.id == event.id, *this).values(due=due))
+        postponed = update(rows).where(rows.c.id == event.id, *this)
+        if self.is_last(event):
+            self.session.execute(postponed.values(due=None))
+            return
+        due = datetime.now(UTC) + timedelta(seconds=min(2**event.attempts, LONGEST_PAUSE))
+        self.session.execute(postponed.values(due=due))
         # Else every claim would read and skip the later events.
         later = [rows.c.order_id == event.order_id, rows.c.due < due]
         self.session.execute(update(rows).where(*later).values(due=due))
+
+    def is_last(self, event: Claimed) -> bool:
+        """Return whether no further attempt at delivering an event follows the present one."""
+        return event.attempts >= self._settings().outbox_attempts
+
+    def set_aside(self) -> list[UUID]:
+        """Return the ids of the events that were set aside, the oldest first."""
+        model = self.model
+        query = select(model.event_id).where(model.due.is_(None)).order_by(model.id)
+        return list(self.session.scalars(query))
+
+    def retry(self) -> int:
+        """Make the events that were set aside due now; return their number. The caller commits."""
+        rows = table(self.model)
+        again = update(rows).where(rows.c.due.is_(None))
+        result = self.session.execute(again.values(due=datetime.now(UTC), attempts=0))
+        return row_count(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +175,7 @@ class Delivery:
 
     event_id: UUID
     error: str | None = None
+    is_set_aside: bool = False
 
 
 def deliver_next(outbox: Outbox, deliver: Deliver, *, limit: int) -> Delivery | None:
@@ -163,29 +198,30 @@ def deliver_next(outbox: Outbox, deliver: Deliver, *, limit: int) -> Delivery | 
             event = outbox.claim()
     if event is None:
         return None
-    error = _deliver(event, deliver)
+    error = _deliver(event, deliver, is_last=outbox.is_last(event))
     roll_back(session)
     settle = outbox.mark_delivered if error is None else outbox.reschedule
     for attempt in retrying(session, mapper=mapper, limit=limit):
         with attempt, attempt.transaction():
             settle(event)
-    return Delivery(event.event_id, error)
+    return Delivery(event.event_id, error, error is not None and outbox.is_last(event))
 
 
-def _deliver(event: Claimed, deliver: Deliver) -> str | None:
+def _deliver(event: Claimed, deliver: Deliver, *, is_last: bool) -> str | None:
     """Deliver an event; return None, or the name of the error, which is logged without its text."""
     try:
         deliver(json.loads(event.body))
     except Exception as error:
         name, where = error_name(error), "".join(traceback.format_tb(error.__traceback__))
         log.error(
-            "event %s of the outbox was not delivered, attempt %d: %s at\n%s",
+            "event %s of the outbox was not delivered, attempt %d%s: %s at\n%s",
             event.event_id,
             event.attempts,
+            ", and is set aside" if is_last else "",
             name,
             where,
             extra={
-                "event": "delivery_failed",
+                "event": "delivery_set_aside" if is_last else "delivery_failed",
                 "event_id": str(event.event_id),
                 "order_id": str(event.order_id),
                 "attempt": event.attempts,

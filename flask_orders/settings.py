@@ -11,6 +11,15 @@ from typing import Any
 from .errors import ConfigurationError
 from .pricing import Currency
 
+_WHOLE_NUMBERS = (
+    "retries",
+    "max_items",
+    "max_body",
+    "idempotency_hours",
+    "payment_hours",
+    "outbox_attempts",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,6 +34,8 @@ class Settings:
         idempotency_hours: how long an Idempotency-Key is remembered.
         payment_hours: how long an order may await its payment before it expires.
         outbox: whether every event is stored as a row until a relay has delivered it.
+        outbox_attempts: the most attempts at delivering an event before it is set aside. Their
+            pauses grow from two seconds to an hour: 36 attempts take about a day.
     """
 
     payment_endpoint: str | None = None
@@ -35,6 +46,7 @@ class Settings:
     idempotency_hours: int = 24
     payment_hours: int = 72
     outbox: bool = False
+    outbox_attempts: int = 36
 
     def __post_init__(self) -> None:
         if not isinstance(self.currency, str):
@@ -45,7 +57,7 @@ class Settings:
             Currency.of(self.currency)
         except ConfigurationError as error:
             raise ConfigurationError(f"ORDERS_CURRENCY: {error}") from None
-        for name in ("retries", "max_items", "max_body", "idempotency_hours", "payment_hours"):
+        for name in _WHOLE_NUMBERS:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(

@@ -86,11 +86,20 @@ def test_the_metrics_of_the_example_shop(watched: Shop) -> None:
     assert found['orders_refused_total{code="empty_cart"}'] == 1
     assert found["orders_outbox_events"] == 3
     assert found["orders_refunds_due"] == 1
+    with watched.session() as session:
+        session.execute(sa.update(watched.models.OutboxEvent).values(due=None))
+    found = metrics(watched)
+    assert (found["orders_outbox_events"], found["orders_outbox_set_aside"]) == (0, 3)
 
 
 def test_healthz_says_if_the_outbox_lags(watched: Shop) -> None:
     client = watched.app.test_client()
-    assert client.get("/healthz").json == {"status": "ok", "events": 0, "seconds": 0}
+    assert client.get("/healthz").json == {
+        "status": "ok",
+        "events": 0,
+        "seconds": 0,
+        "set_aside": 0,
+    }
     customer = watched.customer()
     watched.cart(customer, {watched.product(): 1})
     watched.post(customer)

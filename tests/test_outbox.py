@@ -32,7 +32,8 @@ from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
 from flask_orders import BillingAddress, current_orders
-from flask_orders.outbox import CLAIM, LONGEST_PAUSE, Outbox, deliver_next
+from flask_orders.outbox import CLAIM, LONGEST_PAUSE, deliver_next
+from flask_orders.service import components_of
 from flask_orders.signals import outbox_event
 from flask_orders.testing import InjectedFault, fault, run_concurrently
 
@@ -237,13 +238,13 @@ def test_a_receiver_that_raises_gets_the_event_again(
 def test_no_pause_is_longer_than_an_hour(shop: Shop) -> None:
     place(shop)
     with frozen() as clock, heard(fail):
-        update_outbox(shop, attempts=10_000)
+        update_outbox(shop, attempts=20)
         relay(shop, failing=1)
         (row,) = shop.rows("order_outbox")
         assert row["due"] == datetime.now(UTC) + timedelta(seconds=LONGEST_PAUSE)
         clock.shift(LONGEST_PAUSE)
         relay(shop, failing=1)
-        assert shop.rows("order_outbox")[0]["attempts"] == 10_002
+        assert shop.rows("order_outbox")[0]["attempts"] == 22
 
 
 def test_failing_events_do_not_delay_other_events(shop: Shop) -> None:
@@ -301,6 +302,50 @@ def test_later_events_of_a_failing_order_are_not_read_meanwhile(shop: Shop) -> N
         assert {row["due"] for row in shop.rows("order_outbox")} == {
             datetime.now(UTC) + timedelta(seconds=2)
         }
+
+
+def test_an_event_that_fails_too_often_is_set_aside(shop: Shop) -> None:
+    """Its order's later events go on, and it is sent again when it is asked for."""
+    order, other = place(shop), place(shop)
+    pay(shop, order, "ref-1")
+    shop.app.config["ORDERS_OUTBOX_ATTEMPTS"] = 3
+    poison = shop.rows("order_outbox")[0]["event_id"]
+    placed, paid = (str(order), "order-placed"), (str(order), "order-paid")
+
+    def fail_for_poison(event: Event) -> None:
+        if event["id"] == str(poison):
+            raise RuntimeError
+
+    try:
+        with frozen() as clock, heard(fail_for_poison) as deliveries:
+            for _ in range(2):
+                relay(shop, failing=1)
+                clock.shift(LONGEST_PAUSE)
+            assert deliveries == [(str(other), "order-placed")]
+            said = relay(shop, failing=1, phrase=f"The event {poison} is set aside")
+            assert said == "Events delivered: 1.\n"
+            assert deliveries[1:] == [paid]
+            [row] = shop.rows("order_outbox")
+            assert (row["due"], row["attempts"]) == (None, 3)
+            clock.shift(LONGEST_PAUSE)
+            # It is not tried any more, but still named.
+            relay(shop, failing=1, phrase=f"The event {poison} is set aside")
+            assert shop.rows("order_outbox") == [row]
+        with heard() as deliveries:
+            said = relay(shop, "--retry")
+        assert said == "Events to send again: 1.\nEvents delivered: 1.\n"
+        assert deliveries == [placed]
+        assert shop.rows("order_outbox") == []
+    finally:
+        del shop.app.config["ORDERS_OUTBOX_ATTEMPTS"]
+
+
+def test_an_event_that_is_sent_again_has_all_its_attempts(shop: Shop) -> None:
+    place(shop)
+    update_outbox(shop, due=None, attempts=36)
+    with heard(fail):
+        relay(shop, "--retry", failing=1, phrase="It is tried again later.")
+    assert [row["attempts"] for row in shop.rows("order_outbox")] == [1]
 
 
 def test_a_receiver_that_commits(shop: Shop) -> None:
@@ -638,23 +683,25 @@ def fail(_event: Event) -> None:
     raise RuntimeError
 
 
-def relay(shop: Shop, *, failing: int = 0) -> str:
+def relay(shop: Shop, *options: str, failing: int = 0, phrase: str = "") -> str:
     """Run `flask orders relay --once`; what it says, without the events that it names.
 
-    It must name as many as are `failing`, and exit with 1 if there are any.
+    It must name as many as are `failing`, with a phrase, and exit with 1 if there are any.
     """
-    result = shop.app.test_cli_runner().invoke(args=["orders", "relay", "--once"])
+    arguments = ["orders", "relay", "--once", *options]
+    result = shop.app.test_cli_runner().invoke(args=arguments)
     assert result.exit_code == (1 if failing else 0), (result.output, result.exception)
     lines = result.output.splitlines(keepends=True)
     said = [line for line in lines if not line.startswith("- The event ")]
     assert len(lines) - len(said) == failing
+    assert all(phrase in line for line in lines if line not in said)
     return "".join(said)
 
 
 def relay_from(shop: Shop, deliver: Callable[[Event], None]) -> None:
     """The same, from any thread, and to one receiver."""
     with shop.app.app_context():
-        outbox = Outbox(shop.db.session, shop.models)
+        outbox = components_of(current_orders).outbox
         while deliver_next(outbox, deliver, limit=current_orders.settings.retries):
             pass
 
@@ -663,7 +710,7 @@ def claim(shop: Shop) -> bool:
     """Claim the next event, as a relay that is killed afterwards; whether there was one."""
     for attempt in current_orders.retrying():
         with attempt, attempt.transaction():
-            event = Outbox(shop.db.session, shop.models).claim()
+            event = components_of(current_orders).outbox.claim()
     return event is not None
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from flask_orders.errors import OrderNotFound
@@ -112,6 +113,11 @@ def test_events_that_are_not_delivered_are_shown(database: URL) -> None:
         "flask-orders.order-placed"
     ]
     assert "flask-orders.order-placed" in run(shop, "show", number)[1]
+    with shop.session() as session:
+        session.execute(sa.update(shop.models.OutboxEvent).values(due=None))
+    _, output = run(shop, "show", number, "--json")
+    [event] = json.loads(output)["outbox"]
+    assert (event["due"], event["set_aside"]) == (None, True)
     shop.close()
 
 

@@ -166,13 +166,15 @@ def audit() -> None:
 
 @click.command("relay")
 @click.option("--once", is_flag=True, help="End when no event is due any more.")
+@click.option("--retry", is_flag=True, help="Send the events again that were set aside.")
 @with_appcontext
 @readable_database_errors()
-def relay_events(*, once: bool) -> None:
+def relay_events(*, once: bool, retry: bool) -> None:
     """Deliver the events of the outbox to the receivers of the signal outbox_event.
 
     SIGTERM and SIGINT end it after the current event. An event that is not delivered does not stop
-    those of other orders; with --once it is named, and the exit code is 1.
+    those of other orders. After ORDERS_OUTBOX_ATTEMPTS attempts it is set aside. With --once the
+    events that are not delivered are named, and the exit code is 1.
     """
     if not outbox_event.receivers:
         raise click.ClickException(
@@ -180,25 +182,40 @@ def relay_events(*, once: bool) -> None:
         )
     if not current_orders.settings.outbox:
         click.echo("ORDERS_OUTBOX is not True: only events stored earlier are delivered.", err=True)
+    outbox = components_of(current_orders).outbox
+    if retry:
+        _send_again(outbox)
     total = 0
     failures: dict[UUID, str] = {}
-    for delivery in _deliveries(once=once):
+    for delivery in _deliveries(outbox, once=once):
         failures.pop(delivery.event_id, None)
         if delivery.error is None:
             total += 1
-        elif once:
+        elif once and not delivery.is_set_aside:
             failures[delivery.event_id] = delivery.error
     for event_id, reason in failures.items():
         click.echo(f"- The event {event_id} was not delivered: {reason}. It is tried again later.")
+    for attempt in current_orders.retrying():
+        with attempt, attempt.transaction():
+            set_aside = outbox.set_aside()
+    for event_id in set_aside:
+        click.echo(f"- The event {event_id} is set aside: --retry sends it again.")
     click.echo(f"Events delivered: {total}.")
-    if failures:
+    if failures or set_aside:
         raise SystemExit(1)
 
 
-def _deliveries(*, once: bool) -> Iterator[Delivery]:
+def _send_again(outbox: Outbox) -> None:
+    """Make the events due that were set aside."""
+    for attempt in current_orders.retrying():
+        with attempt, attempt.transaction():
+            count = outbox.retry()
+    click.echo(f"Events to send again: {count}.")
+
+
+def _deliveries(outbox: Outbox, *, once: bool) -> Iterator[Delivery]:
     """Deliver one event after the other until the process is asked to stop, or nothing is due."""
     orders = current_orders
-    outbox = Outbox(orders.session, orders.models)
     with stop_requests() as requests:
         while not requests:
             try:

@@ -260,7 +260,12 @@ def _described(order: OrderMixin) -> dict[str, Any]:
             for event in _rows(models.OrderEvent, order)
         ],
         "outbox": [
-            {"type": event.type, "due": _time(event.due), "attempts": event.attempts}
+            {
+                "type": event.type,
+                "due": None if event.due is None else _time(event.due),
+                "attempts": event.attempts,
+                "set_aside": event.due is None,
+            }
             for event in _rows(models.OutboxEvent, order)
         ],
     }

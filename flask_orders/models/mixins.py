@@ -184,7 +184,7 @@ class OutboxEventMixin(_Row):
     """An event that a relay has to deliver; `body` is its CloudEvents 1.0 envelope, as JSON.
 
     It may be delivered from `due` on, which is postponed while a relay delivers it and after a
-    failure.
+    failure. Without `due` it is set aside: it was tried too often, and waits to be sent again.
     """
 
     __tablename__ = "order_outbox"
@@ -194,7 +194,7 @@ class OutboxEventMixin(_Row):
     type: Mapped[str] = mapped_column(String(64))
     body: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(UTCDateTime)
-    due: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    due: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     attempts: Mapped[int] = mapped_column(Integer)
 
     if TYPE_CHECKING:
