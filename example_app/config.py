@@ -17,6 +17,11 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 
+# The endpoint of each provider's payment page.
+PAYMENT_ENDPOINTS = {"sandbox": "sandbox.pay", "stripe": "stripe_payments.pay"}
+
+TEST_KEYS = {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_PUBLISHABLE_KEY": "pk_test_local"}
+
 
 def settings(instance: Path) -> dict[str, Any]:
     """Return the values for `app.config`, and create the instance folder."""
@@ -33,9 +38,35 @@ def settings(instance: Path) -> dict[str, Any]:
         "SECRET_KEY": _secret("SECRET_KEY", instance / "secret_key"),
         "JWT_ERROR_MESSAGE_KEY": "error",
         "MAX_CONTENT_LENGTH": 16 * 1024,
-        "ORDERS_PAYMENT_ENDPOINT": "sandbox.pay",
         "ORDERS_CURRENCY": "CAD",
+        **payment_settings(instance),
     }
+
+
+def payment_settings(instance: Path) -> dict[str, Any]:
+    """Return the settings of the payment provider that PAYMENTS names.
+
+    Raises:
+        RuntimeError: there is no such provider.
+    """
+    provider = os.environ.get("PAYMENTS", "sandbox")
+    if provider not in PAYMENT_ENDPOINTS:
+        raise RuntimeError(
+            f"PAYMENTS is {provider!r}: set it to one of {', '.join(PAYMENT_ENDPOINTS)}."
+        )
+    values: dict[str, Any] = {
+        "PAYMENTS": provider,
+        "ORDERS_PAYMENT_ENDPOINT": PAYMENT_ENDPOINTS[provider],
+    }
+    if provider == "stripe":
+        values["STRIPE_API"] = os.environ.get("STRIPE_API", "https://api.stripe.com")
+        for name in ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"):
+            values[name] = os.environ.get(name)
+        if "STRIPE_API" in os.environ:
+            # A test server takes any keys.
+            secret = _secret("STRIPE_WEBHOOK_SECRET", instance / "stripe_webhook_secret")
+            values |= TEST_KEYS | {"STRIPE_WEBHOOK_SECRET": secret}
+    return values
 
 
 def database_url(text: str | None) -> URL:

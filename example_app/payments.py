@@ -1,16 +1,20 @@
-"""The shop's side of its payments: the signed callback, and the refunds that are due.
+"""The shop's side of its payments: recorded from the provider's callback, once; refunds too.
 
-A payment is recorded once, however often the provider (here `sandbox.py`) reports it.
+A payment is recorded once, however often the provider (here `sandbox.py` or Stripe) reports it.
 """
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Flask, abort, current_app, request
 from sqlalchemy.exc import DBAPIError
 
-from flask_orders import Conflict, current_orders
+from flask_orders import Conflict, OrdersError, current_orders
 from flask_orders.models import OrderMixin, OrderPaymentMixin
 from flask_orders.pricing import Currency
 
@@ -38,13 +42,26 @@ def callback() -> tuple[str, int]:
 
 def record_payment(payment: dict[str, Any]) -> None:
     """Record the payment and commit, or return 503 so that the provider repeats the callback."""
-    try:
+    with _committed("payment"):
         current_orders.record_payment(
             payment["order_id"],
             payment["reference"],
             payment["amount"],
             currency=payment["currency"],
         )
+
+
+def record_refund(order_id: UUID, reference: str, amount: Decimal, payment: str) -> None:
+    """Record a refund of a payment and commit, or return 503 as `record_payment` does."""
+    with _committed("refund"):
+        current_orders.record_refund(order_id, reference, amount, payment=payment)
+
+
+@contextmanager
+def _committed(what: str) -> Iterator[None]:
+    """Commit at the end, or roll back and return the status that tells the provider what to do."""
+    try:
+        yield
         db.session.commit()
     except ValueError as error:
         db.session.rollback()
@@ -52,9 +69,15 @@ def record_payment(payment: dict[str, Any]) -> None:
     except (Conflict, DBAPIError) as error:
         db.session.rollback()
         log.warning(
-            "A payment could not be recorded; the provider will repeat it: %s", type(error).__name__
+            "A %s could not be recorded; the provider will repeat it: %s",
+            what,
+            type(error).__name__,
         )
-        abort(503, "The shop is busy; send the callback again.")
+        abort(503, "The shop is busy; send it again.")
+    except OrdersError as error:
+        db.session.rollback()
+        log.error("A %s does not fit, and is not recorded: %s", what, error.code)
+        raise
 
 
 def log_refund_due(_app: Flask, order: OrderMixin, payment: OrderPaymentMixin) -> None:

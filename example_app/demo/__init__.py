@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from ..catalogue import stock_the_shop
 from ..payments import log
 from .client import Customer
-from .life import audit, cancel, list_orders, pay_late, pay_later
+from .life import audit, cancel, list_orders, pay_late, pay_later, refund
 from .ordering import checkout, order_empty_cart, save_order
 
 
@@ -42,7 +42,8 @@ def demo_command() -> None:
         order_empty_cart(customer, console)
         pay_later(customer, console, saved)
         cancel(customer, console)
-        pay_late(customer, console)
+        late = pay_late(customer, console)
+        refund(customer, console, late)
         list_orders(customer, console)
         audit(console)
     console.print("\nAll responses were as expected.", style="bold green")

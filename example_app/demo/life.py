@@ -1,4 +1,4 @@
-"""The demo's second half: orders are paid, cancelled, expired, listed and audited."""
+"""The demo's second half: orders are paid, cancelled, expired, refunded, listed and audited."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,9 @@ from uuid import UUID
 from flask import current_app
 from rich.console import Console
 
+from flask_orders import current_orders
+
+from ..payments import record_refund
 from ..sandbox import Callback, backdate, signed
 from ..signatures import HEADER
 from .client import API, CALLBACK, ORDERS, Customer, expect, send_callback
@@ -38,19 +41,38 @@ def cancel(customer: Customer, console: Console) -> None:
     expect(stock(customer, console, "POT-IRON"), before, "stock")
 
 
-def pay_late(customer: Customer, console: Console) -> None:
-    """Pay an order that has expired: the payment is recorded, and a refund is due."""
+def pay_late(customer: Customer, console: Console) -> str:
+    """Pay an order that has expired: the payment is recorded, and a refund is due.
+
+    Returns the order's path.
+    """
     console.rule("[bold]Pay too late")
     links = check_out(customer, console, {"BOOK": 1})
     path, payment = links["order"], links["payment"]
     order = customer.get(path)
     backdate(UUID(order["id"]))
     console.print("\nSeveral days later ...")
-    run(console, "orders", "expire")
+    expect(run(console, "orders", "expire"), 0, "exit code")
     show_status(console, customer.get(path), "cancelled")
     report_payment(customer.url, console, payment_of(order))
     payments = show_payments(customer, console, path, payment, "cancelled")
     expect([payment["to_refund"] for payment in payments], [True], "list of refunds")
+    return path
+
+
+def refund(customer: Customer, console: Console, path: str) -> None:
+    """Refund the late payment, once, and look the order up by the number that a customer says."""
+    console.rule("[bold]Refund, and answer the customer")
+    order = customer.get(path)
+    key = UUID(order["id"])
+    expect(run(console, "orders", "refunds"), 1, "exit code")
+    for due in [due for due in current_orders.refunds_due() if due.order_id == key]:
+        for _ in range(2):
+            record_refund(key, f"refund-of-{due.payment}", due.amount, due.payment)
+    left = [due for due in current_orders.refunds_due() if due.order_id == key]
+    expect(left, [], "list of refunds")
+    said = order["number"].replace("-", "").lower()
+    expect(run(console, "orders", "show", said), 0, "exit code")
 
 
 def list_orders(customer: Customer, console: Console) -> None:
@@ -66,7 +88,7 @@ def list_orders(customer: Customer, console: Console) -> None:
 def audit(console: Console) -> None:
     """Recompute every order of the shop; the command ends the demo if it finds a problem."""
     console.rule("[bold]Audit")
-    run(console, "orders", "audit")
+    expect(run(console, "orders", "audit"), 0, "exit code")
 
 
 def check_out(customer: Customer, console: Console, items: Mapping[str, int]) -> dict[str, str]:
@@ -117,7 +139,11 @@ def stock(customer: Customer, console: Console, sku: str) -> int:
     return int(left)
 
 
-def run(console: Console, *command: str) -> None:
-    """Run a command of the shop, as cron would."""
+def run(console: Console, *command: str) -> int:
+    """Run a command of the shop, as cron or support would; return its exit code."""
     console.print(f"\n[bold cyan]flask {' '.join(command)}")
-    current_app.cli.main(command, prog_name="flask", standalone_mode=False)
+    try:
+        current_app.cli.main(command, prog_name="flask", standalone_mode=False)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
