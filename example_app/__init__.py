@@ -39,7 +39,7 @@ def create_app(instance_path: str | None = None) -> Flask:
     jwt.init_app(app)
     Migrate(app, db, directory=Path(__file__).with_name("migrations"))
     app.register_blueprint(orders_bp)
-    for blueprint in (accounts, shop, carts, monitoring):
+    for blueprint in (accounts, shop, carts):
         app.register_blueprint(blueprint)
     if app.config["PAYMENTS"] == "stripe":
         # Needs an extra of its own.
@@ -52,6 +52,7 @@ def create_app(instance_path: str | None = None) -> Flask:
         app.cli.add_command(demo_command)
     payment_unexpected.connect(log_refund_due, sender=app)
     add_admin(app)
+    app.register_blueprint(monitoring)
     watch(app)
     app.cli.add_command(seed_command)
     return_errors_as_json(app)
