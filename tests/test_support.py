@@ -103,6 +103,17 @@ def test_as_json_it_has_what_the_api_returns_and_more(shop: Shop, order: dict[st
     assert shown["outbox"] == []
 
 
+def test_money_in_a_currency_that_iso_4217_does_not_know(shop: Shop, order: dict[str, Any]) -> None:
+    with shop.service() as orders:
+        orders.record_payment(order["id"], "pay-2", Decimal("0.0030"), currency="XBT")
+    _, output = run(shop, "show", order["number"], "--json")
+    [_, payment] = json.loads(output)["payments"]
+    assert (payment["amount"], payment["currency"]) == ("0.003", "XBT")
+    code, output = run(shop, "refunds", "--json")
+    assert code == 1
+    assert [(due["amount"], due["currency"]) for due in json.loads(output)] == [("0.003", "XBT")]
+
+
 def test_events_that_are_not_delivered_are_shown(database: URL) -> None:
     shop = make_shop(database, ORDERS_OUTBOX=True)
     customer = shop.customer()

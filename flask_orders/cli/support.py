@@ -20,7 +20,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import Select, select
 from sqlalchemy.orm import selectinload
 
-from ..errors import OrderNotFound, OrdersError
+from ..errors import ConfigurationError, OrderNotFound, OrdersError
 from ..key_values import keys_spelled, spelling
 from ..keys import as_number
 from ..models import OrderMixin
@@ -311,7 +311,11 @@ def _text(amount: Decimal, currency: str) -> str:
 
 
 def _amount(amount: Decimal, currency: str) -> str:
-    return Currency.of(currency).exact_text(amount)
+    try:
+        return Currency.of(currency).exact_text(amount)
+    except ConfigurationError:
+        # A payment may have come in a currency that ISO 4217 does not know.
+        return f"{amount.normalize():f}"
 
 
 SUPPORT = (show, list_orders, cancel, deliver, list_refunds)
