@@ -20,6 +20,7 @@ from .demo import demo_command
 from .errors import return_errors_as_json
 from .models import db
 from .monitoring import monitoring, watch
+from .pages import pages
 from .payments import log_refund_due, payments
 from .sandbox import sandbox
 from .shop import shop
@@ -39,7 +40,7 @@ def create_app(instance_path: str | None = None) -> Flask:
     jwt.init_app(app)
     Migrate(app, db, directory=Path(__file__).with_name("migrations"))
     app.register_blueprint(orders_bp)
-    for blueprint in (accounts, shop, carts):
+    for blueprint in (accounts, shop, carts, pages):
         app.register_blueprint(blueprint)
     if app.config["PAYMENTS"] == "stripe":
         # Needs an extra of its own.

@@ -29,9 +29,21 @@ def refuse_token(reason: str) -> tuple[Response, int]:
 
 @accounts.post("/customers/")
 def register() -> tuple[Response, int]:
+    """Create a customer."""
+    customer = new_customer(RegisterSchema().load(request.get_json()))
+    return jsonify(id=customer.id, email=customer.email), 201
+
+
+@accounts.post("/sign-in/")
+def sign_in() -> Response:
+    """Return an access token."""
+    return jsonify(access_token=token_of(SignInSchema().load(request.get_json())))
+
+
+def new_customer(credentials: dict[str, str]) -> Customer:
     """Create a customer with a cart, so that no customer ever has two carts."""
-    body = RegisterSchema().load(request.get_json())
-    customer = Customer(email=body["email"], password_hash=generate_password_hash(body["password"]))
+    password_hash = generate_password_hash(credentials["password"])
+    customer = Customer(email=credentials["email"], password_hash=password_hash)
     try:
         db.session.add(customer)
         db.session.flush()
@@ -39,15 +51,15 @@ def register() -> tuple[Response, int]:
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
-        abort(409, f"{body['email']} is already registered; sign in instead.")
-    return jsonify(id=customer.id, email=customer.email), 201
+        abort(409, f"{credentials['email']} is already registered; sign in instead.")
+    return customer
 
 
-@accounts.post("/sign-in/")
-def sign_in() -> Response:
-    """Return an access token."""
-    body = SignInSchema().load(request.get_json())
-    customer = db.session.scalar(select(Customer).where(Customer.email == body["email"]))
-    if customer is None or not check_password_hash(customer.password_hash, body["password"]):
+def token_of(credentials: dict[str, str]) -> str:
+    """Return an access token, or 401 for wrong credentials."""
+    query = select(Customer).where(Customer.email == credentials["email"])
+    customer = db.session.scalar(query)
+    if customer is None or not check_password_hash(customer.password_hash, credentials["password"]):
         abort(401, "The e-mail address or password is incorrect.")
-    return jsonify(access_token=create_access_token(identity=str(customer.id)))
+    token: str = create_access_token(identity=str(customer.id))
+    return token

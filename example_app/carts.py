@@ -1,15 +1,14 @@
-"""The signed-in customer's cart: every change locks the cart first, as its conversion does."""
+"""The API of the signed-in customer's cart."""
 
-from datetime import UTC, datetime
-
-from flask import Blueprint, Response, abort, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from flask_jwt_extended import current_user, verify_jwt_in_request
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from flask_orders.models import CartItemMixin, CartMixin, ProductMixin, VoucherMixin
+from flask_orders.models import CartMixin
 
-from .models import Cart, CartItem, Product, Voucher, db
-from .schemas import MOST_UNITS, AddItemSchema, CartSchema, QuantitySchema, VoucherSchema
+from .cart_changes import add_units, remove, set_units, set_voucher
+from .models import Cart, db
+from .schemas import AddItemSchema, CartSchema, QuantitySchema, VoucherSchema
 
 carts = Blueprint("carts", __name__, url_prefix="/api/v1/i/cart")
 
@@ -31,104 +30,35 @@ def get_cart() -> Response:
 def add_item() -> tuple[Response, int]:
     """Add units of a product, to its item if the cart has one."""
     body = AddItemSchema().load(request.get_json())
-    cart = _locked_cart()
-    product = _product(body["sku"])
-    item = next((item for item in cart.items if item.product is product), None)
-    if item is None:
-        item = CartItem(product=product, quantity=0)
-        cart.items.append(item)
-    _set_quantity(item, item.quantity + body["quantity"])
-    return _saved(cart), 201
+    return _saved(add_units(body["sku"], body["quantity"])), 201
 
 
 @carts.patch("/items/<int:item_id>/")
 def change_item(item_id: int) -> Response:
     """Set the quantity of an item."""
     body = QuantitySchema().load(request.get_json())
-    cart = _locked_cart()
-    _set_quantity(_item(cart, item_id), body["quantity"])
-    return _saved(cart)
+    return _saved(set_units(item_id, body["quantity"]))
 
 
 @carts.delete("/items/<int:item_id>/")
 def remove_item(item_id: int) -> Response:
     """Remove an item."""
-    cart = _locked_cart()
-    cart.items.remove(_item(cart, item_id))
-    return _saved(cart)
+    return _saved(remove(item_id))
 
 
 @carts.put("/voucher/")
 def apply_voucher() -> Response:
     """Apply a voucher to the cart, replacing the one applied before."""
     body = VoucherSchema().load(request.get_json())
-    cart = _locked_cart()
-    cart.voucher = _voucher(body["code"])
-    return _saved(cart)
+    return _saved(set_voucher(body["code"]))
 
 
 @carts.delete("/voucher/")
 def remove_voucher() -> Response:
     """Remove the voucher from the cart."""
-    cart = _locked_cart()
-    cart.voucher = None
-    return _saved(cart)
-
-
-def _locked_cart() -> CartMixin:
-    """Lock the customer's cart and return it: no other transaction can change it until the commit.
-
-    The lock is an UPDATE, since SQLite has no other kind, and it is the first statement of its
-    transaction, so that everything read under the lock is read after it was taken.
-    """
-    mine = Cart.customer_id == current_user.id
-    db.session.rollback()
-    db.session.execute(update(Cart).where(mine).values(id=Cart.id))
-    cart: CartMixin = db.session.scalars(select(Cart).where(mine)).one()
-    return cart
+    return _saved(set_voucher(None))
 
 
 def _saved(cart: CartMixin) -> Response:
     db.session.commit()
     return jsonify(CartSchema().dump(cart))
-
-
-def _product(sku: str) -> ProductMixin:
-    product: ProductMixin | None = db.session.scalar(
-        select(Product).where(Product.sku == sku, Product.active)
-    )
-    if product is None:
-        abort(404, f"There is no product {sku}.")
-    return product
-
-
-def _item(cart: CartMixin, item_id: int) -> CartItemMixin:
-    item: CartItemMixin | None = next((item for item in cart.items if item.id == item_id), None)
-    if item is None:
-        abort(404, "This item is not in your cart.")
-    return item
-
-
-def _set_quantity(item: CartItemMixin, quantity: int) -> None:
-    """Set a quantity that can be ordered now; the order checks again, as carts hold no stock."""
-    stock = None if item.product is None else item.product.stock
-    if stock is not None and quantity > stock:
-        abort(409, f"Only {stock} left in stock.")
-    if quantity > MOST_UNITS:
-        abort(409, f"You can order at most {MOST_UNITS} of a product.")
-    item.quantity = quantity
-
-
-def _voucher(code: str) -> VoucherMixin:
-    """Return the voucher with this code if it is valid today; the order checks its other terms."""
-    voucher: VoucherMixin | None = db.session.scalar(select(Voucher).where(Voucher.code == code))
-    if voucher is None:
-        abort(404, f"There is no voucher {code}.")
-    if not voucher.active or not _is_valid(voucher, datetime.now(UTC)):
-        abort(409, f"The voucher {code} is not valid today.")
-    return voucher
-
-
-def _is_valid(voucher: VoucherMixin, now: datetime) -> bool:
-    started = voucher.valid_from is None or voucher.valid_from <= now
-    return started and (voucher.valid_to is None or now < voucher.valid_to)

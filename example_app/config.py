@@ -37,6 +37,13 @@ def settings(instance: Path) -> dict[str, Any]:
         "ADMIN_PASSWORD": _secret("ADMIN_PASSWORD", instance / "admin_password"),
         "SECRET_KEY": _secret("SECRET_KEY", instance / "secret_key"),
         "JWT_ERROR_MESSAGE_KEY": "error",
+        # In the header for the API, and in a cookie for the pages, whose forms have a token
+        # against cross-site requests.
+        "JWT_TOKEN_LOCATION": ["headers", "cookies"],
+        "JWT_CSRF_CHECK_FORM": True,
+        "JWT_COOKIE_SAMESITE": "Lax",
+        # Behind HTTPS set it: the cookie is then never sent without it.
+        "JWT_COOKIE_SECURE": os.environ.get("JWT_COOKIE_SECURE") == "1",
         "MAX_CONTENT_LENGTH": 16 * 1024,
         "ORDERS_CURRENCY": "CAD",
         **payment_settings(instance),

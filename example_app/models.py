@@ -41,4 +41,5 @@ OrderPayment = orders.OrderPayment
 OrderRefund = orders.OrderRefund
 OrderEvent = orders.OrderEvent
 Offer = orders.Offer
+Address = orders.Address
 Voucher = orders.Voucher

@@ -74,6 +74,19 @@ class QuantitySchema(Schema):
     quantity = Quantity()
 
 
+class FormItemSchema(Schema):
+    """A product to add to the cart, from a form, where numbers are text."""
+
+    sku = Code()
+    quantity = fields.Integer(required=True, validate=validate.Range(1, MOST_UNITS))
+
+
+class FormQuantitySchema(Schema):
+    """The new quantity of an item, from a form."""
+
+    quantity = fields.Integer(required=True, validate=validate.Range(1, MOST_UNITS))
+
+
 class VoucherSchema(Schema):
     """The code of the voucher to apply."""
 

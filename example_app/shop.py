@@ -1,6 +1,7 @@
 """The public pages: the entry point and the products."""
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Blueprint, Response, jsonify, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from .models import Product, db
@@ -10,8 +11,10 @@ shop = Blueprint("shop", __name__)
 
 
 @shop.get("/")
-def index() -> Response:
-    """Return the URLs of the shop's endpoints."""
+def index() -> ResponseReturnValue:
+    """Send a browser to the catalogue, and return the URLs of the API's endpoints to a client."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        return redirect(url_for("pages.show_catalogue"))
     return jsonify(
         register=url_for("accounts.register"),
         sign_in=url_for("accounts.sign_in"),

@@ -57,6 +57,12 @@ def country_name(code: str) -> str:
     return str(getattr(country, "common_name", None) or getattr(country, "name", code))
 
 
+def country_names() -> list[str]:
+    """Return the common name of every country, in the order of a list to choose from."""
+    names = (country_name(country.alpha_2) for country in pycountry.countries)
+    return sorted(names, key=_folded)
+
+
 def is_country(code: str) -> bool:
     """Return whether a text is an ISO 3166-1 alpha-2 code, in capitals."""
     return pycountry.countries.get(alpha_2=code) is not None

@@ -1,0 +1,107 @@
+"""The checkout: an address, the total that the customer agrees to, and one button's key."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_jwt_extended import current_user
+from marshmallow import EXCLUDE, ValidationError
+from sqlalchemy import select
+
+from flask_orders import BillingAddress, BillingAddressSchema, OrdersError, current_orders
+from flask_orders.countries import country_names
+from flask_orders.errors import IdempotencyKeyReused, PriceChanged
+from flask_orders.models import AddressMixin
+
+from ..models import Address, db
+from .access import signed_in
+
+FIELDS = {
+    "street_address": ("Street address", "billing street-address"),
+    "postal_code": ("Postal code", "billing postal-code"),
+    "city": ("City", "billing address-level2"),
+    "state": ("State, province or region", "billing address-level1"),
+}
+
+
+# What a page offers of the address book.
+MOST_ADDRESSES = 5
+
+
+def add_to(pages: Blueprint) -> None:
+    """Add the routes to the blueprint."""
+    pages.get("/checkout/")(show_checkout)
+    pages.post("/checkout/")(order)
+
+
+@signed_in
+def show_checkout() -> str:
+    """Return the form, with the saved address if there is one."""
+    return _form()
+
+
+@signed_in
+def order() -> ResponseReturnValue:
+    """Order, all of it or nothing; a form that is sent twice makes one order.
+
+    The total that the page showed is the most that the customer pays.
+    """
+    form = request.form
+    try:
+        placed = current_orders.place(
+            current_user.id,
+            billing_address=_billing_address(),
+            expected_total=Decimal(form["expected_total"]),
+            checkout=form["action"] == "checkout",
+            idempotency_key=form["key"],
+        )
+    except ValidationError as error:
+        return _form(errors=error.messages_dict), 400
+    except PriceChanged as error:
+        return _form(changed=error.extensions), error.status
+    except OrdersError as error:
+        return _form(message=error.detail, is_new=isinstance(error, IdempotencyKeyReused)), 409
+    if form["action"] == "checkout" and placed.payable:
+        endpoint = current_app.config["ORDERS_PAYMENT_ENDPOINT"]
+        return redirect(url_for(endpoint, order_id=placed.order_id), 303)
+    return redirect(url_for("pages.show_order", order_id=placed.order_id), 303)
+
+
+def _billing_address() -> BillingAddress:
+    """Return the chosen address of the address book, or the one that was entered.
+
+    Raises:
+        ValidationError: a field that was entered is invalid.
+    """
+    chosen = request.form.get("use", "new")
+    for address in _address_book():
+        if str(address.id) == chosen:
+            return BillingAddress(**{name: getattr(address, name) for name in (*FIELDS, "country")})
+    entered: BillingAddress = BillingAddressSchema().load(request.form, unknown=EXCLUDE)
+    return entered
+
+
+def _address_book() -> Sequence[AddressMixin]:
+    """Return the customer's addresses, the newest first."""
+    mine = select(Address).where(Address.customer_id == current_user.id)
+    return db.session.scalars(mine.order_by(Address.id.desc()).limit(MOST_ADDRESSES)).all()
+
+
+def _form(*, is_new: bool = False, **found: Any) -> str:
+    """Return the form: again, with what was entered and what is wrong, or for the first time.
+
+    A form that is shown again keeps its key: nothing was ordered with it.
+    """
+    key = uuid4() if is_new else request.form.get("key", uuid4())
+    return render_template(
+        "shop/checkout.html",
+        cart=current_orders.preview(current_user.id),
+        addresses=_address_book(),
+        fields=FIELDS,
+        countries=country_names(),
+        key=key,
+        **found,
+    )
