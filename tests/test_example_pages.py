@@ -172,7 +172,13 @@ def test_an_order_is_bought_with_a_voucher(browser: Browser) -> None:
     assert (str(order.total_amount.normalize()), order.voucher_code) == ("32.83", "WELCOME10")
     assert "Your cart is empty" in browser.get("/shop/cart/")
     page = browser.get(f"/shop/orders/{order.id}/")
-    for text in (order.number, "2 \u00d7 Assam, 250 g", "awaiting payment", "123 Main St", "Canada"):
+    for text in (
+        order.number,
+        "2 \u00d7 Assam, 250 g",
+        "awaiting payment",
+        "123 Main St",
+        "Canada",
+    ):
         assert text in page
     browser.client.post(f"/pay/{order.id}/", data={"way": "once"})
     page = browser.get(f"/shop/orders/{order.id}/")
