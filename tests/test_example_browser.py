@@ -1,0 +1,311 @@
+"""The example shop in a real browser: Debian's Chromium, driven by Playwright."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, sync_playwright
+from sqlalchemy import select, update
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from example_app import create_app
+from example_app.models import Order, Product, db
+from flask_orders.models import OrderMixin
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium"),
+]
+
+DESKTOP = ViewportSize(width=1280, height=800)
+PHONE = ViewportSize(width=390, height=844)
+
+ADDRESS = {
+    "Street address": "123 Main St",
+    "Postal code": "K1A 0B1",
+    "City": "Ottawa",
+    "State, province or region": "ON",
+}
+
+
+class Silent(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_request(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("DATABASE_URL", raising=False)
+        app = create_app(str(tmp_path_factory.mktemp("instance")))
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def url(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(params=[(DESKTOP, True), (PHONE, True), (DESKTOP, False)], ids=str)
+def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator[Page]:
+    """The catalogue as a visitor sees it: wide, on a phone, and without JavaScript."""
+    viewport, has_javascript = request.param
+    context = browser.new_context(viewport=viewport, java_script_enabled=has_javascript)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.goto(url)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def wide(browser: Browser, url: str) -> Iterator[Page]:
+    """The catalogue in one wide window, for what does not depend on the width."""
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.goto(url)
+    yield page
+    context.close()
+
+
+def register(page: Page, email: str) -> None:
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill("a long password")
+    page.get_by_role("button", name="I am new here: register").click()
+
+
+def add(page: Page, *names: str) -> None:
+    for name in names:
+        page.get_by_role("link", name="Leaf & Kettle").click()
+        page.get_by_role("button", name=f"Add to cart: {name}").click()
+
+
+def fill_address(page: Page) -> None:
+    for label, text in ADDRESS.items():
+        page.get_by_label(label).fill(text)
+    page.get_by_label("Country").select_option("Canada")
+
+
+def a_customer(request: pytest.FixtureRequest) -> str:
+    """An e-mail address of this test's own."""
+    return f"{abs(hash(request.node.name))}@example.com"
+
+
+def order_of(app: Flask, page: Page) -> OrderMixin:
+    number = page.get_by_role("heading", name="Order ").inner_text().removeprefix("Order ")
+    with app.app_context():
+        order: OrderMixin = db.session.scalars(select(Order).where(Order.number == number)).one()
+        return order
+
+
+def fits(page: Page) -> None:
+    """Nothing is wider than the window. Without JavaScript it can't be asked."""
+    size = page.viewport_size
+    assert size is not None
+    box = page.locator("main").bounding_box()
+    assert box is not None
+    assert box["width"] <= size["width"]
+
+
+def test_buy_with_a_voucher(app: Flask, page: Page, request: pytest.FixtureRequest) -> None:
+    register(page, a_customer(request))
+    add(page, "Assam, 250 g", "Gooseneck kettle")
+    page.get_by_label("Voucher").fill("welcome10")
+    page.get_by_role("button", name="Apply").click()
+    assert "You save" in page.locator(".totals").inner_text()
+    fits(page)
+    page.get_by_role("link", name="Check out").click()
+    fill_address(page)
+    page.get_by_role("button", name="Order and pay").click()
+    page.get_by_role("button", name="Pay", exact=True).click()
+    assert "204" in page.get_by_role("status").inner_text()
+    page.goto(page.url.split("/pay/")[0] + "/shop/orders/")
+    fits(page)
+    page.locator("tbody a").first.click()
+    assert page.locator(".status").inner_text() == "paid"
+    order = order_of(app, page)
+    assert (order.status, order.voucher_code, order.items_count) == ("paid", "WELCOME10", 2)
+
+
+def test_save_and_pay_later_or_cancel(
+    app: Flask, page: Page, request: pytest.FixtureRequest
+) -> None:
+    register(page, a_customer(request))
+    add(page, "Blue cup")
+    page.get_by_role("link", name="Check out").click()
+    fill_address(page)
+    page.get_by_role("button", name="Save the order").click()
+    fits(page)
+    page.get_by_role("link", name="Pay").click()
+    page.get_by_role("button", name="Pay", exact=True).click()
+    assert "paid" in page.get_by_role("status").inner_text()
+    page.go_back()
+    page.go_back()
+    add(page, "Blue cup")
+    page.get_by_role("link", name="Check out").click()
+    # The saved address is offered.
+    assert page.get_by_label("123 Main St, K1A 0B1 Ottawa").is_checked()
+    page.get_by_role("button", name="Save the order").click()
+    page.get_by_role("button", name="Cancel the order").click()
+    assert page.locator(".status").inner_text() == "cancelled"
+    assert order_of(app, page).status == "cancelled"
+
+
+def test_a_refused_address_is_named_beside_its_field(
+    page: Page, request: pytest.FixtureRequest
+) -> None:
+    register(page, a_customer(request))
+    add(page, "Tea timer")
+    page.get_by_role("link", name="Check out").click()
+    fill_address(page)
+    page.get_by_label("Postal code").fill("\u00ad")
+    page.get_by_role("button", name="Order and pay").click()
+    field = page.get_by_label("Postal code")
+    assert field.get_attribute("aria-invalid") == "true"
+    described = field.get_attribute("aria-describedby")
+    assert "Canada" in page.locator(f"#{described}").inner_text()
+    # The rest is as it was entered.
+    assert page.get_by_label("Country").input_value() == "Canada"
+    field.fill("K1A 0B1")
+    page.get_by_role("button", name="Order and pay").click()
+    assert "/pay/" in page.url
+
+
+def test_a_price_that_has_gone_up_is_asked_about(
+    app: Flask, page: Page, request: pytest.FixtureRequest
+) -> None:
+    register(page, a_customer(request))
+    add(page, "Steel strainer")
+    page.get_by_role("link", name="Check out").click()
+    fill_address(page)
+    price_of(app, "STRAINER", "18.95")
+    try:
+        page.get_by_role("button", name="Order and pay").click()
+        assert "the total is now 20.90, not 11.40" in page.get_by_role("alert").inner_text()
+        page.get_by_role("button", name="Order and pay 20.90 CAD").click()
+        assert "/pay/" in page.url
+    finally:
+        price_of(app, "STRAINER", "8.95")
+
+
+def price_of(app: Flask, sku: str, price: str) -> None:
+    with app.app_context():
+        db.session.execute(update(Product).where(Product.sku == sku).values(price=price))
+        db.session.commit()
+
+
+def test_a_double_click_makes_one_order(
+    app: Flask, wide: Page, request: pytest.FixtureRequest
+) -> None:
+    email = a_customer(request)
+    register(wide, email)
+    add(wide, "A small book of tea")
+    wide.get_by_role("link", name="Check out").click()
+    fill_address(wide)
+    wide.get_by_role("button", name="Save the order").dblclick()
+    wide.get_by_role("heading", name="Order ").wait_for()
+    wide.get_by_role("link", name="My orders").click()
+    assert wide.locator("tbody tr").count() == 1
+
+
+def test_all_by_keyboard(wide: Page, request: pytest.FixtureRequest) -> None:
+    keyboard = wide.keyboard
+
+    def go_to(role: str, name: str) -> None:
+        """Press Tab until the control has the focus, which has to be visible."""
+        wanted = wide.get_by_role(role, name=name, exact=True).first  # type: ignore[arg-type] # a literal
+        for _ in range(60):
+            keyboard.press("Tab")
+            if wanted.evaluate("element => element === document.activeElement"):
+                assert (
+                    wanted.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+                )
+                return
+        raise AssertionError(f"{name} can't be reached")
+
+    go_to("link", "Sign in")
+    keyboard.press("Enter")
+    go_to("textbox", "E-mail address")
+    keyboard.type(a_customer(request))
+    go_to("textbox", "Password")
+    keyboard.type("a long password")
+    go_to("button", "I am new here: register")
+    keyboard.press("Enter")
+    go_to("button", "Add to cart: Masala chai, 250 g")
+    keyboard.press("Enter")
+    go_to("link", "Check out")
+    keyboard.press("Enter")
+    for label, text in ADDRESS.items():
+        go_to("textbox", label)
+        keyboard.type(text)
+    go_to("combobox", "Country")
+    keyboard.type("Canada")
+    go_to("button", "Save the order, and pay later")
+    keyboard.press("Enter")
+    wide.get_by_role("heading", name="Order ").wait_for()
+    assert "Canada" in wide.locator("address").inner_text()
+
+
+def test_axe_finds_no_violation(wide: Page, request: pytest.FixtureRequest) -> None:
+    axe = Axe()
+
+    def check() -> None:
+        found = axe.run(wide)
+        assert found.violations_count == 0, found.generate_report()
+
+    check()
+    wide.get_by_role("link", name="Sign in").click()
+    check()
+    wide.go_back()
+    register(wide, a_customer(request))
+    add(wide, "Blue cup")
+    check()
+    wide.get_by_role("link", name="Check out").click()
+    check()
+    wide.get_by_role("button", name="Order and pay").click()
+    check()
+    fill_address(wide)
+    wide.get_by_role("button", name="Save the order").click()
+    check()
+    wide.get_by_role("link", name="My orders").click()
+    check()
+
+
+def test_the_addresses_of_pictures_are_the_shop_s_own(wide: Page, url: str) -> None:
+    """Everything works offline: no request leaves this machine."""
+    sent: list[str] = []
+    wide.on("request", lambda request: sent.append(request.url))
+    wide.reload()
+    wide.wait_for_load_state("networkidle")
+    assert len(sent) > 2
+    assert [address for address in sent if not address.startswith(url)] == []
