@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import scoped_session
 
 from .carts import Carts
-from .db.before_commit import has_receivers, send_before_commit
+from .db.after_commit import has_receivers
+from .db.before_commit import send_before_commit
 from .errors import ConfigurationError
 from .models import Models, OrderMixin
 from .plan import OrderPlan

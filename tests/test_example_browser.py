@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,12 +16,9 @@ from example_app import create_app
 from example_app.models import Order, Product, db
 from flask_orders.models import OrderMixin
 
-CHROMIUM = shutil.which("chromium")
+from .support.servers import Missing, refuse_unwanted, required
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium"),
-]
+pytestmark = pytest.mark.server
 
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
@@ -69,9 +67,22 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-    yield browser
-    browser.close()
+    with required(chromium(playwright)) as browser:
+        yield browser
+
+
+@contextmanager
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """Start Debian's Chromium; the shop in it is on SQLite."""
+    refuse_unwanted("sqlite")
+    path = shutil.which("chromium")
+    if path is None:
+        raise Missing("no Chromium: install chromium (Debian)")
+    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @pytest.fixture(params=[(DESKTOP, True), (PHONE, True), (DESKTOP, False)], ids=str)

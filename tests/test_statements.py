@@ -1,10 +1,13 @@
 """What a request costs, counted at the cursor: a batch of rows is one statement."""
 
 import re
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy.engine import URL
 
+from flask_orders.signals import order_placed
 from flask_orders.testing import Ledger
 
 from . import hosts
@@ -41,6 +44,17 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_items(shop: S
     assert len({len(statements) for statements in sent.values()}) == 1, "\n".join(sent[5])
     most = MOST_ON.get(server_of(shop.engine), MOST)
     assert len(sent[5]) <= most, "\n".join(sent[5])
+
+
+def test_receivers_of_another_app_cost_nothing(shop: Shop) -> None:
+    def receive(_app: Flask, **_content: Any) -> None:
+        """Receive nothing, since the other app sends nothing."""
+
+    before = len(sent_for(shop, 1))
+    with order_placed.connected_to(receive, sender=Flask("other")):
+        assert len(sent_for(shop, 1)) == before
+    with order_placed.connected_to(receive):
+        assert len(sent_for(shop, 1)) > before
 
 
 def test_a_refusal_sends_fewer_statements(shop: Shop) -> None:

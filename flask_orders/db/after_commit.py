@@ -49,12 +49,23 @@ def send_after_commit(
         signal: without receivers nothing is done.
         content: reads what the receivers get, after the commit and in the receivers' session.
     """
-    if not signal.receivers:
+    if not has_receivers(signal):
         return
     transaction = session().get_nested_transaction() or session().get_transaction()
     if transaction is not None:
         waiting = session.info.setdefault(_WAITING, [])
         waiting.append(_WaitingSignal(session, transaction, signal, content))
+
+
+def has_receivers(signal: NamedSignal) -> bool:
+    """Return whether the signal has receivers for this app."""
+    return any(True for _ in signal.receivers_for(this_app()))
+
+
+def this_app() -> Flask:
+    """Return the app itself, the sender of every signal."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    return app
 
 
 def watch_commits(session: scoped_session[HostSession]) -> None:
@@ -128,7 +139,7 @@ def _send(
     The log has the place where an exception was raised, but not its text: a driver's message may
     quote the customer's address.
     """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
+    app = this_app()
     for receiver in signal.receivers_for(app):
         try:
             receiver(app, **content)

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from blinker import NamedSignal
-from flask import Flask, current_app
 from flask_sqlalchemy.session import Session as HostSession
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from ..errors import ConfigurationError
-from .after_commit import Content
+from .after_commit import Content, this_app
 
 
 def send_before_commit(
@@ -35,7 +34,7 @@ def send_before_commit(
         ConfigurationError: a receiver has ended the transaction.
         Exception: whatever a receiver raises; the remaining ones are not called.
     """
-    app = _app()
+    app = this_app()
     receivers = list(signal.receivers_for(app))
     if not receivers:
         return None
@@ -47,16 +46,6 @@ def send_before_commit(
                 raise _mistake(signal)
         session.flush()
     return given
-
-
-def has_receivers(signal: NamedSignal) -> bool:
-    """Return whether the signal has receivers for this app."""
-    return any(True for _ in signal.receivers_for(_app()))
-
-
-def _app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy
-    return app
 
 
 @contextmanager
