@@ -20,6 +20,10 @@ DRIVERS = {
 # The endpoint of each provider's payment page.
 PAYMENT_ENDPOINTS = {"sandbox": "sandbox.pay", "stripe": "stripe_payments.pay"}
 
+STRIPE = "https://api.stripe.com"
+
+STRIPE_KEYS = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
+
 TEST_KEYS = {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_PUBLISHABLE_KEY": "pk_test_local"}
 
 
@@ -66,8 +70,8 @@ def payment_settings(instance: Path) -> dict[str, Any]:
         "ORDERS_PAYMENT_ENDPOINT": PAYMENT_ENDPOINTS[provider],
     }
     if provider == "stripe":
-        values["STRIPE_API"] = os.environ.get("STRIPE_API", "https://api.stripe.com")
-        for name in ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"):
+        values["STRIPE_API"] = os.environ.get("STRIPE_API", STRIPE)
+        for name in STRIPE_KEYS:
             values[name] = os.environ.get(name)
         if "STRIPE_API" in os.environ:
             # A test server takes any keys.

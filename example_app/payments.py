@@ -18,7 +18,7 @@ from flask_orders import Conflict, OrdersError, current_orders
 from flask_orders.models import OrderMixin, OrderPaymentMixin
 from flask_orders.pricing import Currency
 
-from .models import db
+from .models import Order, db
 from .schemas import CallbackSchema
 from .signatures import HEADER, is_signed
 
@@ -38,6 +38,14 @@ def callback() -> tuple[str, int]:
         abort(400, "The signature is missing, invalid or expired.")
     record_payment(CallbackSchema().load(request.get_json()))
     return "", 204
+
+
+def order_to_pay(order_id: UUID) -> OrderMixin:
+    """Return the order of a payment page; the link is enough."""
+    order: OrderMixin | None = db.session.get(Order, order_id)
+    if order is None:
+        abort(404, "There is no order with this id.")
+    return order
 
 
 def record_payment(payment: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from flask_orders.models import OrderMixin
 from flask_orders.pricing import Currency
 
 from .models import Order, OrderPayment, db
+from .payments import order_to_pay
 from .signatures import HEADER, sign
 
 sandbox = Blueprint("sandbox", __name__)
@@ -117,7 +118,7 @@ MEANINGS = {
 @sandbox.get("/pay/<uuid:order_id>/")
 def pay(order_id: UUID) -> Response:
     """Return the amount due and the payments so far; the link is enough, no token is required."""
-    order = _order(order_id)
+    order = order_to_pay(order_id)
     page = _page(order)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         statuses = request.args.getlist("status", type=lambda text: HTTPStatus(int(text)))
@@ -137,7 +138,7 @@ def paid(order_id: UUID) -> Redirect:
     way = WAYS.get(request.form.get("way", ""))
     if way is None:
         abort(400, f"'way' must be one of {', '.join(WAYS)}.")
-    order = _order(order_id)
+    order = order_to_pay(order_id)
     if way.before is not None:
         way.before(order.id)
     secret = "not the key" if way.is_forged else current_app.config["PAYMENT_SECRET"]
@@ -155,13 +156,6 @@ def _send(callback: Callback) -> int:
     shop = Client(current_app)
     url = url_for("payments.callback")
     return shop.post(url, data=callback.body, headers=callback.headers).status_code
-
-
-def _order(order_id: UUID) -> OrderMixin:
-    order: OrderMixin | None = db.session.get(Order, order_id)
-    if order is None:
-        abort(404, "There is no order with this id.")
-    return order
 
 
 def _page(order: OrderMixin) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class Email(fields.Email):
 class Quantity(fields.Integer):
     """A number of units."""
 
-    def __init__(self) -> None:
-        super().__init__(required=True, strict=True, validate=validate.Range(1, MOST_UNITS))
+    def __init__(self, *, strict: bool = True) -> None:
+        super().__init__(required=True, strict=strict, validate=validate.Range(1, MOST_UNITS))
 
 
 class Amount(fields.Decimal):
@@ -78,13 +78,13 @@ class FormItemSchema(Schema):
     """A product to add to the cart, from a form, where numbers are text."""
 
     sku = Code()
-    quantity = fields.Integer(required=True, validate=validate.Range(1, MOST_UNITS))
+    quantity = Quantity(strict=False)
 
 
 class FormQuantitySchema(Schema):
     """The new quantity of an item, from a form."""
 
-    quantity = fields.Integer(required=True, validate=validate.Range(1, MOST_UNITS))
+    quantity = Quantity(strict=False)
 
 
 class VoucherSchema(Schema):

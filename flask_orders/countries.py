@@ -57,10 +57,11 @@ def country_name(code: str) -> str:
     return str(getattr(country, "common_name", None) or getattr(country, "name", code))
 
 
-def country_names() -> list[str]:
+@cache
+def country_names() -> tuple[str, ...]:
     """Return the common name of every country, in the order of a list to choose from."""
     names = (country_name(country.alpha_2) for country in pycountry.countries)
-    return sorted(names, key=_folded)
+    return tuple(sorted(names, key=_folded))
 
 
 def is_country(code: str) -> bool:

@@ -198,13 +198,14 @@ def deliver_next(outbox: Outbox, deliver: Deliver, *, limit: int) -> Delivery | 
             event = outbox.claim()
     if event is None:
         return None
-    error = _deliver(event, deliver, is_last=outbox.is_last(event))
+    is_last = outbox.is_last(event)
+    error = _deliver(event, deliver, is_last=is_last)
     roll_back(session)
     settle = outbox.mark_delivered if error is None else outbox.reschedule
     for attempt in retrying(session, mapper=mapper, limit=limit):
         with attempt, attempt.transaction():
             settle(event)
-    return Delivery(event.event_id, error, error is not None and outbox.is_last(event))
+    return Delivery(event.event_id, error, is_set_aside=error is not None and is_last)
 
 
 def _deliver(event: Claimed, deliver: Deliver, *, is_last: bool) -> str | None:

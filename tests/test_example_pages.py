@@ -15,12 +15,11 @@ from flask.testing import FlaskClient
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from example_app import create_app
 from example_app.catalogue import PRODUCTS
 from example_app.models import Address, Customer, Order, Product, db
 from flask_orders.countries import country_code, country_names
 
-from .support.servers import fresh_database
+from .support.example import example_shop
 
 ENTERED = {
     "street_address": "123 Main St",
@@ -33,13 +32,8 @@ ENTERED = {
 
 @pytest.fixture(scope="module")
 def app(server_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    with fresh_database(server_url) as url, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
-        app = create_app(str(tmp_path_factory.mktemp("instance")))
-        app.test_client().get("/")
+    with example_shop(server_url, tmp_path_factory.mktemp("instance")) as app:
         yield app
-        with app.app_context():
-            db.engine.dispose()
 
 
 @dataclass

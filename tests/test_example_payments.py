@@ -12,18 +12,15 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_jwt_extended import create_access_token
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
-from example_app import create_app
-from example_app.models import Cart, Customer, Order, Product, db
+from example_app.models import Order, Product, db
 from example_app.signatures import HEADER, sign
 from flask_orders.db.dialects import mysql, postgresql, sqlite
 from flask_orders.testing import fault
 
-from .support.requests import CHECKOUT
-from .support.servers import fresh_database
+from .support.example import checked_out, example_shop
 
 API = "/api/v1/i"
 CALLBACK = "/payments/callback/"
@@ -45,16 +42,11 @@ NAME = "A <b>small</b> book of 'tea' & more"
 @pytest.fixture(scope="module")
 def app(server_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The shop on each database, with a book of an awkward name."""
-    with fresh_database(server_url) as url, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
-        app = create_app(str(tmp_path_factory.mktemp("instance")))
-        app.test_client().get("/")
+    with example_shop(server_url, tmp_path_factory.mktemp("instance")) as app:
         with app.app_context():
             db.session.execute(sa.update(Product).where(Product.sku == "BOOK").values(name=NAME))
             db.session.commit()
         yield app
-        with app.app_context():
-            db.engine.dispose()
 
 
 @dataclass
@@ -101,19 +93,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(app: Flask) -> Checkout:
-    client = app.test_client()
-    with app.app_context():
-        customer = Customer(email=f"{uuid4()}@example.com", password_hash="none")
-        db.session.add(customer)
-        db.session.flush()
-        db.session.add(Cart(customer_id=customer.id))
-        db.session.commit()
-        token = {"Authorization": f"Bearer {create_access_token(str(customer.id))}"}
-    item = {"sku": "BOOK", "quantity": 1}
-    assert client.post(f"{API}/cart/items/", json=item, headers=token).status_code == 201
-    answer = client.post(f"{API}/orders/", json=CHECKOUT, headers=token)
-    assert answer.status_code == 303, answer.text
-    return Checkout(client, token, answer.get_json()["order"], answer.headers["Location"])
+    return Checkout(*checked_out(app, "BOOK", 1))
 
 
 def test_payment_reported_twice_is_recorded_once(checkout: Checkout) -> None:

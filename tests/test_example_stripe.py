@@ -28,18 +28,17 @@ import requests
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_jwt_extended import create_access_token
 from sqlalchemy.engine import URL
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from example_app import create_app
-from example_app.models import Cart, Customer, OrderPayment, OrderRefund, db
+from example_app.models import OrderPayment, OrderRefund, db
 from example_app.stripe_payments.amounts import from_units, to_units
 from flask_orders import current_orders
 from flask_orders.pricing import Currency
 
-from .support.requests import CHECKOUT
+from .support.example import checked_out
 from .support.servers import fresh_database
 
 API = "/api/v1/i"
@@ -66,19 +65,7 @@ class StripeShop:
 
     def order(self) -> "Placed":
         """An order of two gift cards, by a new customer."""
-        client = self.app.test_client()
-        with self.app.app_context():
-            customer = Customer(email=f"{uuid4()}@example.com", password_hash="none")
-            db.session.add(customer)
-            db.session.flush()
-            db.session.add(Cart(customer_id=customer.id))
-            db.session.commit()
-            token = {"Authorization": f"Bearer {create_access_token(str(customer.id))}"}
-        item = {"sku": "GIFT-CARD", "quantity": 2}
-        assert client.post(f"{API}/cart/items/", json=item, headers=token).status_code == 201
-        answer = client.post(f"{API}/orders/", json=CHECKOUT, headers=token)
-        assert answer.status_code == 303, answer.text
-        return Placed(self, client, token, answer.get_json()["order"], answer.headers["Location"])
+        return Placed(self, *checked_out(self.app, "GIFT-CARD", 2))
 
     def send(self, event: Mapping[str, Any], *, age: int = 0, secret: str = SECRET) -> TestResponse:
         """Send an event as Stripe does, signed so many seconds ago."""

@@ -9,9 +9,8 @@ from stripe import PaymentIntent, Refund, StripeClient
 
 from flask_orders.models import OrderMixin
 
+from ..config import STRIPE, STRIPE_KEYS
 from .amounts import to_units
-
-STRIPE = "https://api.stripe.com"
 
 # Seconds for which a webhook's signature is valid.
 TOLERANCE = 300
@@ -23,8 +22,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
     Raises:
         RuntimeError: a key is missing; the message names it.
     """
-    names = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET")
-    missing = [name for name in names if not config[name]]
+    missing = [name for name in STRIPE_KEYS if not config[name]]
     if missing:
         raise RuntimeError(
             f"PAYMENTS=stripe needs {', '.join(missing)} in the environment: copy them from "

@@ -6,11 +6,10 @@ from flask import Blueprint, abort, current_app, redirect, render_template, requ
 from stripe import InvalidRequestError, SignatureVerificationError, StripeError
 from werkzeug.wrappers import Response
 
-from flask_orders.models import OrderMixin
 from flask_orders.pricing import Currency
 from flask_orders.status import AWAITING_PAYMENT
 
-from ..models import Order, db
+from ..payments import order_to_pay
 from .client import TOLERANCE, client, intent_of, is_test_server, pay_with_test_card
 from .events import handle
 
@@ -32,7 +31,7 @@ def stripe_failed(error: StripeError) -> tuple[str, int]:
 @stripe_payments.get("/pay/<uuid:order_id>/")
 def pay(order_id: UUID) -> str:
     """Return the page on which an order is paid, or that says what became of it."""
-    order = _order(order_id)
+    order = order_to_pay(order_id)
     secret = None
     if order.status == AWAITING_PAYMENT:
         try:
@@ -54,7 +53,7 @@ def pay_by_test_card(order_id: UUID) -> Response:
     """Pay with the test card; localstripe has no payment form of its own."""
     if not is_test_server():
         abort(404)
-    order = _order(order_id)
+    order = order_to_pay(order_id)
     if order.status == AWAITING_PAYMENT:
         pay_with_test_card(order)
     return redirect(url_for("stripe_payments.pay", order_id=order_id), 303)
@@ -72,10 +71,3 @@ def webhook() -> tuple[str, int]:
         abort(400, "The signature is missing, invalid or expired, or the body is not JSON.")
     handle(event.to_dict())
     return "", 204
-
-
-def _order(order_id: UUID) -> OrderMixin:
-    order: OrderMixin | None = db.session.get(Order, order_id)
-    if order is None:
-        abort(404, "There is no order with this id.")
-    return order
