@@ -127,6 +127,14 @@ def fill_address(page: Page) -> None:
     page.get_by_label("Country").select_option("Canada")
 
 
+def fill_checkout(page: Page, email: str, *names: str) -> None:
+    """Register, add products to the cart, and fill the checkout's form."""
+    register(page, email)
+    add(page, *names)
+    page.get_by_role("link", name="Check out").click()
+    fill_address(page)
+
+
 def a_customer(request: pytest.FixtureRequest) -> str:
     """An e-mail address of this test's own."""
     return f"{abs(hash(request.node.name))}@example.com"
@@ -171,10 +179,7 @@ def test_buy_with_a_voucher(app: Flask, page: Page, request: pytest.FixtureReque
 def test_save_and_pay_later_or_cancel(
     app: Flask, page: Page, request: pytest.FixtureRequest
 ) -> None:
-    register(page, a_customer(request))
-    add(page, "Blue cup")
-    page.get_by_role("link", name="Check out").click()
-    fill_address(page)
+    fill_checkout(page, a_customer(request), "Blue cup")
     page.get_by_role("button", name="Save the order").click()
     fits(page)
     page.get_by_role("link", name="Pay").click()
@@ -195,10 +200,7 @@ def test_save_and_pay_later_or_cancel(
 def test_a_refused_address_is_named_beside_its_field(
     page: Page, request: pytest.FixtureRequest
 ) -> None:
-    register(page, a_customer(request))
-    add(page, "Tea timer")
-    page.get_by_role("link", name="Check out").click()
-    fill_address(page)
+    fill_checkout(page, a_customer(request), "Tea timer")
     page.get_by_label("Postal code").fill("\u00ad")
     page.get_by_role("button", name="Order and pay").click()
     field = page.get_by_label("Postal code")
@@ -215,10 +217,7 @@ def test_a_refused_address_is_named_beside_its_field(
 def test_a_price_that_has_gone_up_is_asked_about(
     app: Flask, page: Page, request: pytest.FixtureRequest
 ) -> None:
-    register(page, a_customer(request))
-    add(page, "Steel strainer")
-    page.get_by_role("link", name="Check out").click()
-    fill_address(page)
+    fill_checkout(page, a_customer(request), "Steel strainer")
     price_of(app, "STRAINER", "18.95")
     try:
         page.get_by_role("button", name="Order and pay").click()
@@ -238,11 +237,7 @@ def price_of(app: Flask, sku: str, price: str) -> None:
 def test_a_double_click_makes_one_order(
     app: Flask, wide: Page, request: pytest.FixtureRequest
 ) -> None:
-    email = a_customer(request)
-    register(wide, email)
-    add(wide, "A small book of tea")
-    wide.get_by_role("link", name="Check out").click()
-    fill_address(wide)
+    fill_checkout(wide, a_customer(request), "A small book of tea")
     wide.get_by_role("button", name="Save the order").dblclick()
     wide.get_by_role("heading", name="Order ").wait_for()
     wide.get_by_role("link", name="My orders").click()

@@ -8,7 +8,6 @@ reference has.
 import hmac
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +38,7 @@ from flask_orders import current_orders
 from flask_orders.pricing import Currency
 
 from .support.example import checked_out
+from .support.network import free_ports
 from .support.servers import fresh_database
 
 API = "/api/v1/i"
@@ -46,13 +46,6 @@ WEBHOOK = "/stripe/webhook/"
 SECRET = "whsec_of_the_tests"
 # Two gift cards: no shipping, and the welcome offer's 5 % off.
 TOTAL = 4750
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -237,8 +230,9 @@ def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | N
 @pytest.mark.server
 def test_an_order_is_paid_and_refunded_by_localstripe(sqlite_file: URL, tmp_path: Path) -> None:
     """From `checkout` to `flask orders show`, by signed webhooks of a server like Stripe's."""
+    [port] = free_ports(1)
     with (
-        stripe_shop(sqlite_file, tmp_path, f"http://127.0.0.1:{free_port()}") as shop,
+        stripe_shop(sqlite_file, tmp_path, f"http://127.0.0.1:{port}") as shop,
         localstripe(shop, tmp_path),
     ):
         order = shop.order()

@@ -1,10 +1,9 @@
 """The pages of `docs/shops/`: their code is that of the shops that are tested."""
 
-from pathlib import Path
-
 import pytest
 
 from . import hosts
+from .support.docs import python_lines
 
 PAGES = {
     "carts-in-turn": ("carts_in_turn", "carts_by_status"),
@@ -26,9 +25,7 @@ WITHOUT_MAPPING = {"own-prices-and-vouchers", "sign-in"}
 
 def code(page: str) -> list[str]:
     """Return the lines of Python in a page."""
-    text = Path(__file__).parents[1].joinpath("docs", "shops", f"{page}.md").read_text()
-    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return python_lines(f"shops/{page}")
 
 
 @pytest.mark.parametrize("page", PAGES)
