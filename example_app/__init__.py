@@ -24,6 +24,7 @@ from .pages import pages
 from .payments import log_refund_due, payments
 from .sandbox import sandbox
 from .shop import shop
+from .show import add_show
 
 
 def create_app(instance_path: str | None = None) -> Flask:
@@ -58,4 +59,6 @@ def create_app(instance_path: str | None = None) -> Flask:
     app.cli.add_command(seed_command)
     return_errors_as_json(app)
     open_before_first_request(app)
+    # For show only: leave it out of a real shop.
+    add_show(app)
     return app

@@ -1,14 +1,16 @@
 """The example shop in a real browser: Debian's Chromium, driven by Playwright."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
 from sqlalchemy import select, update
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.server
 
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
+
+# Bytes: a reader of the README loads three.
+LARGEST_PICTURE = 150_000
 
 ADDRESS = {
     "Street address": "123 Main St",
@@ -204,14 +209,14 @@ def test_a_refused_address_is_named_beside_its_field(
     page.get_by_label("Postal code").fill("\u00ad")
     page.get_by_role("button", name="Order and pay").click()
     field = page.get_by_label("Postal code")
-    assert field.get_attribute("aria-invalid") == "true"
+    expect(field).to_have_attribute("aria-invalid", "true")
     described = field.get_attribute("aria-describedby")
     assert "Canada" in page.locator(f"#{described}").inner_text()
     # The rest is as it was entered.
     assert page.get_by_label("Country").input_value() == "Canada"
     field.fill("K1A 0B1")
     page.get_by_role("button", name="Order and pay").click()
-    assert "/pay/" in page.url
+    page.wait_for_url("**/pay/**")
 
 
 def test_a_price_that_has_gone_up_is_asked_about(
@@ -221,9 +226,9 @@ def test_a_price_that_has_gone_up_is_asked_about(
     price_of(app, "STRAINER", "18.95")
     try:
         page.get_by_role("button", name="Order and pay").click()
-        assert "the total is now 20.90, not 11.40" in page.get_by_role("alert").inner_text()
+        expect(page.get_by_role("alert")).to_contain_text("the total is now 20.90, not 11.40")
         page.get_by_role("button", name="Order and pay 20.90 CAD").click()
-        assert "/pay/" in page.url
+        page.wait_for_url("**/pay/**")
     finally:
         price_of(app, "STRAINER", "8.95")
 
@@ -241,7 +246,7 @@ def test_a_double_click_makes_one_order(
     wide.get_by_role("button", name="Save the order").dblclick()
     wide.get_by_role("heading", name="Order ").wait_for()
     wide.get_by_role("link", name="My orders").click()
-    assert wide.locator("tbody tr").count() == 1
+    expect(wide.locator("tbody tr")).to_have_count(1)
 
 
 def test_all_by_keyboard(wide: Page, request: pytest.FixtureRequest) -> None:
@@ -299,9 +304,16 @@ def test_axe_finds_no_violation(wide: Page, request: pytest.FixtureRequest) -> N
     wide.get_by_role("link", name="Check out").click()
     check()
     wide.get_by_role("button", name="Order and pay").click()
+    expect(wide.get_by_label("City")).to_have_attribute("aria-invalid", "true")
     check()
+    wide.set_viewport_size(PHONE)
+    check()
+    wide.set_viewport_size(DESKTOP)
     fill_address(wide)
-    wide.get_by_role("button", name="Save the order").click()
+    wide.get_by_role("button", name="Order and pay").click()
+    wide.wait_for_url("**/pay/**")
+    check()
+    wide.get_by_role("button", name="Pay", exact=True).click()
     check()
     wide.get_by_role("link", name="My orders").click()
     check()
@@ -315,3 +327,63 @@ def test_the_addresses_of_pictures_are_the_shop_s_own(wide: Page, url: str) -> N
     wide.wait_for_load_state("networkidle")
     assert len(sent) > 2
     assert [address for address in sent if not address.startswith(url)] == []
+
+
+@pytest.mark.parametrize("trick", ["price", "kill"])
+def test_a_trick_is_played_without_leaving_the_page(
+    wide: Page, request: pytest.FixtureRequest, trick: str
+) -> None:
+    """What was entered stays, and ordering again succeeds."""
+    fill_checkout(wide, a_customer(request), "Blue cup")
+    wide.locator(f".drawer button[value={trick}]").click()
+    expect(wide.locator(".drawer [role=status]")).to_contain_text("Armed")
+    wide.get_by_role("button", name="Order and pay").click()
+    # A new process has to start before it is killed.
+    expect(wide.get_by_role("alert")).to_contain_text("rder", timeout=60_000)
+    expect(wide.locator(".drawer pre").first).to_contain_text("/api/v1/i/orders/")
+    expect(wide.locator(".drawer")).to_contain_text("price" if trick == "price" else "killed")
+    expect(wide.get_by_label("City")).to_have_value("Ottawa")
+    wide.get_by_role("button", name="Order and pay").click()
+    wide.wait_for_url("**/pay/**")
+    wide.get_by_role("link", name="My orders").click()
+    expect(wide.locator("tbody tr")).to_have_count(1)
+
+
+def test_the_last_use_of_a_voucher_is_taken(wide: Page, request: pytest.FixtureRequest) -> None:
+    fill_checkout(wide, a_customer(request), "Tea timer")
+    wide.locator(".drawer button[value=voucher]").click()
+    expect(wide.locator(".totals")).to_contain_text("Voucher LAST-ONE-")
+    fill_address(wide)
+    wide.get_by_role("button", name="Order and pay").click()
+    expect(wide.get_by_role("alert")).to_contain_text("it has been used up")
+    wide.get_by_role("link", name="Change the cart").click()
+    wide.get_by_role("button", name="Remove the voucher").click()
+    wide.get_by_role("link", name="Check out").click()
+    fill_address(wide)
+    wide.get_by_role("button", name="Order and pay").click()
+    wide.wait_for_url("**/pay/**")
+
+
+def test_the_pictures_of_the_readme(
+    wide: Page, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """ORDERS_SCREENSHOTS=docs/images stores them for the README."""
+    folder = Path(os.environ.get("ORDERS_SCREENSHOTS", tmp_path))
+
+    def take(name: str) -> None:
+        wide.wait_for_load_state("networkidle")
+        path = folder / f"{name}.png"
+        wide.screenshot(path=path)
+        assert path.stat().st_size < LARGEST_PICTURE
+
+    take("shop")
+    fill_checkout(wide, "ann@example.com", "Gooseneck kettle")
+    wide.locator(".drawer button[value=price]").click()
+    expect(wide.locator(".drawer [role=status]")).to_contain_text("Armed")
+    wide.get_by_role("button", name="Order and pay").click()
+    expect(wide.get_by_role("alert")).to_contain_text("Do you agree")
+    wide.evaluate("scrollTo(0, 0)")
+    take("price-changed")
+    wide.get_by_role("button", name="Save the order").click()
+    wide.get_by_role("heading", name="Order ").wait_for()
+    take("order")

@@ -2,84 +2,29 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import unescape
-from typing import Any
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
 from example_app.catalogue import PRODUCTS
-from example_app.models import Address, Customer, Order, Product, db
+from example_app.models import Product, db
+from example_app.pages.orders import ON_PAGE
 from flask_orders.countries import country_code, country_names
 
+from .support.browsing import ENTERED, Browser, notices
 from .support.example import example_shop
-
-ENTERED = {
-    "street_address": "123 Main St",
-    "postal_code": "K1A 0B1",
-    "city": "Ottawa",
-    "state": "ON",
-    "country": "Canada",
-}
 
 
 @pytest.fixture(scope="module")
 def app(server_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with example_shop(server_url, tmp_path_factory.mktemp("instance")) as app:
         yield app
-
-
-@dataclass
-class Browser:
-    """A browser without JavaScript, which sends the forms of the pages that it was given."""
-
-    app: Flask
-    client: FlaskClient
-    email: str
-
-    def get(self, path: str, status: int = 200) -> str:
-        answer = self.client.get(path)
-        assert answer.status_code == status, answer.text
-        return unescape(answer.text)
-
-    def post(self, path: str, **form: str) -> TestResponse:
-        cookie = self.client.get_cookie("csrf_access_token")
-        token = {} if cookie is None else {"csrf_token": cookie.value}
-        return self.client.post(path, data={**token, **form})
-
-    def register(self) -> None:
-        form = {"email": self.email, "password": "a long password", "new": "yes"}
-        assert self.post("/shop/sign-in/", **form).status_code == 303
-
-    def add(self, sku: str, quantity: int = 1) -> None:
-        answer = self.post("/shop/cart/", sku=sku, quantity=str(quantity))
-        assert answer.headers["Location"] == "/shop/cart/"
-
-    def checkout(self) -> dict[str, str]:
-        """The hidden fields of the checkout's form."""
-        page = self.get("/shop/checkout/")
-        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
-        return {name: hidden[name] for name in ("key", "expected_total")}
-
-    def order(self, **form: str) -> TestResponse:
-        return self.post("/shop/checkout/", **form)
-
-    def orders(self) -> list[Any]:
-        with self.app.app_context():
-            mine = sa.select(Order).join(Customer).where(Customer.email == self.email)
-            return list(db.session.scalars(mine.order_by(Order.sequence)))
-
-    def addresses(self) -> list[Any]:
-        with self.app.app_context():
-            mine = sa.select(Address).join(Customer).where(Customer.email == self.email)
-            return list(db.session.scalars(mine))
 
 
 @pytest.fixture
@@ -99,10 +44,6 @@ def errors(answer: TestResponse) -> dict[str, str]:
     described = re.findall(r'aria-invalid="true" aria-describedby="(\w+)-error"', answer.text)
     assert sorted(described) == sorted(found)
     return {name: unescape(text) for name, text in found.items()}
-
-
-def notices(answer: TestResponse) -> list[str]:
-    return [unescape(text) for text in re.findall(r'class="notice">([^<]*)<', answer.text)]
 
 
 def test_a_browser_is_sent_to_the_catalogue(visitor: Browser) -> None:
@@ -248,7 +189,7 @@ def test_a_saved_address_is_offered_and_used(browser: Browser) -> None:
     [address] = browser.addresses()
     browser.add("BOOK")
     page = browser.get("/shop/checkout/")
-    assert f'value="{address.id}" checked' in page
+    assert re.search(rf'value="{address.id}" data-address="[^>]*" checked', page)
     form = {**browser.checkout(), "use": str(address.id), "action": "save_order"}
     assert browser.order(**form).status_code == 303
     assert [order.billing_address_id for order in browser.orders()] == [address.id] * 2
@@ -328,3 +269,16 @@ def test_every_country_of_the_list_is_accepted() -> None:
     assert len(names) == len(set(names)) > 240
     assert [name for name in names if country_code(name) is None] == []
     assert names.index("Åland Islands") < names.index("Albania")
+
+
+def test_older_orders_are_on_a_page_of_their_own(browser: Browser) -> None:
+    for _ in range(ON_PAGE + 1):
+        browser.add("GIFT-CARD")
+        browser.order(**browser.checkout(), **ENTERED, action="save_order")
+    oldest, *newer = [str(order.number) for order in browser.orders()]
+    page = browser.get("/shop/orders/")
+    assert re.findall(r">(\w{5}-\w{5})</a>", page) == newer[::-1]
+    link = re.findall(r'href="(/shop/orders/\?before=\d+)"', page)[0]
+    older = browser.get(link)
+    assert re.findall(r">(\w{5}-\w{5})</a>", older) == [oldest]
+    assert "Older orders" not in older

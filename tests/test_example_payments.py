@@ -286,7 +286,7 @@ def test_second_payment_of_an_order_is_due_for_refund(checkout: Checkout) -> Non
     assert checkout.outcome() == ("paid", [(TOTAL, False), (TOTAL, True)])
     page = page_of(checkout.client.get(checkout.page, headers=HTML))
     terms = [term.text for term in page.iter("dt")]
-    assert terms == ["Status", "Total", "For", "Paid", "To refund"]
+    assert terms == ["Status", "For", "Total", "Paid", "To refund"]
 
 
 def test_page_refuses_unknown_orders_and_actions(checkout: Checkout) -> None:

@@ -12,7 +12,7 @@ from marshmallow import EXCLUDE, ValidationError
 from sqlalchemy import select
 
 from flask_orders import BillingAddress, BillingAddressSchema, OrdersError, current_orders
-from flask_orders.countries import country_names
+from flask_orders.countries import country_name, country_names
 from flask_orders.errors import IdempotencyKeyReused, PriceChanged
 from flask_orders.models import AddressMixin
 
@@ -79,7 +79,7 @@ def _billing_address() -> BillingAddress:
     chosen = request.form.get("use", "new")
     for address in _address_book():
         if str(address.id) == chosen:
-            return BillingAddress(**{name: getattr(address, name) for name in (*FIELDS, "country")})
+            return BillingAddress.stored(address)
     entered: BillingAddress = BillingAddressSchema().load(request.form, unknown=EXCLUDE)
     return entered
 
@@ -88,6 +88,13 @@ def _address_book() -> Sequence[AddressMixin]:
     """Return the customer's addresses, the newest first."""
     mine = select(Address).where(Address.customer_id == current_user.id)
     return db.session.scalars(mine.order_by(Address.id.desc()).limit(MOST_ADDRESSES)).all()
+
+
+def _as_entered(address: AddressMixin) -> dict[str, str]:
+    """Return a saved address as a customer would enter it."""
+    return {name: getattr(address, name) for name in FIELDS} | {
+        "country": country_name(address.country)
+    }
 
 
 def _form(*, is_new: bool = False, **found: Any) -> str:
@@ -99,7 +106,7 @@ def _form(*, is_new: bool = False, **found: Any) -> str:
     return render_template(
         "shop/checkout.html",
         cart=current_orders.preview(current_user.id),
-        addresses=_address_book(),
+        addresses=[(address, _as_entered(address)) for address in _address_book()],
         fields=FIELDS,
         countries=country_names(),
         key=key,

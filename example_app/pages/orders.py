@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_jwt_extended import current_user
 from sqlalchemy import select
 from werkzeug.wrappers import Response
@@ -13,6 +13,9 @@ from flask_orders.status import AWAITING_PAYMENT
 
 from ..models import Order, db
 from .access import signed_in
+
+# Orders on a page of the list.
+ON_PAGE = 20
 
 
 def add_to(pages: Blueprint) -> None:
@@ -26,8 +29,12 @@ def add_to(pages: Blueprint) -> None:
 def list_orders() -> str:
     """Return the customer's orders, the newest first."""
     query = select(Order).where(Order.customer_id == current_user.id)
-    orders = db.session.scalars(query.order_by(Order.sequence.desc())).all()
-    return render_template("shop/orders.html", orders=orders)
+    before = request.args.get("before", type=int)
+    if before is not None:
+        query = query.where(Order.sequence < before)
+    orders = db.session.scalars(query.order_by(Order.sequence.desc()).limit(ON_PAGE + 1)).all()
+    has_older = len(orders) > ON_PAGE
+    return render_template("shop/orders.html", orders=orders[:ON_PAGE], has_older=has_older)
 
 
 @signed_in
