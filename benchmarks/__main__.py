@@ -38,7 +38,7 @@ def main(names: tuple[str, ...], *, quick: bool, where: str) -> None:
 
     \b
     items     by the number of items, beside a bare Flask view and hand-written SQL
-    oscar     beside django-oscar (installed at first use); draws benchmarks/cost.svg
+    oscar     beside django-oscar (installed at first use); draws docs/images/cost.svg
     gunicorn  under load: two workers, eight clients, also with one voucher or product for all
     growth    with ten and with a million orders in the tables, and their query plans
     profile   where the time goes

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from .contenders import LIBRARY, Spread
 
-FILE = Path(__file__).with_name("cost.svg")
+FILE = Path(__file__).parents[1] / "docs" / "images" / "cost.svg"
 
 COLOURS = {"django-oscar": "#b5563c", LIBRARY: "#1f6f8b", "hand-written SQL": "#777777"}
 

@@ -1,7 +1,6 @@
 """Each list of fields, values and lengths has one definition; everything else follows it."""
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +36,7 @@ from flask_orders.pricing import AMOUNTS, PricedCart, PricedItem
 from flask_orders.promotions import TERMS
 from flask_orders.status import STATUSES
 
+from .support.docs import page_text, pages
 from .support.shops import Shop
 
 MIXINS = {
@@ -162,10 +162,10 @@ def test_a_voucher_is_refused_with_the_sentence_of_its_reason() -> None:
     assert "it is for another region" in own.detail
 
 
-def test_the_readme_lists_the_values() -> None:
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
+def test_the_docs_list_the_values() -> None:
+    docs = "".join(page_text(page) for page in pages())
     values = [*UnavailableReason, *VoucherReason, *STATUSES, *DISCOUNT_TYPES, *USAGES]
-    assert [value for value in values if f"`{value}`" not in readme] == []
+    assert [value for value in values if f"`{value}`" not in docs] == []
 
 
 def test_openapi_lists_the_values(shop: Shop) -> None:

@@ -17,6 +17,7 @@ from . import hosts
 from .hosts.drivers import DRIVERS, Buyer, Driver, Factory, VoucherDriver, running
 from .support import servers
 from .support.database import nothing_changed
+from .support.docs import page_text
 from .support.effort import rounds
 from .support.responses import body, outcomes
 
@@ -74,16 +75,16 @@ def test_installing_says_eight_parts_at_most_and_changes_no_class(name: str) -> 
     assert hosts.changed_classes(name) == set()
 
 
-def test_the_readme_s_example_is_the_shop_that_is_tested() -> None:
+def test_the_example_of_the_docs_is_the_shop_that_is_tested() -> None:
     """Before: lines of the shop; after: all the lines that it added, and no other."""
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
+    page = page_text("own-models")
     shop = Path(hosts.__file__).with_name("uuid_keys.py").read_text().splitlines()
     added = [line.removesuffix(hosts.MARK).strip() for line in shop if line.endswith(hosts.MARK)]
     own = {line.strip() for line in shop if not line.endswith(hosts.MARK)}
     before, after = (
         [
             line.strip()
-            for line in readme.split(f"```python {which}\n")[1].split("```")[0].splitlines()
+            for line in page.split(f"```python {which}\n")[1].split("```")[0].splitlines()
         ]
         for which in ("before", "after")
     )

@@ -30,6 +30,7 @@ from flask_orders.service import components_of
 from flask_orders.signals import order_placed
 
 from .support.apps import install, make_app
+from .support.docs import page_text, pages
 from .support.requests import HOME, ORDERS, SAVE
 from .support.responses import body
 from .support.shops import Shop, make_shop
@@ -356,12 +357,12 @@ def test_every_error_is_public() -> None:
 def test_every_public_name_is_in_the_docs_and_in_a_test(module: str) -> None:
     """An error may be there as its code."""
     tests = "".join(path.read_text() for path in sorted(Path(__file__).parent.rglob("*.py")))
-    readme = (PACKAGE.parent / "README.md").read_text()
+    docs = "".join(page_text(page) for page in pages())
     found = import_module(f"flask_orders{module}")
     for name in found.__all__:
         code = getattr(vars(found)[name], "code", name) if module == ".errors" else name
         pattern = rf"\b({name}|{code})\b"
-        assert re.search(pattern, readme), f"{name} is not in README.md"
+        assert re.search(pattern, docs), f"{name} is not in the docs"
         assert re.search(pattern, tests), f"{name} is in no test"
 
 
@@ -384,7 +385,7 @@ def _is_error(value: object) -> bool:
 
 def test_every_attack_has_an_existing_test() -> None:
     root = PACKAGE.parent
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "ATTACKS.md").read_text())
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page_text("explanation/attacks"))
     assert len(named) >= 40
     for file, name in named:
         assert f"def {name}(" in (root / "tests" / file).read_text(), f"{file}::{name}"

@@ -28,6 +28,7 @@ from flask_orders.status import (
 )
 from flask_orders.testing import Ledger
 
+from .support.docs import page_text
 from .support.shops import Shop
 
 PACKAGE = Path(flask_orders.__file__).parent
@@ -119,15 +120,15 @@ def bring_to(shop: Shop, order_id: UUID, status: str) -> None:
     assert take(shop, order_id, status, rule.actors[0]) is None
 
 
-def test_the_readme_has_the_transitions_of_the_table() -> None:
-    readme = (PACKAGE.parent / "README.md").read_text()
-    documented = set(re.findall(r"from `(\w+)` to `(\w+)`", readme))
-    for chain in re.findall(r"`\w+`(?: -> `\w+`)+", readme):
+def test_the_docs_have_the_transitions_of_the_table() -> None:
+    page = page_text("lifecycle")
+    documented = set()
+    for chain in re.findall(r"`\w+`(?: -> `\w+`)+", page):
         documented |= set(itertools.pairwise(re.findall(r"\w+", chain)))
     assert documented == {(rule.source, rule.target) for rule in TRANSITIONS}
     for rule in TRANSITIONS:
-        assert f"`{rule.signal.replace('-', '_')}`" in readme
-        assert f"`{rule.error('').code}`" in readme
+        assert f"`{rule.signal.replace('-', '_')}`" in page
+        assert f"`{rule.error('').code}`" in page_text("reference/errors")
 
 
 def test_nothing_but_the_table_knows_which_status_releases() -> None:

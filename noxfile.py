@@ -1,0 +1,76 @@
+"""The checks of a change, one by one: `nox -s quick`; `.ci/run` does all of them."""
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["quick", "lint", "types"]
+
+# What an order is, in a minute: its refusals, amounts, faults, keys, transitions, and whole shops.
+QUICK = (
+    *("addresses", "bad_input", "checkout", "declare", "definitions", "faults", "hosts"),
+    *("idempotency", "lifecycle", "mapping", "money", "placing", "plan", "pricing"),
+    *("refusals", "setup", "status", "stock", "transaction"),
+)
+ON_SQLITE = ("-m", "not server", "-k", "not postgresql and not mariadb and not mysql")
+AT_ONCE = ("-q", "-n", "auto", "--dist", "loadfile")
+
+
+@nox.session(python="3.11")
+def quick(session: nox.Session) -> None:
+    """Run the core of the tests, on SQLite."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *AT_ONCE, *ON_SQLITE, *_modules(), *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Run the tests that need no server but PostgreSQL."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *AT_ONCE, "-m", "not server", *session.posargs)
+
+
+@nox.session(python="3.11")
+def full(session: nox.Session) -> None:
+    """Run all tests for which a server is there."""
+    session.install("-e", ".[test,mysqlclient]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the core of the tests, on the lowest versions of all dependencies."""
+    session.run_install(
+        *("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]"),
+        external=True,
+        env={"VIRTUAL_ENV": session.virtualenv.location},
+    )
+    session.run("pytest", *AT_ONCE, *ON_SQLITE, *_modules(), *session.posargs)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Check the style."""
+    session.install("ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python="3.11")
+def types(session: nox.Session) -> None:
+    """Check the types, and that every public name has one."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "flask_orders", "--ignoreexternal")
+
+
+@nox.session(python="3.11")
+def docs(session: nox.Session) -> None:
+    """Build the pages; a warning is an error."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
+
+
+def _modules() -> list[str]:
+    return [f"tests/test_{name}.py" for name in QUICK]
