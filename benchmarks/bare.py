@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from flask import Flask, request
 from sqlalchemy import delete, exists, func, insert, or_, select, update
 
+from flask_orders.db.typing import Query
+
 from .arithmetic import CartItem, priced
 from .contenders import Contender
 from .stage import Purchase, Stage, columns_of, reflected
@@ -98,7 +100,7 @@ class _View:
         key: UUID = order["id"]
         return key
 
-    def _customer_state(self, customer_id: int, fingerprint: str) -> sa.Select[Any]:
+    def _customer_state(self, customer_id: int, fingerprint: str) -> Query:
         orders, rows = self._orders.c, self._addresses.c
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(
             orders.customer_id == customer_id
@@ -110,7 +112,7 @@ class _View:
             self._customers.id == customer_id
         )
 
-    def _cart(self, customer_id: int) -> sa.Select[Any]:
+    def _cart(self, customer_id: int) -> Query:
         carts = self._carts.c
         query = select(carts.id, carts.voucher_id).where(carts.customer_id == customer_id)
         return query.with_for_update()
@@ -135,7 +137,7 @@ class _View:
             key: CartItem(row.id, key, row.quantity, *known[key][1:]) for key, row in wanted.items()
         }
 
-    def _promotions(self, voucher_id: int, products: list[int], customer_id: int) -> sa.Select[Any]:
+    def _promotions(self, voucher_id: int, products: list[int], customer_id: int) -> Query:
         """Select the voucher, whether the customer has used it, and an offer, in each row."""
         redemptions, offers, links = self._redemptions.c, self._offers.c, self._links.c
         used = exists().where(

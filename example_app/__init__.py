@@ -39,7 +39,7 @@ def create_app(instance_path: str | None = None) -> Flask:
     app.url_map.strict_slashes = False
     db.init_app(app)
     jwt.init_app(app)
-    Migrate(app, db, directory=Path(__file__).with_name("migrations"))
+    Migrate(app, db, directory=str(Path(__file__).with_name("migrations")))
     app.register_blueprint(orders_bp)
     for blueprint in (accounts, shop, carts, pages):
         app.register_blueprint(blueprint)

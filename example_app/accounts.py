@@ -30,14 +30,16 @@ def refuse_token(reason: str) -> tuple[Response, int]:
 @accounts.post("/customers/")
 def register() -> tuple[Response, int]:
     """Create a customer."""
-    customer = new_customer(RegisterSchema().load(request.get_json()))
+    credentials: Any = RegisterSchema().load(request.get_json())
+    customer = new_customer(credentials)
     return jsonify(id=customer.id, email=customer.email), 201
 
 
 @accounts.post("/sign-in/")
 def sign_in() -> Response:
     """Return an access token."""
-    return jsonify(access_token=token_of(SignInSchema().load(request.get_json())))
+    credentials: Any = SignInSchema().load(request.get_json())
+    return jsonify(access_token=token_of(credentials))
 
 
 def new_customer(credentials: dict[str, str]) -> Customer:

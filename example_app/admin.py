@@ -54,7 +54,7 @@ class OrderAdmin(ReadOnly):
     column_searchable_list = ("number", "customer.email")
     column_filters = ("status",)
     column_default_sort = ("created", True)
-    column_details_list = (*column_list, "voucher_code", "items", "events")
+    column_details_list: Any = (*column_list, "voucher_code", "items", "events")
     column_formatters_detail = {  # noqa: RUF012 - Flask-Admin's own
         "items": lambda _view, _context, order, _name: _lines(
             f"{item.quantity} x {item.name} ({item.sku}): {item.total_price}"

@@ -1,5 +1,7 @@
 """The API of the signed-in customer's cart."""
 
+from typing import Any
+
 from flask import Blueprint, Response, jsonify, request
 from flask_jwt_extended import current_user, verify_jwt_in_request
 from sqlalchemy import select
@@ -29,14 +31,14 @@ def get_cart() -> Response:
 @carts.post("/items/")
 def add_item() -> tuple[Response, int]:
     """Add units of a product, to its item if the cart has one."""
-    body = AddItemSchema().load(request.get_json())
+    body: Any = AddItemSchema().load(request.get_json())
     return _saved(add_units(body["sku"], body["quantity"])), 201
 
 
 @carts.patch("/items/<int:item_id>/")
 def change_item(item_id: int) -> Response:
     """Set the quantity of an item."""
-    body = QuantitySchema().load(request.get_json())
+    body: Any = QuantitySchema().load(request.get_json())
     return _saved(set_units(item_id, body["quantity"]))
 
 
@@ -49,7 +51,7 @@ def remove_item(item_id: int) -> Response:
 @carts.put("/voucher/")
 def apply_voucher() -> Response:
     """Apply a voucher to the cart, replacing the one applied before."""
-    body = VoucherSchema().load(request.get_json())
+    body: Any = VoucherSchema().load(request.get_json())
     return _saved(set_voucher(body["code"]))
 
 

@@ -36,7 +36,8 @@ def callback() -> tuple[str, int]:
     secret, header = current_app.config["PAYMENT_SECRET"], request.headers.get(HEADER, "")
     if not is_signed(request.get_data(), secret, header, time.time()):
         abort(400, "The signature is missing, invalid or expired.")
-    record_payment(CallbackSchema().load(request.get_json()))
+    payment: Any = CallbackSchema().load(request.get_json())
+    record_payment(payment)
     return "", 204
 
 

@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import scoped_session
 
 from .addresses import BillingAddress
+from .db.typing import Query
 from .errors import BillingAddressRequired
 from .models import Models
 from .models.contract import table
@@ -45,7 +46,7 @@ class AddressBook:
         self._saved_address = saved_address
 
     @cached_property
-    def equal(self) -> Select[Any]:
+    def equal(self) -> Query:
         """The SELECT of the key of the `customer`'s address with a `fingerprint`."""
         rows = table(self._models.Address).c
         return select(rows.id).where(
@@ -98,7 +99,7 @@ class AddressBook:
         raise BillingAddressRequired
 
     @cached_property
-    def _of_newest_order(self) -> Select[Any]:
+    def _of_newest_order(self) -> Query:
         """The SELECT of the address of the newest order whose address is still the customer's."""
         order, address = self._models.Order, self._models.Address
         owner = (
@@ -118,7 +119,7 @@ class AddressBook:
         return select(address).where(address.id == newest.scalar_subquery())
 
     @cached_property
-    def _newest(self) -> Select[Any]:
+    def _newest(self) -> Query:
         address = self._models.Address
         newest = select(func.max(address.id)).where(address.customer_id == bindparam("customer"))
         return select(address).where(address.id == newest.scalar_subquery())

@@ -91,7 +91,7 @@ class Units:
             raise ConfigurationError(
                 f"{_read(self.part, value)}, which counts no units: {three_ways(self.part)}."
             )
-        return self._of_units(value, currency)
+        return self._of_units(int(value), currency)
 
     def _of_units(self, units: int, currency: Currency) -> Decimal | None:
         decimals = currency.decimals if self.decimals is None else self.decimals

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Integer, Select, bindparam, inspect, null, select
+from sqlalchemy import Column, ColumnElement, Integer, bindparam, inspect, null, select
 from sqlalchemy.orm import RelationshipDirection, lazyload, selectinload, undefer
 
 from .db.bulk import KeysIn, in_values
+from .db.typing import Query
 from .models import Models
 from .models.contract import are_equal_in_python, key_attribute, spelled_as
 from .models.parts import Attribute, Expression
@@ -50,16 +51,19 @@ class CartQueries:
         arrays: bool,
         objects: bool = True,
     ) -> None:
-        self._models, self._arrays, self.has_objects = models, arrays, objects
+        self._models, self._arrays = models, arrays
+        self.has_objects: bool = objects
         self._product, self._item = models.shop.product, models.shop.cart_item
         self._product_key = self._product.source.attribute(self._product.key)
         self._item_key = tuple(map(self._item.source.attribute, self._item.key))
-        self.late_keys = KeysIn(self._item_key, "keys", arrays=arrays)
-        self.cart, self.items, self.late = self._cart(models.shop.cart), self._items(), self._late()
-        self.products = self._products(reader)
-        self.locks_loads = lock and objects and bool(loads(self._product))
+        self.late_keys: KeysIn = KeysIn(self._item_key, "keys", arrays=arrays)
+        cart = models.shop.cart
+        self.cart: Query = self._cart(cart)
+        self.items: Query = self._items()
+        self.late: Query | None = self._late()
+        self.products: Query = self._products(reader)
+        self.locks_loads: bool = lock and objects and bool(loads(self._product))
         if lock:
-            cart = models.shop.cart
             # A customer that is the cart stays referable: its foreign keys need not wait.
             self.cart = _locking(self.cart, cart.source, key_share=cart.customer is None)
             self.items = _locking(self.items, self._item.source)
@@ -67,7 +71,7 @@ class CartQueries:
             if self.late is not None:
                 self.late = _locking(self.late, self._product.source, key_share=True)
 
-    def _cart(self, cart: CartParts) -> Select[Any]:
+    def _cart(self, cart: CartParts) -> Query:
         source = cart.source
         key, version = source.attribute(cart.key), RowVersion.of(source.given)
         query = select(
@@ -90,7 +94,7 @@ class CartQueries:
             wanted = select(found).where(key_attribute(customer) == wanted).scalar_subquery()
         return cart.source.attribute(cart.customer.column) == wanted  # type: ignore[no-any-return] # a mapped attribute
 
-    def _items(self) -> Select[Any]:
+    def _items(self) -> Query:
         item, source = self._item, self._item.source
         keys = self._item_key
         read = (*keys, self._product_reference, quantity_of(item), self._product_of_item)
@@ -123,7 +127,7 @@ class CartQueries:
         """The key of an item's product, spelled as in the product's own row."""
         return spelled_as(self._product_key, self._product_reference, self._referred)
 
-    def _late(self) -> Select[Any] | None:
+    def _late(self) -> Query | None:
         reference, referred = self._product_reference, self._referred
         if referred is None and are_equal_in_python(self._product_key, reference):
             return None
@@ -135,7 +139,7 @@ class CartQueries:
             .order_by(self._product_key)
         )
 
-    def _products(self, reader: ProductReader) -> Select[Any]:
+    def _products(self, reader: ProductReader) -> Query:
         source, key = self._product.source, self._product_key
         is_wanted = in_values(key, "keys", arrays=self._arrays)
         if not self.has_objects:
@@ -156,7 +160,7 @@ class CartQueries:
         return columns if version is None else (*columns, version.column)
 
 
-def _anew(query: Select[Any]) -> Select[Any]:
+def _anew(query: Query) -> Query:
     """Have objects that are in the session already populated anew, since they are stale.
 
     The shop's eager joins can't be locked; they are left out.
@@ -164,7 +168,7 @@ def _anew(query: Select[Any]) -> Select[Any]:
     return query.options(lazyload("*")).execution_options(populate_existing=True)
 
 
-def _locking(query: Select[Any], source: RowSource, *, key_share: bool = False) -> Select[Any]:
+def _locking(query: Query, source: RowSource, *, key_share: bool = False) -> Query:
     """Lock the rows of a source, and no other: an outer join that a mapper adds can't be locked.
 
     `key_share` is FOR NO KEY UPDATE: a new row that references the key need not wait.

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Dialect, Select
+from sqlalchemy import Dialect
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.types import TypeEngine
 
@@ -20,6 +20,7 @@ from .currency import Currency
 from .db.bulk import has_arrays
 from .db.dialects import dialect_of
 from .db.loads import locked_loads
+from .db.typing import Query
 from .errors import ConfigurationError, InvalidRequest, UnavailableReason
 from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
@@ -291,7 +292,7 @@ class Carts:
     def _dialect(self) -> Dialect:
         return self._session.get_bind(mapper=self._models.Order).dialect
 
-    def statements(self) -> Iterator[tuple[str, Select[Any], dict[str, Any]]]:
+    def statements(self) -> Iterator[tuple[str, Query, dict[str, Any]]]:
         """Yield each locking SELECT of a conversion, with parameters that find no row."""
         queries = self._locking_queries
         yield "the cart", queries.cart, {"customer": None}

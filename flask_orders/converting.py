@@ -15,13 +15,14 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import scoped_session
 
 from .address_book import AddressBook
 from .addresses import BillingAddress
 from .carts import Carts, CartSnapshot, GivenCart
 from .currency import TOO_MUCH, Currency
+from .db.typing import Query
 from .errors import (
     EmptyCart,
     InvalidRequest,
@@ -301,7 +302,7 @@ class Converter:
         return Currency.of(self._settings().currency)
 
     @cached_property
-    def _state_query(self) -> Select[Any]:
+    def _state_query(self) -> Query:
         # Built once: building it takes longer than executing it.
         orders, customer = table(self._models.Order).c, self._models.Customer
         last = select(func.coalesce(func.max(orders.sequence), 0)).where(

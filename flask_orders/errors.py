@@ -134,7 +134,9 @@ class VoucherReason(StrEnum):
 class InvalidRequest(OrdersError):
     """The request is malformed; `errors` lists the messages about each invalid field."""
 
-    code, status, title = "invalid_request", 400, "The request is not valid"
+    code: ClassVar[str] = "invalid_request"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request is not valid"
 
     def __init__(self, detail: str, errors: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(detail, **({} if errors is None else {"errors": errors}))
@@ -148,7 +150,9 @@ class InvalidRequest(OrdersError):
 class EmptyCart(OrdersError):
     """The customer has no cart, or no item in it."""
 
-    code, status, title = "empty_cart", 400, "The cart is empty"
+    code: ClassVar[str] = "empty_cart"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The cart is empty"
 
     def __init__(self) -> None:
         super().__init__("Your cart is empty. Add an item to it, then order again.")
@@ -157,7 +161,9 @@ class EmptyCart(OrdersError):
 class BillingAddressRequired(OrdersError):
     """The request has no billing address, and the customer has no saved one."""
 
-    code, status, title = "billing_address_required", 400, "A billing address is required"
+    code: ClassVar[str] = "billing_address_required"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "A billing address is required"
 
     def __init__(self) -> None:
         super().__init__("You have no saved address. Send one as 'billing_address'.")
@@ -166,7 +172,9 @@ class BillingAddressRequired(OrdersError):
 class OrderNotFound(OrdersError):
     """There is no such order, or it belongs to another customer; the two look the same."""
 
-    code, status, title = "order_not_found", 404, "No such order"
+    code: ClassVar[str] = "order_not_found"
+    status: ClassVar[int] = 404
+    title: ClassVar[str] = "No such order"
 
     def __init__(self) -> None:
         super().__init__("You have no order with this id.")
@@ -175,7 +183,9 @@ class OrderNotFound(OrdersError):
 class ItemUnavailable(OrdersError):
     """Items can't be ordered; `items` lists them, each with a reason and the units left."""
 
-    code, status, title = "item_unavailable", 409, "An item in the cart is not available"
+    code: ClassVar[str] = "item_unavailable"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "An item in the cart is not available"
 
     def __init__(self, items: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(
@@ -187,7 +197,9 @@ class ItemUnavailable(OrdersError):
 class PriceChanged(OrdersError):
     """The total is above `expected_total`; `expected` and `actual` are in the shop's currency."""
 
-    code, status, title = "price_changed", 409, "The total is higher than expected"
+    code: ClassVar[str] = "price_changed"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The total is higher than expected"
 
     def __init__(self, expected: str, actual: str) -> None:
         super().__init__(
@@ -206,7 +218,9 @@ class VoucherNotApplicable(OrdersError):
         sentence: what the customer reads; required with a reason of the shop's own.
     """
 
-    code, status, title = "voucher_not_applicable", 409, "The voucher can't be used"
+    code: ClassVar[str] = "voucher_not_applicable"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The voucher can't be used"
 
     def __init__(self, reason: str, sentence: str | None = None) -> None:
         super().__init__(
@@ -214,13 +228,15 @@ class VoucherNotApplicable(OrdersError):
             f"{sentence or VoucherReason(reason).sentence}. Remove it, then order again.",
             reason=str(reason),
         )
-        self.reason = str(reason)
+        self.reason: str = str(reason)
 
 
 class OrderNotPayable(OrdersError):
     """The order's status, `order_status`, does not allow a payment."""
 
-    code, status, title = "order_not_payable", 409, "The order can't be paid"
+    code: ClassVar[str] = "order_not_payable"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The order can't be paid"
 
     def __init__(self, order_status: str) -> None:
         super().__init__(
@@ -233,7 +249,9 @@ class OrderNotPayable(OrdersError):
 class OrderNotCancellable(OrdersError):
     """The order's status, `order_status`, does not allow a cancellation."""
 
-    code, status, title = "order_not_cancellable", 409, "The order can't be cancelled"
+    code: ClassVar[str] = "order_not_cancellable"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The order can't be cancelled"
 
     def __init__(self, order_status: str) -> None:
         super().__init__(
@@ -245,7 +263,9 @@ class OrderNotCancellable(OrdersError):
 class OrderNotDeliverable(OrdersError):
     """The order's status, `order_status`, does not allow a delivery."""
 
-    code, status, title = "order_not_deliverable", 409, "The order can't be delivered"
+    code: ClassVar[str] = "order_not_deliverable"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The order can't be delivered"
 
     def __init__(self, order_status: str) -> None:
         super().__init__(
@@ -257,7 +277,9 @@ class OrderNotDeliverable(OrdersError):
 class PaymentMismatch(OrdersError):
     """A payment does not match its order in `expected` and `actual`: amounts, or order ids."""
 
-    code, status, title = "payment_mismatch", 409, "The payment does not match the order"
+    code: ClassVar[str] = "payment_mismatch"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The payment does not match the order"
 
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(
@@ -271,7 +293,9 @@ class PaymentMismatch(OrdersError):
 class RefundMismatch(OrdersError):
     """A refund does not match its payments in `expected` and `actual`: amounts, or references."""
 
-    code, status, title = "refund_mismatch", 409, "The refund does not match the payments"
+    code: ClassVar[str] = "refund_mismatch"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The refund does not match the payments"
 
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(
@@ -285,7 +309,9 @@ class RefundMismatch(OrdersError):
 class IdempotencyKeyInUse(OrdersError):
     """The first request with this Idempotency-Key is still running."""
 
-    code, status, title = "idempotency_key_in_use", 409, "The first request is still running"
+    code: ClassVar[str] = "idempotency_key_in_use"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The first request is still running"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
     def __init__(self) -> None:
@@ -298,7 +324,9 @@ class IdempotencyKeyInUse(OrdersError):
 class IdempotencyKeyReused(OrdersError):
     """The Idempotency-Key was used with a different request."""
 
-    code, status, title = "idempotency_key_reused", 422, "The key belongs to another request"
+    code: ClassVar[str] = "idempotency_key_reused"
+    status: ClassVar[int] = 422
+    title: ClassVar[str] = "The key belongs to another request"
 
     def __init__(self) -> None:
         super().__init__(
@@ -310,7 +338,9 @@ class IdempotencyKeyReused(OrdersError):
 class RequestTooLarge(OrdersError):
     """The body is longer than ORDERS_MAX_BODY."""
 
-    code, status, title = "request_too_large", 413, "The request body is too large"
+    code: ClassVar[str] = "request_too_large"
+    status: ClassVar[int] = 413
+    title: ClassVar[str] = "The request body is too large"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Send a request body of at most {limit} bytes.")
@@ -319,13 +349,17 @@ class RequestTooLarge(OrdersError):
 class UnsupportedMediaType(OrdersError):
     """The body is not JSON, or is compressed."""
 
-    code, status, title = "unsupported_media_type", 415, "The request is not JSON"
+    code: ClassVar[str] = "unsupported_media_type"
+    status: ClassVar[int] = 415
+    title: ClassVar[str] = "The request is not JSON"
 
 
 class Unauthorized(OrdersError):
     """Nobody is signed in, in a shop that names its customers without JWTs."""
 
-    code, status, title = "unauthorized", 401, "Nobody is signed in"
+    code: ClassVar[str] = "unauthorized"
+    status: ClassVar[int] = 401
+    title: ClassVar[str] = "Nobody is signed in"
 
     def __init__(self) -> None:
         super().__init__("Sign in, then send the request again.")
@@ -334,7 +368,9 @@ class Unauthorized(OrdersError):
 class PathNotFound(OrdersError):
     """There is no such path below the blueprint's prefix."""
 
-    code, status, title = "not_found", 404, "No such path"
+    code: ClassVar[str] = "not_found"
+    status: ClassVar[int] = 404
+    title: ClassVar[str] = "No such path"
 
     def __init__(self) -> None:
         super().__init__("No such path: openapi.json, below the same prefix, lists every call.")
@@ -343,7 +379,9 @@ class PathNotFound(OrdersError):
 class MethodNotSupported(OrdersError):
     """The path does not support the request's method."""
 
-    code, status, title = "method_not_allowed", 405, "The method is not allowed"
+    code: ClassVar[str] = "method_not_allowed"
+    status: ClassVar[int] = 405
+    title: ClassVar[str] = "The method is not allowed"
 
     def __init__(self) -> None:
         super().__init__("Use one of the methods that the header 'Allow' lists.")
@@ -352,7 +390,9 @@ class MethodNotSupported(OrdersError):
 class Misconfigured(OrdersError):
     """A request met a `ConfigurationError`; only the shop's log has the fix."""
 
-    code, status, title = "misconfigured", 500, "The shop can't process this request"
+    code: ClassVar[str] = "misconfigured"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The shop can't process this request"
 
     def __init__(self) -> None:
         super().__init__(
@@ -364,7 +404,9 @@ class Misconfigured(OrdersError):
 class TryAgain(OrdersError):
     """Conflicts went on after the last retry, or the database is unavailable."""
 
-    code, status, title = "try_again", 503, "The shop is busy"
+    code: ClassVar[str] = "try_again"
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "The shop is busy"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
     def __init__(self) -> None:

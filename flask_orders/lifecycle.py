@@ -13,9 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import ColumnElement, Row, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 from sqlalchemy.orm import scoped_session
 
+from .db.typing import Query
 from .db.writes import row_count
 from .errors import Conflict, OrderNotFound
 from .keys import new_key
@@ -201,7 +202,7 @@ class Lifecycle:
         query = select(func.count()).where(*self._are_late(hours))
         return self._session.execute(query).scalar_one()
 
-    def _expire(self, query: Select[Any]) -> int:
+    def _expire(self, query: Query) -> int:
         late = self._session.execute(query.with_for_update(key_share=True, skip_locked=True)).all()
         if late:
             transitions = [Transition(new_key(), order.id, EXPIRY) for order in late]
@@ -218,7 +219,7 @@ class Lifecycle:
             orders.c.total_amount > 0,
         ]
 
-    def _rows(self) -> Select[Any]:
+    def _rows(self) -> Query:
         orders = table(self._models.Order)
         names = (
             *("id", "number", "customer_id", "status"),
@@ -293,7 +294,7 @@ class Lifecycle:
             units[product_id] += quantity
         self._stock.restock(units)
 
-    def _release_vouchers(self, orders: Sequence[Row[Any]]) -> None:
+    def _release_vouchers(self, orders: Sequence[Any]) -> None:
         carrying = [
             (StoredVoucher(getattr(order, "voucher_id", None), order.voucher_code), order)
             for order in sorted(orders, key=lambda order: str(order.voucher_code))

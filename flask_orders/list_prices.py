@@ -13,7 +13,7 @@ from .pricing import AppliedVoucher, Cart, OrderReference, PricedCart, PricedIte
 class ListPrices:
     """A `Pricing` that reads nothing."""
 
-    def price(self, cart: Cart, _now: datetime) -> PricedCart:
+    def price(self, cart: Cart, now: datetime) -> PricedCart:
         if cart.voucher is not None:
             raise VoucherNotApplicable(VoucherReason.NOT_FOUND)
         items = [PricedItem.of(item, cart.currency) for item in cart.items]

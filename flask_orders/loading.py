@@ -1,7 +1,7 @@
 """Load a document by a schema, or refuse it with each field at fault by its whole name."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import Schema, ValidationError
 from marshmallow.exceptions import SCHEMA
@@ -16,7 +16,7 @@ def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
         InvalidRequest: with each field at fault by its whole name.
     """
     try:
-        loaded: dict[str, Any] = schema.load(document)
+        loaded = cast(dict[str, Any], schema.load(document))
     except ValidationError as error:
         raise InvalidRequest.of_fields(dict(_by_field(error.messages_dict))) from None
     return loaded

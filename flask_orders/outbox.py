@@ -25,12 +25,12 @@ from .db.retrying import retrying, roll_back
 from .db.writes import row_count
 from .key_values import spelling
 from .keys import new_key
-from .models import Models
+from .models import Models, OutboxEventMixin
 from .models.contract import table
 from .pricing import Currency
 from .settings import Settings
 
-log = logging.getLogger("flask_orders")
+log: logging.Logger = logging.getLogger("flask_orders")
 
 SOURCE = "urn:flask-orders"
 
@@ -61,7 +61,7 @@ class Outbox:
     ) -> None:
         self.session = session
         self._settings = settings
-        self.model = models.OutboxEvent
+        self.model: type[OutboxEventMixin] = models.OutboxEvent
 
     def write(
         self, signal: NamedSignal, order: Mapping[str, Any], money: Mapping[str, dict[str, Any]]

@@ -83,11 +83,18 @@ class Schemas:
         request_schema: type[CreateOrderSchema] | None = None,
         order_schema: type[OrderSchema] | None = None,
     ) -> None:
-        self.options = {"request_schema": request_schema, "order_schema": order_schema}
+        self.options: dict[str, Any] = {
+            "request_schema": request_schema,
+            "order_schema": order_schema,
+        }
         self._columns = models.own_columns
-        self.request = check_request_schema(request_schema or CreateOrderSchema, self._columns)
-        self.order = check_order_schema(order_schema or OrderSchema, models.Order, order_url)
-        self.in_preview = type(self.order)(order_url, only=self.order.in_preview)
+        self.request: CreateOrderSchema = check_request_schema(
+            request_schema or CreateOrderSchema, self._columns
+        )
+        self.order: OrderSchema = check_order_schema(
+            order_schema or OrderSchema, models.Order, order_url
+        )
+        self.in_preview: OrderSchema = type(self.order)(order_url, only=self.order.in_preview)
         show_nulls(self.order, models.Order)
         show_nulls(self.in_preview, models.Order)
         own = own_load_fields(self.request)

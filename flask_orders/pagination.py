@@ -77,7 +77,8 @@ def find_page(
     ).all()
     if not rows:
         return None
-    count, newest, oldest, _ = rows[0]
+    first: Any = rows[0]
+    count, newest, oldest, _order = first
     orders = [order for *_, order in rows if order is not None]
     before, after = _neighbours(orders, wanted)
     return OrderPage(

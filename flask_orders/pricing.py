@@ -142,12 +142,15 @@ class AppliedOffer:
 
 
 class AppliedVoucher(Protocol):
-    """The voucher of an order: its key (None if it is not a row of `vouchers`) and its code."""
+    """The voucher of an order: its key (None if it is not a row of `vouchers`) and its code.
+
+    The code is a str; to a type checker, the attribute of a mapped class may be something else.
+    """
 
     @property
     def id(self) -> Any: ...
     @property
-    def code(self) -> str: ...
+    def code(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +434,7 @@ class Pricing(Protocol):
         Raises:
             VoucherNotApplicable: the voucher can't be used.
         """
+        ...
 
     def redeem(self, voucher: Any, order: OrderReference) -> None:
         """Redeem the voucher that `price` has put into the cart, by one guarded UPDATE.

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Column, Select, select
+from sqlalchemy import Column, select
 from sqlalchemy.orm import scoped_session
 
+from .db.typing import Query
 from .models.contract import key_in
 from .versions import RowVersion
 
@@ -46,7 +47,7 @@ class ProductLock:
         versions = {} if version is None else {row[0]: version.next(row[1]) for row in rows}
         return LockedUnits(self._found_units(units, [row[0] for row in rows]), versions)
 
-    def _query(self, units: Mapping[Any, int]) -> Select[Any]:
+    def _query(self, units: Mapping[Any, int]) -> Query:
         key, version = self._key, self._version
         query = select(key).where(key.in_(list(units))).order_by(key)
         if version is None:

@@ -95,11 +95,12 @@ class ProductReader:
             for name, part in self._parts.items()
             if isinstance(part, Attribute)
         }
-        self._expression_names, self.expressions = [*expressions], [*expressions.values()]
-        self.attributes = [*attributes.values()]
+        self._expression_names = [*expressions]
+        self.expressions: list[Any] = [*expressions.values()]
+        self.attributes: list[Any] = [*attributes.values()]
         self._selected_names = [*attributes, *expressions]
-        self.selected = [*attributes.values(), *expressions.values()]
-        self.has_functions = any(isinstance(part, Function) for part in self._parts.values())
+        self.selected: list[Any] = [*attributes.values(), *expressions.values()]
+        self.has_functions: bool = any(isinstance(part, Function) for part in self._parts.values())
         self._source = product.source
 
     def read(self, product: Any, selected: Sequence[Any], currency: Currency) -> ProductValues:

@@ -226,7 +226,7 @@ class OwnStock:
     ) -> None:
         self._stock = stock
         self._locking = ProductLock(session, product, key, version=None)
-        self.columns = None
+        self.columns: None = None
 
     def level(self, *values: Any) -> StockLevel:
         raise NotImplementedError

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Delete,
     Insert,
     Integer,
-    Select,
     Table,
     Update,
     bindparam,
@@ -38,6 +37,7 @@ from sqlalchemy.orm import scoped_session
 
 from .db.bulk import Change, KeysIn, RowsUpdate, Values, has_arrays, in_values
 from .db.defaults import UpdatedColumns
+from .db.typing import Query
 from .db.writes import Write, execute_each
 from .errors import VoucherNotApplicable, VoucherReason
 from .models import Models, voucher_code
@@ -190,7 +190,7 @@ class _Queries:
             {name: bindparam(f"redeemed_{name}", type_=redemptions.c[name].type) for name in names}
         )
 
-    def _offers(self) -> Select[Any]:
+    def _offers(self) -> Query:
         offers, links = table(self._models.Offer).c, self._models.offer_products
         is_wanted = (offers.active, or_(~offers.first_order_only, ~self._has_ordered))
         is_linked = links.c.offer_id == offers.id
@@ -204,7 +204,7 @@ class _Queries:
         both = union_all(of_products, of_all).subquery()
         return select(both).order_by(both.c.id)
 
-    def _with_voucher(self, is_it: ColumnElement[bool]) -> Select[Any]:
+    def _with_voucher(self, is_it: ColumnElement[bool]) -> Query:
         vouchers, redemptions = (
             table(self._models.Voucher).c,
             table(self._models.VoucherRedemption).c,
@@ -253,5 +253,5 @@ def _offers(rows: Iterable[Sequence[Any]]) -> list[Offer]:
     offers = []
     for values, joined in groupby(rows, key=itemgetter(slice(-1))):
         products = frozenset(row[-1] for row in joined)
-        offers.append(Offer(*(*values, None if None in products else products)))
+        offers.append(Offer(*[*values, None if None in products else products]))
     return offers

@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Row, Select, func, select, union_all
+from sqlalchemy import Row, func, select, union_all
 from sqlalchemy.orm import scoped_session
 
 from .currency import ZERO
+from .db.typing import Query
 from .errors import RefundMismatch
 from .lifecycle import Lifecycle
 from .models import Models
@@ -158,7 +159,7 @@ class Refunds:
         self._is_recorded(refund, order)
         return False
 
-    def _due(self) -> Select[Any]:
+    def _due(self) -> Query:
         payments, refunds = table(self._models.OrderPayment).c, table(self._models.OrderRefund).c
         orders = table(self._models.Order).c
         refunded = (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from marshmallow import (
@@ -178,13 +178,36 @@ class BillingAddressSchema(Schema):
         ValidationError: by `load`; it lists the messages about each invalid field.
     """
 
-    street_address = AddressText(
+    street_address: AddressText = AddressText(
         RULES["street_address"], "The street and number, in one line.", required=True
     )
-    postal_code = PostalCode()
-    city = AddressText(RULES["city"], "The city or town.", required=True)
-    state = AddressText(RULES["state"], "The state, province or region; it may be empty.")
-    country = Country(required=True)
+    postal_code: PostalCode = PostalCode()
+    city: AddressText = AddressText(RULES["city"], "The city or town.", required=True)
+    state: AddressText = AddressText(
+        RULES["state"], "The state, province or region; it may be empty."
+    )
+    country: Country = Country(required=True)
+
+    def load(
+        self,
+        data: Any,
+        *,
+        many: bool | None = None,
+        partial: Any = None,
+        unknown: Any = None,
+    ) -> BillingAddress:
+        """Return the address.
+
+        Args:
+            data: the fields as text, from a request or a form.
+            many: as of every schema.
+            partial: as of every schema.
+            unknown: "exclude" ignores fields that are not of an address.
+
+        Raises:
+            ValidationError: a field is invalid.
+        """
+        return cast(BillingAddress, super().load(data, many=many, partial=partial, unknown=unknown))
 
     @validates_schema(skip_on_field_errors=False)
     def _check_postal_code(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
@@ -213,17 +236,32 @@ class CreateOrderSchema(Schema):
 
     not_stored: ClassVar[Collection[str]] = ()
 
-    action = fields.String(
+    def load(
+        self,
+        data: Any,
+        *,
+        many: bool | None = None,
+        partial: Any = None,
+        unknown: Any = None,
+    ) -> dict[str, Any]:
+        """Return the validated fields, by their names.
+
+        Raises:
+            ValidationError: a field is invalid.
+        """
+        return cast(dict[str, Any], super().load(data, many=many, partial=partial, unknown=unknown))
+
+    action: fields.String = fields.String(
         required=True,
         validate=validate.OneOf(ACTIONS),
         **_described("Whether to save the order, or to save it and go on to its payment."),
     )
-    billing_address = fields.Nested(
+    billing_address: fields.Nested = fields.Nested(
         BillingAddressSchema,
         load_default=None,
         **_described("Left out or null: the customer's saved address."),
     )
-    expected_total = ExpectedTotal(
+    expected_total: ExpectedTotal = ExpectedTotal(
         load_default=None,
         **_described("The highest acceptable total; a higher one is refused: `price_changed`."),
     )
@@ -232,34 +270,34 @@ class CreateOrderSchema(Schema):
 class PageSchema(Schema):
     """The query of `GET /`; a limit above MOST_ON_A_PAGE is reduced to it."""
 
-    status = fields.String(
+    status: fields.String = fields.String(
         load_default=None,
         allow_none=False,
         validate=validate.OneOf(STATUSES),
         **_described("Only orders with this status."),
     )
-    limit = WholeNumber(
+    limit: WholeNumber = WholeNumber(
         load_default=20,
         validate=validate.Range(min=1),
         **_described(
             f"Orders on a page: at most {MOST_ON_A_PAGE}, and fewer where they have many items."
         ),
     )
-    offset = WholeNumber(load_default=0, **_described("How many orders to skip."))
-    up_to_sequence = WholeNumber(
+    offset: WholeNumber = WholeNumber(load_default=0, **_described("How many orders to skip."))
+    up_to_sequence: WholeNumber = WholeNumber(
         data_key="until",
         load_default=None,
         allow_none=False,
         validate=validate.Range(min=1),
         **_described("Set by `next` and `previous`: only orders up to this number."),
     )
-    before = WholeNumber(
+    before: WholeNumber = WholeNumber(
         load_default=None,
         allow_none=False,
         validate=validate.Range(min=1),
         **_described("Set by `next`: only orders that were placed before this number."),
     )
-    after = WholeNumber(
+    after: WholeNumber = WholeNumber(
         load_default=None,
         allow_none=False,
         **_described("Set by `previous`: the oldest orders placed after this number."),
@@ -273,7 +311,7 @@ class PageSchema(Schema):
 class PreviewQuerySchema(Schema):
     """The query of `GET /preview/`."""
 
-    expected_total = ExpectedTotal(
+    expected_total: ExpectedTotal = ExpectedTotal(
         load_default=None,
         allow_none=False,
         **_described("If the total differs from it, `changed` has both."),
@@ -283,15 +321,19 @@ class PreviewQuerySchema(Schema):
 class ProductSchema(Schema):
     """A product."""
 
-    id = PrimaryKeyField(**_described("The product's primary key."))
-    sku = fields.String(allow_none=True, **_described("Null if the product has none."))
-    name = fields.String(allow_none=True, **_described("Null if the product has none."))
+    id: PrimaryKeyField = PrimaryKeyField(**_described("The product's primary key."))
+    sku: fields.String = fields.String(
+        allow_none=True, **_described("Null if the product has none.")
+    )
+    name: fields.String = fields.String(
+        allow_none=True, **_described("Null if the product has none.")
+    )
 
 
 class ItemProductSchema(ProductSchema):
     """The product of an item, as it was ordered."""
 
-    id = PrimaryKeyField(
+    id: PrimaryKeyField = PrimaryKeyField(
         attribute="product_id", allow_none=True, **_described("Null if it has been deleted since.")
     )
 
@@ -300,46 +342,54 @@ class OfferSchema(Schema):
     """The offer of an item, as it was applied."""
 
     # Without the library's offers an order item has no such column.
-    id = PrimaryKeyField(
+    id: PrimaryKeyField = PrimaryKeyField(
         attribute="offer_id",
         allow_none=True,
         dump_default=None,
         **_described("Null if it has been deleted since, or is the shop's own."),
     )
-    title = fields.String(attribute="offer_title", **_described("The offer's title."))
+    title: fields.String = fields.String(
+        attribute="offer_title", **_described("The offer's title.")
+    )
 
 
 class OrderItemSchema(Schema):
     """An item of an order."""
 
-    id: "fields.Field[Any]" = fields.UUID(**_described("The order item's key."))
-    product = Flattened(ItemProductSchema)
-    unit_price = Amount(**_described("The price of one unit after its offer."))
-    list_price = Amount(**_described("The price of one unit before its offer."))
-    quantity = fields.Integer(**_described("The number of units."))
-    discount_amount = Amount(**_described("list_price minus unit_price, times quantity."))
-    offer = Flattened(OfferSchema, attribute="offer_title", allow_none=True)
-    shipping = Amount(**_described("The shipping cost of the whole item."))
-    total_price = Amount(**_described("unit_price times quantity."))
-    voucher_discount = Amount(**_described("The item's share of the order's discount_amount."))
+    id: Any = fields.UUID(**_described("The order item's key."))
+    product: Flattened = Flattened(ItemProductSchema)
+    unit_price: Amount = Amount(**_described("The price of one unit after its offer."))
+    list_price: Amount = Amount(**_described("The price of one unit before its offer."))
+    quantity: fields.Integer = fields.Integer(**_described("The number of units."))
+    discount_amount: Amount = Amount(**_described("list_price minus unit_price, times quantity."))
+    offer: Flattened = Flattened(OfferSchema, attribute="offer_title", allow_none=True)
+    shipping: Amount = Amount(**_described("The shipping cost of the whole item."))
+    total_price: Amount = Amount(**_described("unit_price times quantity."))
+    voucher_discount: Amount = Amount(
+        **_described("The item's share of the order's discount_amount.")
+    )
 
 
 class CustomerSchema(Schema):
     """The customer of an order."""
 
-    id = PrimaryKeyField(attribute="customer_id", **_described("The customer's primary key."))
+    id: PrimaryKeyField = PrimaryKeyField(
+        attribute="customer_id", **_described("The customer's primary key.")
+    )
 
 
 class VoucherSchema(Schema):
     """The voucher of an order, as it was redeemed."""
 
-    code = fields.String(attribute="voucher_code", **_described("The voucher's code."))
+    code: fields.String = fields.String(
+        attribute="voucher_code", **_described("The voucher's code.")
+    )
 
 
 class PreviewItemSchema(OrderItemSchema):
     """An item of an order as it would be."""
 
-    id = CartItemKeyField(
+    id: Any = CartItemKeyField(
         **_described("The cart item's primary key; a list if it has several columns.")
     )
 
@@ -347,27 +397,29 @@ class PreviewItemSchema(OrderItemSchema):
 class UnavailableSchema(Schema):
     """An item of the cart that is unavailable."""
 
-    id = CartItemKeyField(
+    id: CartItemKeyField = CartItemKeyField(
         **_described("The cart item's primary key; a list if it has several columns.")
     )
-    product = fields.Nested(ProductSchema, allow_none=True)
-    requested = fields.Integer(**_described("The units in the cart."))
-    available = fields.Integer(**_described("The units left, never below 0."))
-    reason = fields.String(**_described("Why it is unavailable.", enum=list(UnavailableReason)))
+    product: fields.Nested = fields.Nested(ProductSchema, allow_none=True)
+    requested: fields.Integer = fields.Integer(**_described("The units in the cart."))
+    available: fields.Integer = fields.Integer(**_described("The units left, never below 0."))
+    reason: fields.String = fields.String(
+        **_described("Why it is unavailable.", enum=list(UnavailableReason))
+    )
 
 
 class ChangedSchema(Schema):
     """The expected total, and the total at today's prices."""
 
-    expected = Amount(**_described("The `expected_total` of the query."))
-    actual = Amount(**_described("The total at today's prices."))
+    expected: Amount = Amount(**_described("The `expected_total` of the query."))
+    actual: Amount = Amount(**_described("The total at today's prices."))
 
 
 class RefusalSchema(Schema):
     """Why the order would be refused: members of the problem document."""
 
-    code = fields.String(**_described("The problem document's `code`."))
-    detail = fields.String(**_described("The problem document's `detail`."))
+    code: fields.String = fields.String(**_described("The problem document's `code`."))
+    detail: fields.String = fields.String(**_described("The problem document's `detail`."))
 
 
 # The amounts of an order; `items_count` is no amount.
@@ -384,24 +436,24 @@ class PricedCartSchema(Schema):
     class Meta:
         include = AMOUNT_FIELDS
 
-    currency = fields.String(**_described("ISO 4217."))
-    customer = Flattened(CustomerSchema)
-    items = fields.List(fields.Nested(PreviewItemSchema))
-    items_count = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
+    currency: fields.String = fields.String(**_described("ISO 4217."))
+    customer: Flattened = Flattened(CustomerSchema)
+    items: "fields.List[Any]" = fields.List(fields.Nested(PreviewItemSchema))
+    items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
+    voucher: Flattened = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
 
 
 class PreviewSchema(PricedCartSchema):
     """An order as it would be now, and what stands against it."""
 
-    unavailable = fields.List(
+    unavailable: "fields.List[Any]" = fields.List(
         fields.Nested(UnavailableSchema), **_described("The items that are left out.")
     )
-    voucher_refusal = VoucherRefusalField(
+    voucher_refusal: VoucherRefusalField = VoucherRefusalField(
         allow_none=True, **_described("Why the cart's voucher is left out; null if it is not.")
     )
-    changed = fields.Nested(ChangedSchema, allow_none=True)
-    refusal = fields.Nested(
+    changed: fields.Nested = fields.Nested(ChangedSchema, allow_none=True)
+    refusal: fields.Nested = fields.Nested(
         RefusalSchema,
         allow_none=True,
         **_described(
@@ -434,18 +486,19 @@ def preview(
         order.changed = SimpleNamespace(
             order=order, expected=expected_total, actual=cart.total_amount
         )
-    dumped: dict[str, Any] = PreviewSchema().dump(order)
-    return {**dumped, **own_fields.dump(order)}
+    dumped: Any = PreviewSchema().dump(order)
+    own: Any = own_fields.dump(order)
+    return {**dumped, **own}
 
 
 class OrderAddressSchema(Schema):
     """The billing address of an order, as it was given."""
 
-    street_address = fields.String(attribute="billing_street_address")
-    postal_code = fields.String(attribute="billing_postal_code")
-    city = fields.String(attribute="billing_city")
-    state = fields.String(attribute="billing_state")
-    country = Country(attribute="billing_country")
+    street_address: fields.String = fields.String(attribute="billing_street_address")
+    postal_code: fields.String = fields.String(attribute="billing_postal_code")
+    city: fields.String = fields.String(attribute="billing_city")
+    state: fields.String = fields.String(attribute="billing_state")
+    country: Country = Country(attribute="billing_country")
 
 
 class OrderSchema(Schema):
@@ -471,20 +524,20 @@ class OrderSchema(Schema):
         super().__init__(only=None if only is None else tuple(only))
         self._order_url = order_url
 
-    id = fields.UUID(**_described("The order's key."))
-    number = fields.String(**_described("A short number for people, not guessable."))
-    url = fields.Method(
+    id: fields.UUID = fields.UUID(**_described("The order's key."))
+    number: fields.String = fields.String(**_described("A short number for people, not guessable."))
+    url: fields.Method = fields.Method(
         "_url", **_described("The order's URL.", type="string", format="uri-reference")
     )
-    status = fields.String(**_described("The order's status.", enum=list(STATUSES)))
-    currency = fields.String(**_described("ISO 4217."))
-    customer = Flattened(CustomerSchema)
-    created = UTCTimestamp(**_described("When the order was placed."))
-    updated = UTCTimestamp(**_described("When its status last changed."))
-    billing_address = Flattened(OrderAddressSchema)
-    items = fields.List(fields.Nested(OrderItemSchema))
-    items_count = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
+    status: fields.String = fields.String(**_described("The order's status.", enum=list(STATUSES)))
+    currency: fields.String = fields.String(**_described("ISO 4217."))
+    customer: Flattened = Flattened(CustomerSchema)
+    created: UTCTimestamp = UTCTimestamp(**_described("When the order was placed."))
+    updated: UTCTimestamp = UTCTimestamp(**_described("When its status last changed."))
+    billing_address: Flattened = Flattened(OrderAddressSchema)
+    items: "fields.List[Any]" = fields.List(fields.Nested(OrderItemSchema))
+    items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
+    voucher: Flattened = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)

@@ -39,24 +39,26 @@ SIGNALS: Mapping[str, NamedSignal] = {
     for rule in TRANSITIONS
 }
 
-order_placing = _namespace.signal(
+order_placing: NamedSignal = _namespace.signal(
     "order-placing",
     doc="A cart is becoming an order, in this transaction: `order=`, `cart=` the shop's own cart, "
     "`items=` pairs of an order item and the shop's own cart item. Its receivers may write, and "
     "refuse the order by raising an `OrdersError`.",
 )
-order_placed = _namespace.signal("order-placed", doc="A cart became an order: `order=`.")
-order_paid = SIGNALS[PAID]
-order_cancelled = SIGNALS[CANCELLED]
-order_delivered = SIGNALS[DELIVERED]
-payment_unexpected = _namespace.signal(
+order_placed: NamedSignal = _namespace.signal(
+    "order-placed", doc="A cart became an order: `order=`."
+)
+order_paid: NamedSignal = SIGNALS[PAID]
+order_cancelled: NamedSignal = SIGNALS[CANCELLED]
+order_delivered: NamedSignal = SIGNALS[DELIVERED]
+payment_unexpected: NamedSignal = _namespace.signal(
     "payment-unexpected",
     doc="A payment arrived for an order that awaits none; refund it: `order=`, `payment=`.",
 )
-order_refunded = _namespace.signal(
+order_refunded: NamedSignal = _namespace.signal(
     "order-refunded", doc="Money went back to the customer: `order=`, `refund=`."
 )
-outbox_event = _namespace.signal(
+outbox_event: NamedSignal = _namespace.signal(
     "outbox-event", doc="The relay delivers an event of the outbox: `event=`, a CloudEvent."
 )
 

@@ -513,7 +513,7 @@ def test_check_needs_a_jwt_manager_or_a_current_customer(sqlite_file: URL) -> No
     assert (code, output.count("\n")) == (1, 1), output
     assert "call JWTManager(app), of Flask-JWT-Extended, or pass" in output
     assert "current_customer=..." in output
-    for options in (
+    shops: tuple[dict[str, Any], ...] = (
         {"jwt": True},
         {"current_customer": current_user},
         {"jwt": True, "current_customer": current_user},
@@ -523,7 +523,8 @@ def test_check_needs_a_jwt_manager_or_a_current_customer(sqlite_file: URL) -> No
         {"current_customer": lambda: g.user},
         {"current_customer": lambda: request.environ["REMOTE_USER"]},
         {"current_customer": lambda: session.get("customer_id"), "customers": False},
-    ):
+    )
+    for options in shops:
         assert checked(sqlite_file, **options) == WELL, options
 
 

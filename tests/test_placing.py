@@ -12,7 +12,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from flask_orders import (
-    BillingAddress,
     BillingAddressSchema,
     ConfigurationError,
     Conflict,
@@ -33,7 +32,7 @@ from flask_orders.signals import order_cancelled, order_placed
 from .support.requests import ADDRESS
 from .support.shops import Shop, make_shop
 
-BILLING: BillingAddress = BillingAddressSchema().load(ADDRESS)
+BILLING = BillingAddressSchema().load(ADDRESS)
 FORM = {name: str(value) for name, value in ADDRESS.items()}
 
 

@@ -206,7 +206,7 @@ def test_the_currency_is_locked_into_the_order(database: URL) -> None:
 # The layers of the package: a module imports from its own layer and from those above its line.
 LAYERS = (
     {"errors"},
-    {"db.managed", "db.dialects", "db.bulk", "db.defaults", "db.writes"},
+    {"db.managed", "db.dialects", "db.bulk", "db.defaults", "db.typing", "db.writes"},
     {
         *("addresses", "amounts", "countries", "currency", "current_customer", "keys"),
         *("key_values", "offers", "pricing", "projection", "settings", "status", "stock", "texts"),

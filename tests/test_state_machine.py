@@ -30,7 +30,7 @@ SETTINGS = settings(
     max_examples=200 if LONG else examples(15),
     stateful_step_count=50 if LONG else 25,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] # an enum
 )
 CUSTOMERS = 3
 

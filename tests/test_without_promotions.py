@@ -97,7 +97,8 @@ class ShopPricing:
         self.db = db
 
     def price(self, cart: Cart, now: Any) -> PricedCart:
-        currency, code = cart.currency, SimpleNamespace(id=7, code="OWN")
+        currency = cart.currency
+        code: Any = SimpleNamespace(id=7, code="OWN")
         offer = AppliedOffer(None, "Own offer")
         priced = [PricedItem.of(item, currency, offer=offer) for item in cart.items]
         return PricedCart.of(priced, currency, voucher=code, discount=lambda total: total / 2)

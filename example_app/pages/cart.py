@@ -1,5 +1,7 @@
 """The cart's page: quantities, a voucher, and totals that say what was saved."""
 
+from typing import Any
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_jwt_extended import current_user
 from marshmallow import EXCLUDE, ValidationError
@@ -36,7 +38,7 @@ def show_cart() -> str:
 def add_to_cart() -> Response:
     """Add a unit of a product."""
     try:
-        body = FormItemSchema().load(request.form, unknown=EXCLUDE)
+        body: Any = FormItemSchema().load(request.form, unknown=EXCLUDE)
         add_units(body["sku"], body["quantity"])
     except (ValidationError, HTTPException) as error:
         return _refused(error)
@@ -50,7 +52,7 @@ def change_item(item_id: int) -> Response:
         if "remove" in request.form:
             remove(item_id)
         else:
-            body = FormQuantitySchema().load(request.form, unknown=EXCLUDE)
+            body: Any = FormQuantitySchema().load(request.form, unknown=EXCLUDE)
             set_units(item_id, body["quantity"])
     except (ValidationError, HTTPException) as error:
         return _refused(error)
@@ -64,7 +66,8 @@ def change_voucher() -> Response:
         if "remove" in request.form:
             set_voucher(None)
         else:
-            set_voucher(VoucherSchema().load(request.form, unknown=EXCLUDE)["code"])
+            body: Any = VoucherSchema().load(request.form, unknown=EXCLUDE)
+            set_voucher(body["code"])
     except (ValidationError, HTTPException) as error:
         return _refused(error)
     return _changed()

@@ -80,8 +80,7 @@ def _billing_address() -> BillingAddress:
     for address in _address_book():
         if str(address.id) == chosen:
             return BillingAddress.stored(address)
-    entered: BillingAddress = BillingAddressSchema().load(request.form, unknown=EXCLUDE)
-    return entered
+    return BillingAddressSchema().load(request.form, unknown=EXCLUDE)
 
 
 def _address_book() -> Sequence[AddressMixin]:

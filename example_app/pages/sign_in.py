@@ -1,5 +1,7 @@
 """Sign-in and registration; the JWT is in a cookie that scripts can't read."""
 
+from typing import Any
+
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_jwt_extended import set_access_cookies, unset_jwt_cookies
@@ -27,7 +29,7 @@ def sign_in() -> ResponseReturnValue:
     is_new = request.form.get("new") == "yes"
     try:
         schema = RegisterSchema() if is_new else SignInSchema()
-        credentials = schema.load(request.form, unknown=EXCLUDE)
+        credentials: Any = schema.load(request.form, unknown=EXCLUDE)
         if is_new:
             new_customer(credentials)
         token = token_of(credentials)

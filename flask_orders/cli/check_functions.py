@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, RelationshipProperty, Session, lazyload
 
 from ..cart_queries import loads
@@ -62,12 +63,12 @@ class _Sample:
         key = source.attribute(self._product.key)
         read = sa.select(key, source.given).order_by(key).limit(SAMPLE)
         rows = session.execute(read.options(lazyload("*"), *loads(self._product))).all()
-        sa.event.listen(session, "do_orm_execute", self._see_load)
-        sa.event.listen(engine, "before_cursor_execute", self._count)
+        event.listen(session, "do_orm_execute", self._see_load)
+        event.listen(engine, "before_cursor_execute", self._count)
         try:
             return self._returned(rows, function)
         finally:
-            sa.event.remove(engine, "before_cursor_execute", self._count)
+            event.remove(engine, "before_cursor_execute", self._count)
 
     def _returned(self, rows: Iterable[Any], function: Function) -> dict[Any, Any]:
         returned = dict[Any, Any]()

@@ -249,7 +249,7 @@ def _preprocess_url_values(app: Flask) -> None:
 
 def _order_rules(app: Flask, method: str) -> list[Rule]:
     """Return the rules of the orders blueprint, under whatever names it is registered."""
-    package = f"{__package__.partition('.')[0]}."
+    package = f"{__name__.partition('.')[0]}."
     names = {
         name for name, found in app.blueprints.items() if found.import_name.startswith(package)
     }

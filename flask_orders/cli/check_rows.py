@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, lazyload, undefer
 from sqlalchemy.sql import visitors
 
 from ..cart_queries import conditions, loads
+from ..db.typing import Query
 from ..errors import ConfigurationError
 from ..models import Models
 from ..models.shop import CartParts, ProductParts
@@ -186,7 +187,7 @@ def _count_closed(db: SQLAlchemy, source: RowSource, condition: Any, column: sa.
     return count
 
 
-def _sql(statement: sa.Select[Any], engine: sa.Engine) -> str:
+def _sql(statement: Query, engine: sa.Engine) -> str:
     """Return the statement on one line, to be pasted into a console of the database."""
     # A driver's own style of parameters would double every "%".
     make: Any = type(engine.dialect)

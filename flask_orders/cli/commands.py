@@ -26,7 +26,7 @@ from ..signals import outbox_event
 from .check import mapping, notes, problems
 from .database_errors import readable_database_errors
 
-log = logging.getLogger("flask_orders")
+log: logging.Logger = logging.getLogger("flask_orders")
 
 # Seconds between two reads of an empty outbox, or two connections to an unavailable database.
 PAUSE = 1.0

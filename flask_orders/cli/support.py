@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
+from ..db.typing import Query
 from ..errors import ConfigurationError, OrderNotFound, OrdersError
 from ..key_values import keys_spelled, spelling
 from ..keys import as_number
@@ -33,8 +34,8 @@ from .tables import print_table
 
 MOST = 100
 
-as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-with_note = click.option("--note", help="The reason, stored with the order's events.")
+_as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+_with_note = click.option("--note", help="The reason, stored with the order's events.")
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def readable_refusals() -> Iterator[None]:
 
 @click.command("show")
 @click.argument("number")
-@as_json
+@_as_json
 @with_appcontext
 @readable_database_errors()
 def show(number: str, *, is_json: bool) -> None:
@@ -71,7 +72,7 @@ def show(number: str, *, is_json: bool) -> None:
 @click.option(
     "--limit", type=click.IntRange(1), default=MOST, show_default=True, help="At most so many."
 )
-@as_json
+@_as_json
 @click.option("--csv", "is_csv", is_flag=True, help="Print CSV, with a line of names.")
 @with_appcontext
 @readable_database_errors()
@@ -110,7 +111,7 @@ def list_orders(
 
 @click.command("cancel")
 @click.argument("number")
-@with_note
+@_with_note
 @with_appcontext
 @readable_database_errors()
 def cancel(number: str, *, note: str | None) -> None:
@@ -125,7 +126,7 @@ def cancel(number: str, *, note: str | None) -> None:
 
 @click.command("deliver")
 @click.argument("number")
-@with_note
+@_with_note
 @with_appcontext
 @readable_database_errors()
 def deliver(number: str, *, note: str | None) -> None:
@@ -135,7 +136,7 @@ def deliver(number: str, *, note: str | None) -> None:
 
 
 @click.command("refunds")
-@as_json
+@_as_json
 @with_appcontext
 @readable_database_errors()
 def list_refunds(*, is_json: bool) -> None:
@@ -195,14 +196,14 @@ def _changed(number: str, change: Callable[[UUID], OrderMixin]) -> OrderMixin:
     return order
 
 
-def _of_customer(query: Select[Any], customer: str) -> Select[Any]:
+def _of_customer(query: Query, customer: str) -> Query:
     """Restrict a query to a customer's orders, whose key is given as text."""
     column = current_orders.models.Order.customer_id
     dialect = current_orders.session.get_bind(mapper=current_orders.models.Order).dialect
     return query.where(column.in_(list(keys_spelled(column.type, customer, dialect))))
 
 
-SUMMARY = ("number", "created", "status", "customer", "items", "total", "currency")
+SUMMARY: Sequence[str] = ("number", "created", "status", "customer", "items", "total", "currency")
 
 
 def _summary(order: OrderMixin) -> dict[str, str]:
@@ -221,7 +222,7 @@ def _summary(order: OrderMixin) -> dict[str, str]:
 def _described(order: OrderMixin) -> dict[str, Any]:
     """Return an order as the API returns it, with what only the shop may see."""
     schema = type(schemas_of(current_app).order)(str)
-    described: dict[str, Any] = schema.dump(order)
+    described = cast(dict[str, Any], schema.dump(order))
     del described["url"]
     models = current_orders.models
     payments = _rows(models.OrderPayment, order)

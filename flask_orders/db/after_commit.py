@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from .retrying import roll_back
 
-log = logging.getLogger("flask_orders")
+log: logging.Logger = logging.getLogger("flask_orders")
 
 _WAITING = "flask_orders_waiting_signals"
 _COMMITTED = "flask_orders_committed"

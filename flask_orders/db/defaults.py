@@ -23,7 +23,7 @@ def computed(default: Any) -> Callable[[], Any] | None:
         value = default.arg
         return lambda: value
     if isinstance(default, CallableColumnDefault) and not needs_context(default):
-        function: Callable[[Any], Any] = default.arg
+        function: Any = default.arg
         return lambda: function(None)
     return None
 
@@ -49,7 +49,7 @@ class UpdatedColumns:
 
     def __init__(self, rows: FromClause, *, without: Collection[Column[Any]] = ()) -> None:
         columns = [column for column in rows.c if column not in set(without)]
-        self.is_complete = not any(needs_context(column.onupdate) for column in columns)
+        self.is_complete: bool = not any(needs_context(column.onupdate) for column in columns)
         self.assigned: dict[Any, BindParameter[Any]] = {}
         self._computed: dict[str, Callable[[], Any]] = {}
         for column in columns:

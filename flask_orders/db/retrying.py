@@ -27,7 +27,7 @@ from .managed import MANAGED
 from .pending import pending_changes, refuse_pending_changes, watch_session
 from .violations import may_be_race, refusal_sentence, remember_tables
 
-log = logging.getLogger("flask_orders")
+log: logging.Logger = logging.getLogger("flask_orders")
 
 WRITE_WITH_ATTEMPT = (
     "the attempt was not entered: write `for attempt in retrying(...):`, below it `with attempt:`, "
@@ -58,7 +58,7 @@ class Attempt:
         order_id: UUID | None,
     ) -> None:
         self.number = number
-        self.succeeded = False
+        self.succeeded: bool = False
         self.conflict: str | None = None
         self.violation: Violation | None = None
         self._session = session

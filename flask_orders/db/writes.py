@@ -16,7 +16,6 @@ from sqlalchemy import (
     Delete,
     Insert,
     Result,
-    Select,
     Update,
     func,
     literal_column,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import scoped_session
 
 from ..errors import Conflict
+from .typing import Query
 
 Changing = Insert | Update | Delete
 
@@ -95,7 +95,7 @@ class OneStatement:
             raise Conflict
 
 
-def _combined(statements: tuple[Changing | CTE, ...]) -> Select[Any]:
+def _combined(statements: tuple[Changing | CTE, ...]) -> Query:
     changed = [
         statement
         if isinstance(statement, CTE)

@@ -41,15 +41,18 @@ from .responses import (
     saved,
 )
 
-log = logging.getLogger("flask_orders")
+log: logging.Logger = logging.getLogger("flask_orders")
 
 # Made once: that takes longer than to load a body.
-PAGE, PREVIEW_QUERY = PageSchema(), PreviewQuerySchema()
+PAGE = PageSchema()
+PREVIEW_QUERY = PreviewQuerySchema()
 
-orders_bp = OrdersBlueprint("orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders")
+orders_bp: OrdersBlueprint = OrdersBlueprint(
+    "orders", __name__, url_prefix="/api/v1/i/orders", cli_group="orders"
+)
 orders_bp.cli.short_help = "The shop's orders."
-for command in (*COMMANDS, *SUPPORT):
-    orders_bp.cli.add_command(command)
+for _command in (*COMMANDS, *SUPPORT):
+    orders_bp.cli.add_command(_command)
 
 
 @orders_bp.post("/", strict_slashes=False)

@@ -145,7 +145,7 @@ def check_mixin(db: SQLAlchemy, name: str, cls: type[Any], mixin: type[Any]) -> 
     _check_model(db, name, cls)
 
 
-def _check_model(db: SQLAlchemy, name: str, cls: type[Any]) -> None:
+def _check_model(db: SQLAlchemy, name: str, cls: Any) -> None:
     if not isinstance(inspect(cls, raiseerr=False), Mapper):
         raise ConfigurationError(
             f"declare_models({name}={cls!r}): pass a model, a class on db.Model."

@@ -135,8 +135,9 @@ def _misfit(type_: Any, value: Any) -> str | None:
         fits = -most - 1 <= value <= most
         return None if fits else f"Give a number between {-most - 1} and {most}."
     # In SQLAlchemy 2.0 a Float is a Numeric, whose precision is of bits.
-    is_numeric = isinstance(type_, Numeric) and not isinstance(type_, Float)
-    if is_numeric and isinstance(value, Decimal):
+    if isinstance(type_, Float):
+        return None
+    if isinstance(type_, Numeric) and isinstance(value, Decimal):
         return _numeric_misfit(type_, value)
     return None
 

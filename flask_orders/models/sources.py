@@ -63,8 +63,8 @@ class RowSource:
     @property
     def primary_key(self) -> tuple[Column[Any], ...]:
         """The columns of the primary key, in their order."""
-        mapper = self.mapper
-        return tuple(self.given.primary_key if mapper is None else mapper.primary_key)
+        source: Any = self.given if self.mapper is None else self.mapper
+        return tuple(source.primary_key)
 
     def attribute(self, column: Column[Any]) -> Any:
         """Return what selects a column: through the mapper, so that its criteria apply."""

@@ -47,7 +47,7 @@ def _stored(type_of: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine
 
 
 # A key that the database numbers.
-BigKey = _stored(lambda database: database.row_number)
+BigKey: TypeEngine[Any] = _stored(lambda database: database.row_number)
 
 
 def _as_written(type_: TypeEngine[Any]) -> str:
@@ -102,10 +102,10 @@ class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
     An amount that it can't hold to the last digit is refused on every database.
     """
 
-    impl = _stored(
+    impl: Any = _stored(
         lambda database: Numeric(PRECISION, SCALE) if database.has_decimals else BigInteger()
     )
-    cache_ok = True
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         if value is None:
@@ -141,8 +141,8 @@ class VoucherCode(TypeDecorator[str], metaclass=_WrittenAsSQLAlchemys):
     CAFE is not CAFÉ.
     """
 
-    impl = ExactText(VOUCHER_CODE_LENGTH)
-    cache_ok = True
+    impl: Any = ExactText(VOUCHER_CODE_LENGTH)
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else voucher_code(value)
@@ -158,8 +158,8 @@ class UTCDateTime(TypeDecorator[datetime], metaclass=_WrittenAsSQLAlchemys):
     zone is refused, since it could be any zone's.
     """
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
+    impl: Any = DateTime(timezone=True)
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -109,7 +109,7 @@ def check_out() -> ResponseReturnValue:  # + flask_orders
             idempotency_key=key, checkout=pays, **fields)  # fmt: skip  # + flask_orders
     except fo.OrdersError as error:  # + flask_orders
         return error.problem(), error.status  # + flask_orders
-    session.pop("basket"), session.pop("basket_id")  # + flask_orders
+    del session["basket"], session["basket_id"]  # + flask_orders
     url = url_for("pay" if pays else "orders.get_order", order_id=placed.order_id)  # + flask_orders
     return redirect(url, 303 if pays else 201)  # + flask_orders
 

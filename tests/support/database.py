@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from flask_orders.db.classify import is_conflict
 from flask_orders.db.managed import is_managed
 
 # What bounds transactions costs no work of its own.
@@ -136,3 +139,22 @@ def wait_for_lock_wait(shop: HasDatabase) -> None:
                 return
         time.sleep(0.2)  # InnoDB repeats its last answer to a query within 0.1 s.
     raise AssertionError("no transaction waits for a lock")
+
+
+@contextmanager
+def refused_old_snapshot(engine: sa.Engine) -> Iterator[None]:
+    """Expect a conflict on a server that refuses to lock rows which its snapshot has not seen.
+
+    That is MariaDB from 11.6.2 on (1020), in the shop's own transaction in REPEATABLE READ.
+    """
+    is_refused = False
+    if server_of(engine) == "mariadb":
+        with engine.connect() as connection:
+            asked = connection.exec_driver_sql("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'")
+            is_refused = [row[1] for row in asked] == ["ON"]
+    if not is_refused:
+        yield
+        return
+    with pytest.raises(DBAPIError) as raised:
+        yield
+    assert is_conflict(raised.value)

@@ -5,7 +5,7 @@ so that only `args[0]` tells what an error is.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -148,11 +148,11 @@ def bound_wait(
 class MySQL(DatabaseDialect):
     """Codes are the server's and the client's error numbers."""
 
-    titles = ("MySQL", "MariaDB")
+    titles: ClassVar[tuple[str, ...]] = ("MySQL", "MariaDB")
     # MariaDB is reached under either name, as the shop's URL has it.
-    names = ("mysql", "mariadb")
-    modules = ("pymysql", "MySQLdb", "mysql")
-    listeners = (
+    names: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
+    modules: ClassVar[tuple[str, ...]] = ("pymysql", "MySQLdb", "mysql")
+    listeners: ClassVar[tuple[Listener, ...]] = (
         Listener("connect", find_galera),
         Listener("begin", begin),
         Listener("before_cursor_execute", bound_wait, {"retval": True}),
@@ -165,18 +165,27 @@ class MySQL(DatabaseDialect):
     # rolled-back transaction, changed since the snapshot was taken, a statement that was killed or
     # took longer than the shop's own max_statement_time or max_execution_time, certification by
     # Group Replication.
-    conflicts = ("1205", "1213", "1305", "1020", "1317", "1969", "3024", "3101")
-    lock_timeouts = ("1205",)
+    conflicts: ClassVar[tuple[str, ...]] = (
+        "1205",
+        "1213",
+        "1305",
+        "1020",
+        "1317",
+        "1969",
+        "3024",
+        "3101",
+    )
+    lock_timeouts: ClassVar[tuple[str, ...]] = ("1205",)
     # Too many connections, in all or of this user (1203, 1226); Galera without a quorum (1047; 1180
     # at COMMIT); shutdown; a server (1290, 1836) or transaction (1792) that is read-only; offline;
     # Group Replication without a majority, at COMMIT (3100). Then what the clients say of a
     # connection that fails or is lost.
-    unavailable = (
+    unavailable: ClassVar[tuple[str, ...]] = (
         *("1040", "1203", "1226", "1047", "1180", "1053", "1290", "1836", "1792", "3032", "3100"),
         *("1927", "2002", "2003", "2005", "2006", "2013", "2055", "4031"),
     )
     # A trigger of the shop's that raises a code of its own (1644) reports no violation.
-    violations: ClassVar = {
+    violations: ClassVar[Mapping[str, str]] = {
         "1048": NOT_NULL,
         "1062": UNIQUE,
         "1216": FOREIGN_KEY,
@@ -189,14 +198,14 @@ class MySQL(DatabaseDialect):
         "4025": CHECK,
     }
     # Duplicate keys, and values that do not fit their column: their text begins with the value.
-    quoting = ("1062", "1292", "1366", "1411", "1586")
+    quoting: ClassVar[tuple[str, ...]] = ("1062", "1292", "1366", "1411", "1586")
 
     # Counters of the session; InnoDB's own list of transactions needs a privilege.
-    write_probe = (
+    write_probe: ClassVar[str | None] = (
         "SHOW SESSION STATUS WHERE Variable_name IN "
         "('Handler_write', 'Handler_update', 'Handler_delete')"
     )
-    snapshot_isolation = "REPEATABLE READ"
+    snapshot_isolation: ClassVar[str | None] = "REPEATABLE READ"
 
     def drivers(self, dialect: Dialect) -> tuple[str, ...]:
         # mysql-connector can't convert MariaDB's UUIDs.

@@ -1,10 +1,11 @@
 """PostgreSQL, by psycopg or psycopg2."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Connection, Dialect, Integer, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import MONEY
+from sqlalchemy.types import TypeEngine
 
 from ..managed import LOCK_WAIT, Listener, is_managed
 from ._base import (
@@ -33,19 +34,19 @@ def bound_wait(connection: Connection) -> None:
 class PostgreSQL(DatabaseDialect):
     """Codes are SQLSTATEs."""
 
-    titles = ("PostgreSQL",)
-    names = ("postgresql",)
-    modules = ("psycopg", "psycopg2")
-    listeners = (Listener("begin", bound_wait),)
+    titles: ClassVar[tuple[str, ...]] = ("PostgreSQL",)
+    names: ClassVar[tuple[str, ...]] = ("postgresql",)
+    modules: ClassVar[tuple[str, ...]] = ("psycopg", "psycopg2")
+    listeners: ClassVar[tuple[Listener, ...]] = (Listener("begin", bound_wait),)
 
     # Serialization failure, deadlock, lock timeout, the shop's own statement_timeout during a wait.
-    conflicts = ("40001", "40P01", "55P03", "57014")
-    lock_timeouts = ("55P03",)
+    conflicts: ClassVar[tuple[str, ...]] = ("40001", "40P01", "55P03", "57014")
+    lock_timeouts: ClassVar[tuple[str, ...]] = ("55P03",)
     # Connection errors, shutdown, too many connections, a primary that has become a standby and so
     # read-only.
-    unavailable = ("08", "57P", "53300", "25006")
+    unavailable: ClassVar[tuple[str, ...]] = ("08", "57P", "53300", "25006")
     # A trigger of the shop's that raises a code of its own (P0001) reports no violation.
-    violations: ClassVar = {
+    violations: ClassVar[Mapping[str, str]] = {
         "23001": FOREIGN_KEY,
         "23502": NOT_NULL,
         "23503": FOREIGN_KEY,
@@ -54,17 +55,17 @@ class PostgreSQL(DatabaseDialect):
         "23P01": UNIQUE,
     }
     # Values of the wrong form, and violated constraints, with the whole row in the DETAIL.
-    quoting = ("22", "23")
+    quoting: ClassVar[tuple[str, ...]] = ("22", "23")
 
-    write_probe = "SELECT txid_current_if_assigned()"
+    write_probe: ClassVar[str | None] = "SELECT txid_current_if_assigned()"
     # By default each statement has a snapshot of its own: an order that the shop deletes between
     # two statements would have no items.
-    snapshot_isolation = "REPEATABLE READ"
+    snapshot_isolation: ClassVar[str | None] = "REPEATABLE READ"
     # One statement for any number of values: it is prepared once, and has one parameter.
     has_arrays = True
     has_modifying_ctes = True
     # psycopg returns MONEY as text, with the currency's sign.
-    amounts_as_text = (MONEY,)
+    amounts_as_text: ClassVar[tuple[type[TypeEngine[Any]], ...]] = (MONEY,)
     has_time_zones = True
 
     def drivers(self, dialect: Dialect) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ SQLAlchemy's documentation ("Serializable isolation / Savepoints"); it works on 
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Dialect, Integer, Table
@@ -89,13 +89,16 @@ def _is_migrating() -> bool:
 class SQLite(DatabaseDialect):
     """Codes are the names of SQLite's extended result codes."""
 
-    titles = ("SQLite",)
-    names = ("sqlite",)
-    modules = ("sqlite3",)
-    listeners = (Listener("connect", prepare), Listener("begin", begin))
+    titles: ClassVar[tuple[str, ...]] = ("SQLite",)
+    names: ClassVar[tuple[str, ...]] = ("sqlite",)
+    modules: ClassVar[tuple[str, ...]] = ("sqlite3",)
+    listeners: ClassVar[tuple[Listener, ...]] = (
+        Listener("connect", prepare),
+        Listener("begin", begin),
+    )
 
-    conflicts = ("SQLITE_BUSY", "SQLITE_LOCKED")
-    violations: ClassVar = {
+    conflicts: ClassVar[tuple[str, ...]] = ("SQLITE_BUSY", "SQLITE_LOCKED")
+    violations: ClassVar[Mapping[str, str]] = {
         "SQLITE_CONSTRAINT_CHECK": CHECK,
         "SQLITE_CONSTRAINT_FOREIGNKEY": FOREIGN_KEY,
         "SQLITE_CONSTRAINT_NOTNULL": NOT_NULL,
@@ -107,7 +110,7 @@ class SQLite(DatabaseDialect):
     counts_writes = True
     has_decimals = False
     # It numbers the rows of an INTEGER primary key only, not those of a BIGINT one.
-    row_number = Integer()
+    row_number: ClassVar[Integer] = Integer()
 
     def drivers(self, dialect: Dialect) -> tuple[str, ...]:
         return ("pysqlite",)
