@@ -125,6 +125,7 @@ class VoucherReason(StrEnum):
     BELOW_MINIMUM = "below_minimum", "the order is below its minimum value"
 
     def __new__(cls, value: str, sentence: str = "") -> Self:
+        """Return the reason with its sentence."""
         reason = str.__new__(cls, value)
         reason._value_ = value
         reason.sentence = sentence

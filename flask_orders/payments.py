@@ -130,6 +130,12 @@ def check_money(what: str, reference: str, amount: Decimal) -> None:
 
     Args:
         what: "payment" or "refund".
+        reference: the provider's name for it.
+        amount: above 0, with at most four decimals.
+
+    Raises:
+        TypeError: the amount is no Decimal.
+        ValueError: the amount or the reference is out of range.
     """
     if not isinstance(amount, Decimal):
         raise TypeError(f"a {what}'s amount must be a Decimal, not {amount!r}")

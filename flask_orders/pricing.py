@@ -148,9 +148,12 @@ class AppliedVoucher(Protocol):
     """
 
     @property
-    def id(self) -> Any: ...
+    def id(self) -> Any:
+        """Its key, or None."""
+
     @property
-    def code(self) -> Any: ...
+    def code(self) -> Any:
+        """Its code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +218,17 @@ class PricedItem:
 
     @property
     def quantity(self) -> int:
+        """The number of units."""
         return self.cart_item.quantity
 
     @property
     def total_price(self) -> Decimal:
+        """`unit_price` x `quantity`."""
         return self.unit_price * self.quantity
 
     @property
     def discount_amount(self) -> Decimal:
+        """What the units cost less than at their list price."""
         return (self.list_price - self.unit_price) * self.quantity
 
 
@@ -291,30 +297,37 @@ class PricedCart:
 
     @property
     def items_count(self) -> int:
+        """The number of units of all items."""
         return sum(item.quantity for item in self.items)
 
     @property
     def subtotal(self) -> Decimal:
+        """The sum of the items' `total_price`."""
         return sum((item.total_price for item in self.items), ZERO)
 
     @property
     def savings_on_items(self) -> Decimal:
+        """The sum of the items' `discount_amount`."""
         return sum((item.discount_amount for item in self.items), ZERO)
 
     @property
     def discount_amount(self) -> Decimal:
+        """The voucher's discount."""
         return sum((item.voucher_discount for item in self.items), ZERO)
 
     @property
     def amount_saved(self) -> Decimal:
+        """`savings_on_items` and the voucher's discount."""
         return self.savings_on_items + self.discount_amount
 
     @property
     def shipping(self) -> Decimal:
+        """The sum of the items' `shipping`."""
         return sum((item.shipping for item in self.items), ZERO)
 
     @property
     def total_amount(self) -> Decimal:
+        """What the customer pays: `subtotal` + `shipping` - `discount_amount`."""
         return self.subtotal + self.shipping - self.discount_amount
 
     def price_refusal(self, expected_total: Decimal | None) -> PriceChanged | None:
@@ -416,9 +429,13 @@ class OrderReference(Protocol):
     """An order that redeems or releases a voucher: its key, and its customer's key."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """The order's key."""
+        ...
+
     @property
-    def customer_id(self) -> Any: ...
+    def customer_id(self) -> Any:
+        """The customer's key."""
 
 
 class Pricing(Protocol):

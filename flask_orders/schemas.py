@@ -164,6 +164,7 @@ class Flattened(fields.Nested):
     """
 
     def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = missing) -> Any:
+        """Return the outer object, or None."""
         if self.attribute is None:
             return obj
         return None if super().get_value(obj, attr, accessor, default) is None else obj

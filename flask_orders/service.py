@@ -131,8 +131,11 @@ class OrderService:
             The order's key, whether there is something to pay, and whether it is a replay.
 
         Raises:
-            EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
-            VoucherNotApplicable: nothing was ordered; each says why.
+            EmptyCart: there is no cart, or no item in it.
+            BillingAddressRequired: no address is given, and none is saved.
+            ItemUnavailable: an item can't be ordered, or not as many units.
+            PriceChanged: the total is above `expected_total`.
+            VoucherNotApplicable: the cart's voucher can't be used.
             OrdersError: a receiver of `order_placing` has refused the order.
             InvalidRequest: the key is not valid, the cart is too large, or a column can't hold its
                 value of `extra`.
@@ -185,8 +188,11 @@ class OrderService:
             The order, status `awaiting_payment`.
 
         Raises:
-            EmptyCart, BillingAddressRequired, ItemUnavailable, PriceChanged,
-            VoucherNotApplicable: nothing was ordered; each says why.
+            EmptyCart: there is no cart, or no item in it.
+            BillingAddressRequired: no address is given, and none is saved.
+            ItemUnavailable: an item can't be ordered, or not as many units.
+            PriceChanged: the total is above `expected_total`.
+            VoucherNotApplicable: the cart's voucher can't be used.
             OrdersError: a receiver of `order_placing` has refused the order.
             InvalidRequest: a column can't hold its value of `extra`.
             ConfigurationError: `extra` names no column of the shop's own.
@@ -413,7 +419,8 @@ class OrderService:
 
         Args:
             customer_id: the customer's primary key.
-            items, voucher: the cart itself, where it has no rows, as `place` takes them.
+            items: the cart itself, where it has no rows, as `place` takes it.
+            voucher: the voucher of these `items`.
         """
         return self._components.converter.preview(customer_id, _given(items, voucher))
 

@@ -30,6 +30,8 @@ def check_tables(db: SQLAlchemy, orders: OrderService, incomplete: set[str]) -> 
     """Compare the tables with what is declared, the library's with their constraints too.
 
     Args:
+        db: the shop's extension.
+        orders: the shop's service.
         incomplete: gets the keys of the tables that are missing or lack columns.
     """
     library = {table.key for table in library_tables(orders)}

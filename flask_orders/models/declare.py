@@ -123,18 +123,22 @@ class Models:
 
     @property
     def Offer(self) -> type[OfferMixin]:  # noqa: N802 - a class
+        """The class of offers."""
         return self.promotions.Offer
 
     @property
     def Voucher(self) -> type[VoucherMixin]:  # noqa: N802 - a class
+        """The class of vouchers."""
         return self.promotions.Voucher
 
     @property
     def VoucherRedemption(self) -> type[VoucherRedemptionMixin]:  # noqa: N802 - a class
+        """The class of the vouchers that were redeemed."""
         return self.promotions.VoucherRedemption
 
     @property
     def offer_products(self) -> Table:
+        """The table of the products of offers."""
         return self.promotions.offer_products
 
     @property
@@ -172,9 +176,13 @@ def declare_models(
     Args:
         db: the shop's Flask-SQLAlchemy extension.
         customer: the shop's customer class. Without one, a customer is the JWT's subject, as text.
-        product, cart, cart_item: the shop's own classes, or what `mapping.product`, `mapping.cart`
-            and `mapping.cart_item` return where attributes have other names than the parts.
-        order, order_item, address: the shop's subclasses of the mixins, on its `db.Model`.
+        product: the shop's own class, or what `mapping.product` returns where attributes have other
+            names than the parts.
+        cart: the shop's own class, or what `mapping.cart` returns.
+        cart_item: the shop's own class or table, or what `mapping.cart_item` returns.
+        order: the shop's subclass of `OrderMixin`, on its `db.Model`.
+        order_item: the shop's subclass of `OrderItemMixin`.
+        address: the shop's subclass of `AddressMixin`.
         table_prefix: a prefix for the names of the tables that are declared here.
         promotions: False leaves offers and vouchers out, their tables and every column that refers
             to them, for a shop with prices and vouchers of its own or with neither.
