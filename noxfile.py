@@ -6,13 +6,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["quick", "lint", "types"]
 
-# What an order is, in a minute: its refusals, amounts, faults, keys, transitions, and whole shops.
-QUICK = (
-    *("addresses", "bad_input", "checkout", "declare", "definitions", "faults", "hosts"),
-    *("idempotency", "lifecycle", "mapping", "money", "placing", "plan", "pricing"),
-    *("refusals", "setup", "status", "stock", "transaction"),
-)
-ON_SQLITE = ("-m", "not server", "-k", "not postgresql and not mariadb and not mysql")
+CORE = ("-m", "core and not server")
 AT_ONCE = ("-q", "-n", "auto", "--dist", "loadfile")
 
 
@@ -20,7 +14,7 @@ AT_ONCE = ("-q", "-n", "auto", "--dist", "loadfile")
 def quick(session: nox.Session) -> None:
     """Run the core of the tests, on SQLite."""
     session.install("-e", ".[test]")
-    session.run("pytest", *AT_ONCE, *ON_SQLITE, *_modules(), *session.posargs)
+    session.run("pytest", *AT_ONCE, *CORE, *session.posargs)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
@@ -45,7 +39,7 @@ def lowest(session: nox.Session) -> None:
         external=True,
         env={"VIRTUAL_ENV": session.virtualenv.location},
     )
-    session.run("pytest", *AT_ONCE, *ON_SQLITE, *_modules(), *session.posargs)
+    session.run("pytest", *AT_ONCE, *CORE, *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -71,6 +65,3 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".[docs]")
     session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
 
-
-def _modules() -> list[str]:
-    return [f"tests/test_{name}.py" for name in QUICK]

@@ -30,23 +30,32 @@ GARBAGE = 200_000
 DATABASES = ("server_url", "raced_session_shop")
 # The writer of PostgreSQL that the others have too.
 STEPWISE = "stepwise"
+# The tests of what an order is: its refusals, amounts, faults, keys and transitions, and whole shops.
+CORE = (
+    *("addresses", "bad_input", "checkout", "declare", "definitions", "faults", "hosts"),
+    *("idempotency", "lifecycle", "mapping", "money", "placing", "plan", "pricing"),
+    *("refusals", "setup", "status", "stock", "transaction"),
+)
 # The fixtures that start servers.
 CLUSTERS = {"running", "running_group"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try less in the quick run."""
-    if config.option.markexpr == "not server":
+    """Try less in the quick runs."""
+    if config.option.markexpr.endswith("not server"):
         effort.be_quick()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone.
+    """Mark what needs a server, so that `-m "not server"` is the run on SQLite alone, and the core.
 
     Only PostgreSQL has two writers.
     """
     items[:] = [item for item in items if _has_writer(item)]
+    core = {f"test_{name}" for name in CORE}
     for item in items:
+        if item.path.stem in core:
+            item.add_marker(pytest.mark.core)
         if _needs_server(item):
             item.add_marker(pytest.mark.server)
 
