@@ -64,4 +64,3 @@ def docs(session: nox.Session) -> None:
     """Build the pages; a warning is an error."""
     session.install("-e", ".[docs]")
     session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
-

@@ -16,8 +16,11 @@ lines, *_rest = re.findall(r"(?s)```python\n(.*?)```", README)
 body = {
     "action": "checkout",
     "billing_address": {
-        **{"street_address": "123 Main St", "postal_code": 12345, "city": "Anytown"},
-        **{"state": "CA", "country": "Canada"},
+        "street_address": "123 Main St",
+        "postal_code": 12345,
+        "city": "Anytown",
+        "state": "CA",
+        "country": "Canada",
     },
 }
 

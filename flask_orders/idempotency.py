@@ -32,7 +32,8 @@ from .errors import (
 from .models import Models
 from .models.contract import table
 
-_VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+LONGEST_KEY = 255
+_VISIBLE = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class IdempotentRequest:
             ConfigurationError: a value of `extra` has no form that another process would give it.
         """
         if not _VISIBLE.fullmatch(key):
-            raise InvalidRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.")
+            raise InvalidRequest(
+                f"An Idempotency-Key has 1 to {LONGEST_KEY} visible ASCII characters."
+            )
         asked_for = _given(fields)
         if own := _given(extra):
             asked_for["extra"] = own

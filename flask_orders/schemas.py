@@ -358,12 +358,17 @@ class OrderItemSchema(Schema):
     """An item of an order."""
 
     id: Any = fields.UUID(**_described("The order item's key."))
-    product: Flattened = Flattened(ItemProductSchema)
+    product: Flattened = Flattened(ItemProductSchema, **_described("What was bought."))
     unit_price: Amount = Amount(**_described("The price of one unit after its offer."))
     list_price: Amount = Amount(**_described("The price of one unit before its offer."))
     quantity: fields.Integer = fields.Integer(**_described("The number of units."))
     discount_amount: Amount = Amount(**_described("list_price minus unit_price, times quantity."))
-    offer: Flattened = Flattened(OfferSchema, attribute="offer_title", allow_none=True)
+    offer: Flattened = Flattened(
+        OfferSchema,
+        attribute="offer_title",
+        allow_none=True,
+        **_described("The offer that was applied; null if there was none."),
+    )
     shipping: Amount = Amount(**_described("The shipping cost of the whole item."))
     total_price: Amount = Amount(**_described("unit_price times quantity."))
     voucher_discount: Amount = Amount(
@@ -401,7 +406,11 @@ class UnavailableSchema(Schema):
     id: CartItemKeyField = CartItemKeyField(
         **_described("The cart item's primary key; a list if it has several columns.")
     )
-    product: fields.Nested = fields.Nested(ProductSchema, allow_none=True)
+    product: fields.Nested = fields.Nested(
+        ProductSchema,
+        allow_none=True,
+        **_described("The product of the cart item; null if it is gone."),
+    )
     requested: fields.Integer = fields.Integer(**_described("The units in the cart."))
     available: fields.Integer = fields.Integer(**_described("The units left, never below 0."))
     reason: fields.String = fields.String(
@@ -438,10 +447,17 @@ class PricedCartSchema(Schema):
         include = AMOUNT_FIELDS
 
     currency: fields.String = fields.String(**_described("ISO 4217."))
-    customer: Flattened = Flattened(CustomerSchema)
-    items: "fields.List[Any]" = fields.List(fields.Nested(PreviewItemSchema))
+    customer: Flattened = Flattened(CustomerSchema, **_described("Whose order it is."))
+    items: "fields.List[Any]" = fields.List(
+        fields.Nested(PreviewItemSchema), **_described("The items that can be ordered.")
+    )
     items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher: Flattened = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
+    voucher: Flattened = Flattened(
+        VoucherSchema,
+        attribute="voucher_code",
+        allow_none=True,
+        **_described("The voucher that is applied; null if there is none."),
+    )
 
 
 class PreviewSchema(PricedCartSchema):
@@ -453,7 +469,11 @@ class PreviewSchema(PricedCartSchema):
     voucher_refusal: VoucherRefusalField = VoucherRefusalField(
         allow_none=True, **_described("Why the cart's voucher is left out; null if it is not.")
     )
-    changed: fields.Nested = fields.Nested(ChangedSchema, allow_none=True)
+    changed: fields.Nested = fields.Nested(
+        ChangedSchema,
+        allow_none=True,
+        **_described("Both totals, if the `expected_total` of the query is another; else null."),
+    )
     refusal: fields.Nested = fields.Nested(
         RefusalSchema,
         allow_none=True,
@@ -495,10 +515,17 @@ def preview(
 class OrderAddressSchema(Schema):
     """The billing address of an order, as it was given."""
 
-    street_address: fields.String = fields.String(attribute="billing_street_address")
-    postal_code: fields.String = fields.String(attribute="billing_postal_code")
-    city: fields.String = fields.String(attribute="billing_city")
-    state: fields.String = fields.String(attribute="billing_state")
+    street_address: fields.String = fields.String(
+        attribute="billing_street_address", **_described("The street and number.")
+    )
+    postal_code: fields.String = fields.String(
+        attribute="billing_postal_code", **_described("The postal code; empty if there is none.")
+    )
+    city: fields.String = fields.String(attribute="billing_city", **_described("The city or town."))
+    state: fields.String = fields.String(
+        attribute="billing_state",
+        **_described("The state, province or region; empty if there is none."),
+    )
     country: Country = Country(attribute="billing_country")
 
 
@@ -532,13 +559,22 @@ class OrderSchema(Schema):
     )
     status: fields.String = fields.String(**_described("The order's status.", enum=list(STATUSES)))
     currency: fields.String = fields.String(**_described("ISO 4217."))
-    customer: Flattened = Flattened(CustomerSchema)
+    customer: Flattened = Flattened(CustomerSchema, **_described("Whose order it is."))
     created: UTCTimestamp = UTCTimestamp(**_described("When the order was placed."))
     updated: UTCTimestamp = UTCTimestamp(**_described("When its status last changed."))
-    billing_address: Flattened = Flattened(OrderAddressSchema)
-    items: "fields.List[Any]" = fields.List(fields.Nested(OrderItemSchema))
+    billing_address: Flattened = Flattened(
+        OrderAddressSchema, **_described("The billing address, as it was when it was ordered.")
+    )
+    items: "fields.List[Any]" = fields.List(
+        fields.Nested(OrderItemSchema), **_described("What was bought, by item.")
+    )
     items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher: Flattened = Flattened(VoucherSchema, attribute="voucher_code", allow_none=True)
+    voucher: Flattened = Flattened(
+        VoucherSchema,
+        attribute="voucher_code",
+        allow_none=True,
+        **_described("The voucher that is applied; null if there is none."),
+    )
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)

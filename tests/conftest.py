@@ -30,7 +30,7 @@ GARBAGE = 200_000
 DATABASES = ("server_url", "raced_session_shop")
 # The writer of PostgreSQL that the others have too.
 STEPWISE = "stepwise"
-# The tests of what an order is: its refusals, amounts, faults, keys and transitions, and whole shops.
+# The tests of what an order is: refusals, amounts, faults, keys, transitions, and whole shops.
 CORE = (
     *("addresses", "bad_input", "checkout", "declare", "definitions", "faults", "hosts"),
     *("idempotency", "lifecycle", "mapping", "money", "placing", "plan", "pricing"),

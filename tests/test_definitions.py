@@ -170,7 +170,7 @@ def test_the_docs_list_the_values() -> None:
 
 def test_openapi_lists_the_values(shop: Shop) -> None:
     with shop.app.test_request_context():
-        document = describe("/orders", shop.app.config, schemas_of(shop.app))
+        document = describe("/orders", "http://localhost", shop.app.config, schemas_of(shop.app))
     components = document["components"]["schemas"]
     problem, order = components["Problem"]["properties"], components["Order"]["properties"]
     preview, refusal = components["Preview"]["properties"], components["Refusal"]["properties"]

@@ -1,6 +1,8 @@
 """`GET /openapi.json` is valid and complete, and the responses match it."""
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,12 +14,14 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
+from flask_orders.countries import country_names
 from flask_orders.errors import IdempotencyKeyInUse
+from flask_orders.http.openapi import TAG
 
 from .hosts.drivers import DRIVERS, WITH_ENDPOINTS
 from .support import servers
 from .support.apps import install, make_app
-from .support.openapi import OPENAPI, Contract, check_valid
+from .support.openapi import OPENAPI, Contract, check_valid, resolved
 from .support.requests import ADDRESS, CHECKOUT, ORDERS, PREVIEW, SAVE
 from .support.responses import body, library_codes
 from .support.shops import Shop, make_shop
@@ -74,7 +78,8 @@ def test_it_has_every_code(contract: Contract) -> None:
     for item in contract.document["paths"].values():
         for operation in item.values():
             for response in operation["responses"].values():
-                problem = response.get("content", {}).get("application/problem+json")
+                shared = resolved(contract.document, response)
+                problem = shared.get("content", {}).get("application/problem+json")
                 if problem:
                     described |= set(problem["schema"]["allOf"][1]["properties"]["code"]["enum"])
     assert described == set(codes) - NO_ANSWERS
@@ -347,3 +352,65 @@ def test_without_apispec_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "apispec", None)
     assert app.test_client().get(OPENAPI).status_code == 500
     assert 'pip install "flask_orders[openapi]"' in caplog.text
+
+
+def test_every_property_is_described_with_an_example(contract: Contract) -> None:
+    """An object's example is that of its own properties."""
+    document = contract.document
+    for name, schema in document["components"]["schemas"].items():
+        for member, described in schema.get("properties", {}).items():
+            assert described.get("description"), (name, member)
+            is_object = "object" in str(described.get("type", ""))
+            refers = is_object or "$ref" in str(described)
+            assert described.get("examples") or refers, (name, member)
+            for example in described.get("examples", []):
+                contract.validator(described).validate(example)
+
+
+def test_its_lists_are_those_of_the_code(contract: Contract) -> None:
+    schemas = contract.document["components"]["schemas"]
+    assert schemas["CountryName"]["enum"] == list(country_names())
+    for name in ("BillingAddress", "OrderAddress"):
+        assert {"$ref": "#/components/schemas/CountryName"} in schemas[name]["properties"][
+            "country"
+        ]["anyOf"]
+    assert contract.document["tags"] == [TAG]
+    assert contract.document["servers"] == [
+        {"url": "http://localhost", "description": "This shop."}
+    ]
+    assert {"description", "license", "title", "version"} == contract.document["info"].keys()
+    for item in contract.document["paths"].values():
+        assert all(operation["tags"] == ["orders"] for operation in item.values())
+
+
+def test_what_calls_refuse_alike_is_described_once(contract: Contract) -> None:
+    seen = Counter[str]()
+    for item in contract.document["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                if status >= "400" and "$ref" not in response:
+                    seen[json.dumps(response)] += 1
+    assert max(seen.values()) == 1
+    assert {"Misconfigured", "TryAgain", "OrderNotFound", "NoToken"} <= contract.document[
+        "components"
+    ]["responses"].keys()
+
+
+def test_an_order_links_to_what_comes_next(shop: Shop, contract: Contract) -> None:
+    document = contract.document
+    operations = {
+        operation["operationId"]
+        for item in document["paths"].values()
+        for operation in item.values()
+    }
+    links = [
+        link
+        for item in document["paths"].values()
+        for operation in item.values()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert {link["operationId"] for link in links} <= operations
+    assert len(links) == 5
+    found = document["paths"][ORDER]["get"]["responses"]["200"]["links"]
+    assert found["cancel"]["parameters"] == {"order_id": "$response.body#/id"}

@@ -133,8 +133,9 @@ def cancel_order(order_id: str) -> Response:
 @orders_bp.get("/openapi.json")
 def openapi() -> Response:
     """Return these calls as OpenAPI 3.1; without a token, for the tools that fetch it."""
-    prefix = url_for(".list_orders").rstrip("/")
-    return json_response(200, describe(prefix, current_app.config, schemas_of(current_app)))
+    prefix, server = url_for(".list_orders").rstrip("/"), request.host_url.rstrip("/")
+    schemas = schemas_of(current_app)
+    return json_response(200, describe(prefix, server, current_app.config, schemas))
 
 
 @orders_bp.before_request

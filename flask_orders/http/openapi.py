@@ -3,6 +3,7 @@
 So it describes what the blueprint accepts and returns. Needs apispec, the extra `openapi`.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from importlib.metadata import version
@@ -34,48 +35,21 @@ from ..errors import (
     VoucherNotApplicable,
     VoucherReason,
 )
+from ..idempotency import LONGEST_KEY
 from ..own_fields import Schemas
 from ..schemas import (
     Amount,
-    CartItemKeyField,
-    ExpectedTotal,
     PageSchema,
-    PostalCode,
     PreviewQuerySchema,
     PreviewSchema,
-    PrimaryKeyField,
     UnavailableSchema,
-    VoucherRefusalField,
-    WholeNumber,
 )
 from ..status import STATUSES
+from .openapi_types import COUNTRY_NAME, EXAMPLES, OTHER_EXAMPLES, TYPES, Json
 from .requests import current_customer, token_places
 
 if TYPE_CHECKING:
     from apispec import APISpec
-
-Json = dict[str, Any]
-
-PRIMARY_KEY: Json = {"type": ["integer", "string"]}
-
-# The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
-TYPES: Mapping[type, Json] = {
-    Amount: {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["79.99"]},
-    ExpectedTotal: {
-        "type": ["string", "integer"],
-        "pattern": f"^{ExpectedTotal.PATTERN.pattern}$",
-        "minimum": 0,
-        "examples": ["79.99"],
-    },
-    PrimaryKeyField: PRIMARY_KEY,
-    CartItemKeyField: {"anyOf": [PRIMARY_KEY, {"type": "array", "items": PRIMARY_KEY}]},
-    PostalCode: {"type": ["string", "integer"], "minimum": 0},
-    WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
-    # A pricing of the shop's own may have reasons of its own.
-    VoucherRefusalField: {"anyOf": [{"enum": list(VoucherReason)}, {"type": ["string", "null"]}]},
-    # A shop's own Decimal is read from both, and served as a string.
-    fields.Decimal: {"type": ["string", "number"]},
-}
 
 # The library's components, by the names of their schemas.
 COMPONENTS = frozenset(
@@ -83,6 +57,13 @@ COMPONENTS = frozenset(
     for each in vars(library_schemas).values()
     if isinstance(each, type) and issubclass(each, Schema)
 )
+
+INFO: Json = {
+    "description": "Turns the signed-in customer's cart into an order: all of it or nothing. "
+    "Refusals are problem documents (RFC 9457), whose `code` says what is wrong.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+TAG: Json = {"name": "orders", "description": "The orders of the signed-in customer."}
 
 CREATE_ORDER: Json = {"$ref": "#/components/schemas/CreateOrder"}
 ORDER: Json = {"$ref": "#/components/schemas/Order"}
@@ -108,7 +89,8 @@ KEY: Json = {
     "name": "Idempotency-Key",
     "description": "1 to 255 visible ASCII characters, bare or quoted. It makes the request safe "
     "to repeat: the first successful response is sent again.",
-    "schema": {"type": "string", "minLength": 1},
+    # In quotes it is two characters longer.
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY + 2},
 }
 IF_NONE_MATCH: Json = {
     "in": "header",
@@ -131,13 +113,13 @@ PAGE: Json = {
         "count": {"type": "integer", "description": "The number of orders on all pages."},
         "next": {**NULLABLE_URL, "description": "The next page, of older orders, or null."},
         "previous": {**NULLABLE_URL, "description": "The previous page, of newer orders, or null."},
-        "results": {"type": "array", "items": ORDER},
+        "results": {"type": "array", "items": ORDER, "description": "The orders on the page."},
     },
 }
 SAVED: Json = {
     "type": "object",
     "required": ["success"],
-    "properties": {"success": {"type": "string"}},
+    "properties": {"success": {"type": "string", "description": "A sentence for the customer."}},
 }
 CHECKED_OUT: Json = {
     "type": "object",
@@ -152,11 +134,32 @@ CHECKED_OUT: Json = {
 }
 
 
-def describe(prefix: str, config: Mapping[str, Any], schemas: Schemas) -> Json:
+BODIES: Json = {"Page": PAGE, "Saved": SAVED, "CheckedOut": CHECKED_OUT}
+BODY: Json = {name: {"$ref": f"#/components/schemas/{name}"} for name in BODIES}
+
+
+def _link(operation: str, description: str, order_id: str | None) -> Json:
+    parameters = {} if order_id is None else {"parameters": {"order_id": order_id}}
+    return {"operationId": operation, "description": description, **parameters}
+
+
+# What a client may call next.
+CREATED: Json = {"order": _link("get_order", "The order, whose URL is `Location`.", None)}
+LINKS_OF_PAGE: Json = {
+    "newest": _link("get_order", "The newest order on the page.", "$response.body#/results/0/id")
+}
+LINKS_OF_ORDER: Json = {
+    "checkout": _link("check_out_order", "Pay the order.", "$response.body#/id"),
+    "cancel": _link("cancel_order", "Cancel the order.", "$response.body#/id"),
+}
+
+
+def describe(prefix: str, server: str, config: Mapping[str, Any], schemas: Schemas) -> Json:
     """Return the OpenAPI document of the API below a prefix.
 
     Args:
         prefix: the path under which the blueprint is registered.
+        server: the URL of the host, as the client has called it.
         config: the app's; its `JWT_...` keys say how a token is sent, unless the shop names its
             customers itself.
         schemas: the app's, with the fields of the shop's own.
@@ -164,18 +167,22 @@ def describe(prefix: str, config: Mapping[str, Any], schemas: Schemas) -> Json:
     Raises:
         ConfigurationError: apispec is not installed.
     """
-    spec = _empty_spec()
+    spec = _empty_spec(server)
     # The shop's subclasses are described under the names of the library's classes.
     spec.components.schema("CreateOrder", schema=schemas.request)
     loaded = set(spec.components.schemas)
     spec.components.schema("Order", schema=schemas.order)
     spec.components.schema("Unavailable", schema=UnavailableSchema)
     spec.components.schema("Problem", _problem())
+    spec.components.schema("CountryName", COUNTRY_NAME)
+    for name, schema in BODIES.items():
+        spec.components.schema(name, schema)
     schemes = _security_schemes(config)
     for name, scheme in schemes.items():
         spec.components.security_scheme(name, scheme)
     for path, operations in _paths().items():
         for method, operation in operations.items():
+            operation["tags"] = [TAG["name"]]
             if "security" in operation:
                 continue
             if current_customer() is None:
@@ -197,7 +204,9 @@ def describe(prefix: str, config: Mapping[str, Any], schemas: Schemas) -> Json:
         if name in COMPONENTS - loaded:
             # A response of the library's has every member.
             schema["required"] = list(schema["properties"])
+        _add_examples(name, schema)
     _restrict_codes(components)
+    _share_refusals(made)
     if "json" in token_places():
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
     return made
@@ -233,7 +242,42 @@ def _describe_token_in_body(made: Json, name: str, *, is_required: bool) -> None
                 operation.setdefault("requestBody", {"required": is_required, **_content(body)})
 
 
-def _empty_spec() -> "APISpec":
+def _add_examples(name: str, schema: Json) -> None:
+    """Give each property an example, unless it has one or is an object with examples of its own."""
+    for member, described in schema.get("properties", {}).items():
+        example = OTHER_EXAMPLES.get((name, member), EXAMPLES.get(member, ...))
+        if example is not ... and "$ref" not in described:
+            described.setdefault("examples", [example])
+
+
+def _share_refusals(made: Json) -> None:
+    """Describe once what several calls refuse in the same way, under the names of its codes."""
+    found: dict[str, list[tuple[Json, str]]] = {}
+    for path in made["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                found.setdefault(json.dumps(response, sort_keys=True), []).append(
+                    (operation["responses"], status)
+                )
+    shared: Json = {}
+    for text, places in found.items():
+        response = json.loads(text)
+        if len(places) > 1 and int(places[0][1]) >= 400:
+            name = _name_of_refusal(response)
+            shared[name] = response
+            for responses, status in places:
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
+    made["components"]["responses"] = shared
+
+
+def _name_of_refusal(response: Json) -> str:
+    """Return a name made of the codes: `InvalidRequest`."""
+    problem = response.get("content", {}).get("application/problem+json")
+    codes = problem["schema"]["allOf"][1]["properties"]["code"]["enum"] if problem else ["no_token"]
+    return "Or".join("".join(part.title() for part in code.split("_")) for code in codes)
+
+
+def _empty_spec(server: str) -> "APISpec":
     try:
         from apispec import APISpec
         from apispec.ext.marshmallow import MarshmallowPlugin
@@ -242,7 +286,15 @@ def _empty_spec() -> "APISpec":
             'openapi.json needs apispec: pip install "flask_orders[openapi]"'
         ) from None
     plugin = MarshmallowPlugin(schema_name_resolver=_component_name)
-    spec = APISpec("Orders", version("flask_orders"), "3.1.0", plugins=[plugin])
+    spec = APISpec(
+        "Orders",
+        version("flask_orders"),
+        "3.1.0",
+        plugins=[plugin],
+        info=INFO,
+        servers=[{"url": server, "description": "This shop."}],
+        tags=[TAG],
+    )
     converter: Any = plugin.converter
     converter.add_attribute_function(_describe_field)
     return spec
@@ -280,8 +332,12 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "parameters": [KEY],
                 "requestBody": {"required": True, **_content(CREATE_ORDER)},
                 "responses": {
-                    "201": _answer("`save_order`: the order is saved.", SAVED, placed),
-                    "303": _answer("`checkout`: see the payment URL.", CHECKED_OUT, placed),
+                    "201": _answer(
+                        "`save_order`: the order is saved.", BODY["Saved"], placed, CREATED
+                    ),
+                    "303": _answer(
+                        "`checkout`: see the payment URL.", BODY["CheckedOut"], placed, CREATED
+                    ),
                     **_problems(
                         InvalidRequest,
                         EmptyCart,
@@ -300,7 +356,10 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "operationId": "list_orders",
                 "summary": "List the customer's orders, newest first.",
                 "parameters": [{"in": "query", "schema": PageSchema}],
-                "responses": {"200": _answer("A page.", PAGE), **_problems(InvalidRequest)},
+                "responses": {
+                    "200": _answer("A page.", BODY["Page"], links=LINKS_OF_PAGE),
+                    **_problems(InvalidRequest),
+                },
             },
         },
         "/preview/": {
@@ -320,7 +379,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "summary": "Read an order.",
                 "parameters": [ORDER_ID, IF_NONE_MATCH],
                 "responses": {
-                    "200": _answer("The order.", ORDER, ETAG),
+                    "200": _answer("The order.", ORDER, ETAG, LINKS_OF_ORDER),
                     "304": {"description": "The order is unchanged.", "headers": ETAG},
                     **_problems(OrderNotFound),
                 },
@@ -332,7 +391,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "summary": "Pay a saved order.",
                 "parameters": [ORDER_ID],
                 "responses": {
-                    "303": _answer("See the payment URL.", CHECKED_OUT, LOCATION),
+                    "303": _answer("See the payment URL.", BODY["CheckedOut"], LOCATION),
                     **_problems(OrderNotFound, OrderNotPayable),
                 },
             }
@@ -360,9 +419,13 @@ def _paths() -> dict[str, dict[str, Json]]:
 
 
 def _answer(
-    description: str, schema: Json | Schema | type[Schema], headers: Json | None = None
+    description: str,
+    schema: Json | Schema | type[Schema],
+    headers: Json | None = None,
+    links: Json | None = None,
 ) -> Json:
-    return {"description": description, "headers": headers or {}, **_content(schema)}
+    described = {"description": description, "headers": headers or {}, **_content(schema)}
+    return described if links is None else {**described, "links": links}
 
 
 def _content(schema: Json | Schema | type[Schema], kind: str = "application/json") -> Json:

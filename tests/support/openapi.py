@@ -18,6 +18,15 @@ OPENAPI = f"{ORDERS}openapi.json"
 _valid: set[str] = set()
 
 
+def resolved(document: Mapping[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    """Return a response, or the one of the components that it refers to."""
+    if "$ref" not in described:
+        return described
+    found: dict[str, Any] = document["components"]["responses"]
+    shared: dict[str, Any] = found[described["$ref"].rsplit("/", 1)[1]]
+    return shared
+
+
 def check_valid(document: dict[str, Any]) -> None:
     """Assert that a document is valid OpenAPI; the shops' documents are often the same."""
     text = json.dumps(document)
@@ -37,8 +46,8 @@ class Contract:
             schema["additionalProperties"] = False
 
     def response(self, status: int, method: str, path: str) -> dict[str, Any]:
-        described: dict[str, Any] = self._sealed["paths"][path][method]["responses"][str(status)]
-        return described
+        responses = self._sealed["paths"][path][method]["responses"]
+        return resolved(self._sealed, responses[str(status)])
 
     def check(self, answer: TestResponse, method: str, path: str) -> None:
         described = self.response(answer.status_code, method, path)
