@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from .countries import country_code, country_name, has_postal_codes, is_country, meant_country
 from .errors import InvalidRequest
-from .texts import NOTHING_VISIBLE, clean
+from .texts import NOTHING_VISIBLE, clean, whole_number
 
 # The most characters that a field accepts and its column holds.
 LONGEST = 255
@@ -56,8 +56,9 @@ def _optional(text: Any) -> str:
 
 
 def _postal_code(code: Any) -> str:
-    if isinstance(code, int) and not isinstance(code, bool) and code >= 0:
-        code = str(code)
+    number = whole_number(code)
+    if number is not None and number >= 0:
+        code = str(number)
     return "" if code is None else _text(code, LONGEST_POSTAL_CODE)
 
 

@@ -36,6 +36,7 @@ from .errors import UnavailableReason
 from .pricing import AMOUNTS, Currency, PricedCart
 from .projection import item_fields, order_fields
 from .status import STATUSES
+from .texts import pattern, whole_number
 
 __all__ = ["BillingAddressSchema", "CreateOrderSchema", "Flattened", "OrderSchema"]
 
@@ -59,9 +60,15 @@ class AddressText(fields.String):
         longest: int = LONGEST,
         *,
         required: bool = False,
+        keep_line_breaks: bool = False,
         **options: Any,
     ) -> None:
-        lengths = {"minLength": 1, "maxLength": longest} if required else {"maxLength": longest}
+        lengths: dict[str, Any] = {
+            "maxLength": longest,
+            "pattern": pattern(keep_line_breaks=keep_line_breaks, is_required=required),
+        }
+        if required:
+            lengths["minLength"] = 1
         super().__init__(
             required=required,
             allow_none=not required,
@@ -102,12 +109,14 @@ class Country(AddressText):
 
 
 class ExpectedTotal(fields.Decimal):
-    """An amount with up to four decimals, as a string or a whole number; never a float."""
+    """An amount with up to four decimals, as a string or a whole number; never with a fraction."""
 
-    PATTERN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
+    DIGITS = 12
+    PATTERN = re.compile(rf"[0-9]{{1,{DIGITS}}}(\.[0-9]{{1,4}})?", re.ASCII)
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Decimal:
-        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        number = whole_number(value)
+        text = value if number is None else str(number)
         if not isinstance(text, str) or not self.PATTERN.fullmatch(text):
             raise ValidationError('Give an amount as a string, such as "79.99".')
         return Decimal(text)
@@ -180,7 +189,10 @@ class BillingAddressSchema(Schema):
     """
 
     street_address: AddressText = AddressText(
-        RULES["street_address"], "The street and number, in one line.", required=True
+        RULES["street_address"],
+        "The street and number, in one line.",
+        required=True,
+        keep_line_breaks=True,
     )
     postal_code: PostalCode = PostalCode()
     city: AddressText = AddressText(RULES["city"], "The city or town.", required=True)

@@ -6,6 +6,7 @@ cleaning it again changes nothing. Pure.
 
 import re
 import unicodedata
+from typing import Any
 
 # The Default_Ignorable_Code_Points of the Unicode Character Database, which `unicodedata` lacks,
 # and characters that are blank without being ignorable: a Braille cell without dots, a notehead
@@ -19,16 +20,18 @@ _INVISIBLE = (
 _INVISIBLE_RUN = re.compile(f"[{_INVISIBLE}]+")
 _BLANK_RUN = re.compile(rf"[\s{_INVISIBLE}]*")
 
-_LINE_BREAK_OR_TAB = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
+_LINE_BREAKS_AND_TAB = "\t\n\v\f\r\x85\u2028\u2029"
+_LINE_BREAK_OR_TAB = re.compile(f"[{_LINE_BREAKS_AND_TAB}]+")
 
-# Controls, line separators, surrogates and noncharacters. Of the bidi controls, those that
-# reorder other characters than their own and so can make an address look like another; the marks
-# U+200E, U+200F and U+061C, and the joiners, belong to Hebrew, Arabic, Persian and Indic text.
-_UNPRINTABLE = re.compile(
-    "[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
+# Controls, line separators and noncharacters. Of the bidi controls, those that reorder other
+# characters than their own and so can make an address look like another; the marks U+200E, U+200F
+# and U+061C, and the joiners, belong to Hebrew, Arabic, Persian and Indic text.
+_UNPRINTABLE_WITHIN_LINES = (
+    "\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef"
     + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
-    + "]"
 )
+_SURROGATES = "\ud800-\udfff"
+_UNPRINTABLE = re.compile(f"[{_UNPRINTABLE_WITHIN_LINES}{_LINE_BREAKS_AND_TAB}{_SURROGATES}]")
 
 # PostgreSQL stores no NUL, and no database a lone surrogate, which UTF-8 can't encode.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -65,6 +68,17 @@ def clean(text: str, longest: int, *, keep_line_breaks: bool = False) -> str:
     if text and not _is_visible(text):
         raise ValueError(NOTHING_VISIBLE)
     return text
+
+
+def pattern(*, keep_line_breaks: bool = False, is_required: bool = True) -> str:
+    """Return the regular expression of what `clean` takes, for a JSON schema.
+
+    A text of combining marks alone matches, and is refused. JSON has no lone surrogates.
+    """
+    unprintable = _UNPRINTABLE_WITHIN_LINES + ("" if keep_line_breaks else _LINE_BREAKS_AND_TAB)
+    blanks = rf"[\s{_INVISIBLE}]*"
+    visible = rf"[^{unprintable}]*[^\s{_INVISIBLE}{unprintable}][^{unprintable}]*{blanks}"
+    return f"^{blanks}{visible}$" if is_required else f"^{blanks}({visible})?$"
 
 
 NOTHING_VISIBLE = "Give at least one visible character."
@@ -111,3 +125,15 @@ def _is_visible(text: str) -> bool:
 
 def _too_long(longest: int) -> str:
     return f"Give at most {longest} characters."
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a whole number of JSON, also if it was sent as 20.0; None for anything else.
+
+    JSON Schema (2020-12, 4.2.3) counts a number without a fraction as an integer.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None

@@ -370,10 +370,9 @@ def test_every_property_is_described_with_an_example(contract: Contract) -> None
 def test_its_lists_are_those_of_the_code(contract: Contract) -> None:
     schemas = contract.document["components"]["schemas"]
     assert schemas["CountryName"]["enum"] == list(country_names())
-    for name in ("BillingAddress", "OrderAddress"):
-        assert {"$ref": "#/components/schemas/CountryName"} in schemas[name]["properties"][
-            "country"
-        ]["anyOf"]
+    reference = "#/components/schemas/CountryName"
+    assert schemas["BillingAddress"]["properties"]["country"]["$ref"] == reference
+    assert {"$ref": reference} in schemas["OrderAddress"]["properties"]["country"]["anyOf"]
     assert contract.document["tags"] == [TAG]
     assert contract.document["servers"] == [
         {"url": "http://localhost", "description": "This shop."}
@@ -411,6 +410,6 @@ def test_an_order_links_to_what_comes_next(shop: Shop, contract: Contract) -> No
         for link in response.get("links", {}).values()
     ]
     assert {link["operationId"] for link in links} <= operations
-    assert len(links) == 5
+    assert len(links) == 4
     found = document["paths"][ORDER]["get"]["responses"]["200"]["links"]
     assert found["cancel"]["parameters"] == {"order_id": "$response.body#/id"}

@@ -39,13 +39,22 @@ from ..idempotency import LONGEST_KEY
 from ..own_fields import Schemas
 from ..schemas import (
     Amount,
+    Country,
     PageSchema,
     PreviewQuerySchema,
     PreviewSchema,
     UnavailableSchema,
 )
 from ..status import STATUSES
-from .openapi_types import COUNTRY_NAME, EXAMPLES, OTHER_EXAMPLES, TYPES, Json
+from .openapi_types import (
+    COUNTRY_NAME,
+    EXAMPLES,
+    NAMED_COUNTRY,
+    OTHER_EXAMPLES,
+    TYPES,
+    WITH_POSTAL_CODE,
+    Json,
+)
 from .requests import current_customer, token_places
 
 if TYPE_CHECKING:
@@ -89,8 +98,10 @@ KEY: Json = {
     "name": "Idempotency-Key",
     "description": "1 to 255 visible ASCII characters, bare or quoted. It makes the request safe "
     "to repeat: the first successful response is sent again.",
-    # In quotes it is two characters longer.
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY + 2},
+    "schema": {
+        "type": "string",
+        "pattern": f'^([!#-~][!-~]{{0,{LONGEST_KEY - 1}}}|"[!-~]{{1,{LONGEST_KEY}}}")$',
+    },
 }
 IF_NONE_MATCH: Json = {
     "in": "header",
@@ -145,9 +156,6 @@ def _link(operation: str, description: str, order_id: str | None) -> Json:
 
 # What a client may call next.
 CREATED: Json = {"order": _link("get_order", "The order, whose URL is `Location`.", None)}
-LINKS_OF_PAGE: Json = {
-    "newest": _link("get_order", "The newest order on the page.", "$response.body#/results/0/id")
-}
 LINKS_OF_ORDER: Json = {
     "checkout": _link("check_out_order", "Pay the order.", "$response.body#/id"),
     "cancel": _link("cancel_order", "Cancel the order.", "$response.body#/id"),
@@ -206,6 +214,7 @@ def describe(prefix: str, server: str, config: Mapping[str, Any], schemas: Schem
             schema["required"] = list(schema["properties"])
         _add_examples(name, schema)
     _restrict_codes(components)
+    components["BillingAddress"] |= WITH_POSTAL_CODE
     _share_refusals(made)
     if "json" in token_places():
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)
@@ -313,6 +322,9 @@ def _describe_field(_converter: Any, field: "fields.Field[Any]", ret: Json) -> J
     if ret.get("default", ...) is None:
         del ret["default"]
     known = next((TYPES[cls] for cls in type(field).__mro__ if cls in TYPES), {})
+    if isinstance(field, Country) and field.required:
+        # What an order has stored may be the code of a country that has been dissolved since.
+        known = NAMED_COUNTRY
     added = {name: value for name, value in known.items() if name not in ret or name == "type"}
     if "type" in added and field.allow_none:
         types = added["type"]
@@ -357,7 +369,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                 "summary": "List the customer's orders, newest first.",
                 "parameters": [{"in": "query", "schema": PageSchema}],
                 "responses": {
-                    "200": _answer("A page.", BODY["Page"], links=LINKS_OF_PAGE),
+                    "200": _answer("A page.", BODY["Page"]),
                     **_problems(InvalidRequest),
                 },
             },

@@ -5,7 +5,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from ..countries import country_names
+from ..addresses import LONGEST_POSTAL_CODE
+from ..countries import country_code, country_names, has_postal_codes
 from ..errors import VoucherReason
 from ..models.types import PRECISION, SCALE
 from ..schemas import (
@@ -23,21 +24,28 @@ Json = dict[str, Any]
 
 PRIMARY_KEY: Json = {"type": ["integer", "string"]}
 
+NAMED_COUNTRY: Json = {"$ref": "#/components/schemas/CountryName"}
+
 # The JSON schema of the library's own fields, beyond what apispec derives from their base classes.
 TYPES: Mapping[type, Json] = {
     Amount: {
         "type": "string",
         "pattern": rf"^[0-9]{{1,{PRECISION - SCALE}}}(\.[0-9]{{1,{SCALE}}})?$",
     },
-    Country: {"anyOf": [{"$ref": "#/components/schemas/CountryName"}, {"type": "string"}]},
+    Country: {"anyOf": [NAMED_COUNTRY, {"type": ["string", "null"]}]},
     ExpectedTotal: {
         "type": ["string", "integer"],
         "pattern": f"^{ExpectedTotal.PATTERN.pattern}$",
         "minimum": 0,
+        "maximum": 10**ExpectedTotal.DIGITS - 1,
     },
     PrimaryKeyField: PRIMARY_KEY,
     CartItemKeyField: {"anyOf": [PRIMARY_KEY, {"type": "array", "items": PRIMARY_KEY}]},
-    PostalCode: {"type": ["string", "integer"], "minimum": 0},
+    PostalCode: {
+        "type": ["string", "integer"],
+        "minimum": 0,
+        "maximum": 10**LONGEST_POSTAL_CODE - 1,
+    },
     WholeNumber: {"minimum": 0, "maximum": WholeNumber.MOST},
     # A pricing of the shop's own may have reasons of its own.
     VoucherRefusalField: {"anyOf": [{"enum": list(VoucherReason)}, {"type": ["string", "null"]}]},
@@ -45,11 +53,27 @@ TYPES: Mapping[type, Json] = {
     fields.Decimal: {"type": ["string", "number"]},
 }
 
+
+def _is_coded(name: str) -> bool:
+    return has_postal_codes(country_code(name) or "")
+
+
 COUNTRY_NAME: Json = {
     "type": "string",
     "description": "The name of a country in English. Other full names of it are accepted too.",
     "enum": list(country_names()),
     "examples": ["Canada"],
+}
+
+# A billing address: where the country has postal codes, it has one.
+WITH_POSTAL_CODE: Json = {
+    "if": {
+        "properties": {"country": {"enum": [name for name in country_names() if _is_coded(name)]}}
+    },
+    "then": {
+        "required": ["postal_code"],
+        "properties": {"postal_code": {"type": ["string", "integer"], "pattern": r"\S"}},
+    },
 }
 
 _ORDER = "/api/v1/i/orders/0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c40/"

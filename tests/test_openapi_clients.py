@@ -1,0 +1,240 @@
+"""What others make of openapi.json: a linter, a fuzzer, and clients in Python and TypeScript."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask, request, request_started
+from flask_jwt_extended import create_access_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt import PyJWTError
+from sqlalchemy import select
+from sqlalchemy.engine import URL
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from example_app.models import Cart, CartItem, Customer, Order, Product, db
+from flask_orders.models import OrderMixin
+
+from .support.example import example_shop
+from .support.openapi import OPENAPI
+from .support.requests import ORDERS
+from .support.servers import Missing, required
+
+pytestmark = pytest.mark.server
+
+CLIENTS = Path(__file__).parent / "clients"
+
+EXAMPLES = "30"
+
+
+class Silent(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_request(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def installed(*modules: str) -> Iterator[None]:
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise Missing(f'no {missing[0]}: pip install -e ".[clients]"')
+    yield
+
+
+@contextmanager
+def node_modules() -> Iterator[Path]:
+    """Install the tools that package.json names, once; yield a folder with them."""
+    npm = shutil.which("npm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if npm is None:
+        raise Missing('no npm: pip install -e ".[clients]", which brings Node')
+    if not CLIENTS.joinpath("node_modules", ".package-lock.json").exists():
+        run(npm, "ci", "--no-fund", "--no-audit", "--loglevel=error", folder=CLIENTS)
+    yield CLIENTS / "node_modules" / ".bin"
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """Run a command, which has to succeed; return what it prints."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def node(app: Flask) -> Iterator[Path]:
+    """The tools of Node, for an app whose database has these tests."""
+    with required(node_modules()) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def app(server_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The example shop, whose customers always have something in the cart."""
+    if server_url.get_backend_name() not in ("sqlite", "postgresql"):
+        pytest.skip("the document does not depend on the database")
+    with example_shop(server_url, tmp_path_factory.mktemp("instance")) as app:
+
+        def fill_cart(_app: Flask) -> None:
+            token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if request.method == "POST" and request.path == ORDERS and token:
+                with suppress(JWTExtendedException, PyJWTError):
+                    fill(int(decode_token(token)["sub"]))
+
+        with request_started.connected_to(fill_cart, app):
+            yield app
+
+
+def fill(customer_id: int) -> None:
+    """Put a gift card, of which there are always enough, into an empty cart."""
+    cart = db.session.scalars(select(Cart).where(Cart.customer_id == customer_id)).one()
+    if not cart.items:
+        card = db.session.scalars(select(Product).where(Product.sku == "GIFT-CARD")).one()
+        cart.items.append(CartItem(product=card, quantity=1))
+    db.session.commit()
+
+
+@pytest.fixture(scope="module")
+def url(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def customer(app: Flask) -> tuple[int, str]:
+    """A new customer with a full cart; the key and a token."""
+    with app.app_context():
+        made = Customer(email=f"{uuid4()}@example.com", password_hash="none")
+        db.session.add(made)
+        db.session.flush()
+        db.session.add(Cart(customer_id=made.id))
+        db.session.commit()
+        fill(made.id)
+        return made.id, create_access_token(str(made.id))
+
+
+@pytest.fixture
+def document(app: Flask, tmp_path: Path) -> Path:
+    """The document as a shop on the internet serves it."""
+    answer = app.test_client().get(OPENAPI, base_url="https://shop.test")
+    path = tmp_path / "openapi.json"
+    path.write_text(answer.text)
+    return path
+
+
+def bought(app: Flask, customer_id: int, printed: str) -> OrderMixin:
+    """The customer's only order, which a client has printed."""
+    with app.app_context():
+        mine = select(Order).where(Order.customer_id == customer_id)
+        order: OrderMixin = db.session.scalars(mine).one()
+        assert printed.split() == [str(order.id), order.status, "23.75", "GIFT-CARD"]
+        return order
+
+
+def test_the_linter_finds_nothing(node: Path, document: Path) -> None:
+    """What its rules leave out is said in `redocly.yaml`."""
+    rules = CLIENTS / "redocly.yaml"
+    command = (node / "redocly", "lint", "--config", rules, "--format", "json", document)
+    found = json.loads(run(*command, folder=CLIENTS))
+    assert found["problems"] == []
+
+
+def test_a_client_in_typescript_buys(app: Flask, url: str, node: Path, document: Path) -> None:
+    folder = document.parent
+    for name in ("buy.ts", "package.json", "tsconfig.json"):
+        shutil.copy(CLIENTS / name, folder)
+    folder.joinpath("node_modules").symlink_to(node.parent)
+    run(node / "openapi-typescript", document, "-o", "schema.d.ts", folder=folder)
+    run(node / "tsc", "-p", ".", folder=folder)
+    customer_id, token = customer(app)
+    printed = run("node", "built/buy.js", url, token, str(uuid4()), folder=folder)
+    bought(app, customer_id, printed)
+
+
+def test_a_client_in_python_buys(app: Flask, url: str, document: Path) -> None:
+    with required(installed("openapi_python_client", "mypy")):
+        folder = document.parent
+        shutil.copy(CLIENTS / "buy.py", folder)
+        made = ("generate", "--path", document, "--output-path", "client", "--meta", "none")
+        run("openapi-python-client", *made, "--fail-on-warning", folder=folder)
+        run(sys.executable, "-m", "mypy", "--strict", "buy.py", folder=folder)
+        customer_id, token = customer(app)
+        printed = run(sys.executable, "buy.py", url, token, str(uuid4()), folder=folder)
+        bought(app, customer_id, printed)
+
+
+def test_the_fuzzer_finds_nothing(app: Flask, url: str, tmp_path: Path) -> None:
+    with required(installed("schemathesis")):
+        _customer_id, token = customer(app)
+        auth = ("-H", f"Authorization: Bearer {token}")
+        options = ("--checks", "all", "--max-examples", EXAMPLES, "--seed", "1", "--no-color")
+        config = CLIENTS / "schemathesis.toml"
+        command = ("schemathesis", "--config-file", config, "run")
+        printed = run(*command, f"{url}{OPENAPI}", *auth, *options, folder=tmp_path)
+        assert "Authentication failed" not in printed
+
+
+def test_another_customer_s_orders_are_not_found(app: Flask, url: str) -> None:
+    """By every call that names an order, as one that does not exist; nothing changes."""
+    _ann_id, ann = customer(app)
+    _eve_id, eve = customer(app)
+    client = app.test_client()
+    made = client.post(
+        ORDERS,
+        json={"action": "save_order", "billing_address": HOME},
+        headers={"Authorization": f"Bearer {ann}"},
+    )
+    assert made.status_code == 201
+    path = made.headers["Location"]
+    document = client.get(OPENAPI).get_json()
+    named = [
+        (method, name)
+        for name, item in document["paths"].items()
+        for method in item
+        if "{order_id}" in name
+    ]
+    assert len(named) == 3
+    own = {"Authorization": f"Bearer {ann}"}
+    before = client.get(path, headers=own).get_json()
+    for method, name in named:
+        answers = [
+            client.open(
+                name.replace("{order_id}", order_id),
+                method=method,
+                headers={"Authorization": f"Bearer {eve}"},
+            )
+            for order_id in (before["id"], str(UUID(int=7)))
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].get_json() == answers[1].get_json()
+    assert client.get(path, headers=own).get_json() == before
+
+
+HOME = {
+    "street_address": "123 Main St",
+    "postal_code": "K1A 0B1",
+    "city": "Ottawa",
+    "state": "ON",
+    "country": "Canada",
+}
