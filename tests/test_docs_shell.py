@@ -184,3 +184,9 @@ def test_the_readme_s_commands_are_run() -> None:
         'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest',
     ]
     assert "mkdocs serve" in page_text("README")
+
+
+def test_the_tutorial_is_typed(tutorial: Tutorial) -> None:
+    pytest.importorskip("mypy")
+    tutorial.add_the_rest()
+    assert "Success" in tutorial.type("mypy --strict shop.py")
