@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -14,33 +13,26 @@ from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask, request, request_started
-from flask_jwt_extended import create_access_token, decode_token
+from flask_jwt_extended import decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
 from sqlalchemy import select
 from sqlalchemy.engine import URL
-from werkzeug.serving import WSGIRequestHandler, make_server
 
-from example_app.models import Cart, CartItem, Customer, Order, Product, db
+from example_app.models import Cart, CartItem, Order, Product, db
 from flask_orders.models import OrderMixin
 
-from .support.example import example_shop
+from .support.example import example_shop, new_customer
 from .support.openapi import OPENAPI
 from .support.requests import ORDERS
 from .support.servers import Missing, required
+from .support.serving import served
 
 pytestmark = pytest.mark.server
 
 CLIENTS = Path(__file__).parent / "clients"
 
 EXAMPLES = "30"
-
-
-class Silent(WSGIRequestHandler):
-    """Logs nothing."""
-
-    def log_request(self, *args: object) -> None:
-        """Say nothing."""
 
 
 @contextmanager
@@ -113,25 +105,16 @@ def fill(customer_id: int) -> None:
 
 @pytest.fixture(scope="module")
 def url(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app) as url:
+        yield url
 
 
 def customer(app: Flask) -> tuple[int, str]:
     """A new customer with a full cart; the key and a token."""
+    customer_id, token = new_customer(app)
     with app.app_context():
-        made = Customer(email=f"{uuid4()}@example.com", password_hash="none")
-        db.session.add(made)
-        db.session.flush()
-        db.session.add(Cart(customer_id=made.id))
-        db.session.commit()
-        fill(made.id)
-        return made.id, create_access_token(str(made.id))
+        fill(customer_id)
+    return customer_id, token
 
 
 @pytest.fixture

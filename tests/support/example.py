@@ -32,18 +32,24 @@ def example_shop(server_url: URL, folder: Path) -> Iterator[Flask]:
             db.engine.dispose()
 
 
-def checked_out(
-    app: Flask, sku: str, quantity: int
-) -> tuple[FlaskClient, dict[str, str], str, str]:
-    """Order, as a new customer; return the client, its token, the order's path and its payment."""
-    client = app.test_client()
+def new_customer(app: Flask) -> tuple[int, str]:
+    """Make a customer with an empty cart; return the key and a token."""
     with app.app_context():
         customer = Customer(email=f"{uuid4()}@example.com", password_hash="none")
         db.session.add(customer)
         db.session.flush()
         db.session.add(Cart(customer_id=customer.id))
         db.session.commit()
-        token = {"Authorization": f"Bearer {create_access_token(str(customer.id))}"}
+        return customer.id, create_access_token(str(customer.id))
+
+
+def checked_out(
+    app: Flask, sku: str, quantity: int
+) -> tuple[FlaskClient, dict[str, str], str, str]:
+    """Order, as a new customer; return the client, its token, the order's path and its payment."""
+    client = app.test_client()
+    _customer_id, jwt = new_customer(app)
+    token = {"Authorization": f"Bearer {jwt}"}
     item = {"sku": sku, "quantity": quantity}
     assert client.post(f"{API}/cart/items/", json=item, headers=token).status_code == 201
     answer = client.post(f"{API}/orders/", json=CHECKOUT, headers=token)
