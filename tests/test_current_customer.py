@@ -43,7 +43,7 @@ from .support.logins import (
     signed_in,
     statuses,
 )
-from .support.openapi import check_valid
+from .support.openapi import check_valid, resolved
 from .support.people import close, people
 from .support.requests import ANSWERED, CALLS, CHECKOUT, ORDERS, SAVE
 from .support.responses import body, refused
@@ -556,7 +556,8 @@ def test_openapi_claims_no_way_to_sign_in() -> None:
             if path.endswith("openapi.json"):
                 continue
             assert "security" not in operation
-            problem = operation["responses"]["401"]["content"]["application/problem+json"]
+            refusal = resolved(document, operation["responses"]["401"])
+            problem = refusal["content"]["application/problem+json"]
             assert problem["schema"]["allOf"][1]["properties"]["code"]["enum"] == ["unauthorized"]
             assert ("415" in operation["responses"]) == (method == "post")
             described = operation.get("requestBody", {"required": False, "content": {}})

@@ -220,7 +220,8 @@ def is_served(api: str) -> bool:
 
 
 def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 30
+    # A process of its own starts slowly while other tests run beside it.
+    deadline = time.monotonic() + 90
     while not is_true():
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None

@@ -19,6 +19,7 @@ from ..schemas import (
     VoucherRefusalField,
     WholeNumber,
 )
+from ..status import AWAITING_PAYMENT, PAID
 
 Json = dict[str, Any]
 
@@ -102,7 +103,7 @@ EXAMPLES: Mapping[str, Any] = {
     "next": None,
     "number": "7WAT8-253AJ",
     "order": _ORDER,
-    "order_status": "paid",
+    "order_status": PAID,
     "payment": "/pay/0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c40/",
     "postal_code": "K1A 0B1",
     "previous": None,
@@ -113,7 +114,7 @@ EXAMPLES: Mapping[str, Any] = {
     "shipping": "8.50",
     "sku": "KETTLE-GOOSE",
     "state": "ON",
-    "status": "awaiting_payment",
+    "status": AWAITING_PAYMENT,
     "street_address": "123 Main St",
     "subtotal": "79.00",
     "success": "Your Order has been saved",
