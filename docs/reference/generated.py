@@ -157,8 +157,11 @@ def http() -> str:
             if method in item:
                 parts += _operation(document, f"{method.upper()} {path}", item[method])
     for name, schema in document["components"]["schemas"].items():
-        if schema.get("properties"):
-            parts += [f"### {name}", _text(schema.get("description")), _properties(schema)]
+        parts += [f"### {name}", _text(schema.get("description"))]
+        if "properties" in schema:
+            parts.append(_properties(schema))
+        elif "enum" in schema:
+            parts.append(f"One of: {', '.join(map(str, schema['enum']))}.")
     return "\n\n".join(part for part in parts if part)
 
 
