@@ -47,13 +47,13 @@ from ..schemas import (
 )
 from ..status import STATUSES
 from .openapi_types import (
-    COUNTRY_NAME,
     EXAMPLES,
     NAMED_COUNTRY,
     OTHER_EXAMPLES,
     TYPES,
-    WITH_POSTAL_CODE,
     Json,
+    country_name_schema,
+    with_postal_code,
 )
 from .requests import current_customer, token_places
 
@@ -182,7 +182,7 @@ def describe(prefix: str, server: str, config: Mapping[str, Any], schemas: Schem
     spec.components.schema("Order", schema=schemas.order)
     spec.components.schema("Unavailable", schema=UnavailableSchema)
     spec.components.schema("Problem", _problem())
-    spec.components.schema("CountryName", COUNTRY_NAME)
+    spec.components.schema("CountryName", country_name_schema())
     for name, schema in BODIES.items():
         spec.components.schema(name, schema)
     schemes = _security_schemes(config)
@@ -214,7 +214,7 @@ def describe(prefix: str, server: str, config: Mapping[str, Any], schemas: Schem
             schema["required"] = list(schema["properties"])
         _add_examples(name, schema)
     _restrict_codes(components)
-    components["BillingAddress"] |= WITH_POSTAL_CODE
+    components["BillingAddress"] |= with_postal_code()
     _share_refusals(made)
     if "json" in token_places():
         _describe_token_in_body(made, config["JWT_JSON_KEY"], is_required=not schemes)

@@ -1,6 +1,7 @@
 """What `openapi.json` says of the fields: their JSON types, and an example of each property."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from marshmallow import fields
@@ -55,27 +56,32 @@ TYPES: Mapping[type, Json] = {
 }
 
 
-def _is_coded(name: str) -> bool:
-    return has_postal_codes(country_code(name) or "")
+def country_name_schema() -> Json:
+    """Return the schema of a country's name."""
+    return {
+        "type": "string",
+        "description": "The name of a country in English. Other full names of it are accepted too.",
+        "enum": list(country_names()),
+        "examples": ["Canada"],
+    }
 
 
-COUNTRY_NAME: Json = {
-    "type": "string",
-    "description": "The name of a country in English. Other full names of it are accepted too.",
-    "enum": list(country_names()),
-    "examples": ["Canada"],
-}
+@cache
+def names_with_postal_codes() -> tuple[str, ...]:
+    """Return the names of the countries that have postal codes; it reads a file for each."""
+    return tuple(name for name in country_names() if has_postal_codes(country_code(name) or ""))
 
-# A billing address: where the country has postal codes, it has one.
-WITH_POSTAL_CODE: Json = {
-    "if": {
-        "properties": {"country": {"enum": [name for name in country_names() if _is_coded(name)]}}
-    },
-    "then": {
-        "required": ["postal_code"],
-        "properties": {"postal_code": {"type": ["string", "integer"], "pattern": r"\S"}},
-    },
-}
+
+def with_postal_code() -> Json:
+    """Return what else holds for a billing address: it has a code where its country has codes."""
+    return {
+        "if": {"properties": {"country": {"enum": list(names_with_postal_codes())}}},
+        "then": {
+            "required": ["postal_code"],
+            "properties": {"postal_code": {"type": ["string", "integer"], "pattern": r"\S"}},
+        },
+    }
+
 
 _ORDER = "/api/v1/i/orders/0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c40/"
 
