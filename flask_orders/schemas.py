@@ -404,6 +404,16 @@ class VoucherSchema(Schema):
     )
 
 
+def _voucher() -> Flattened:
+    """Return the field of the voucher of an order, or of a preview."""
+    return Flattened(
+        VoucherSchema,
+        attribute="voucher_code",
+        allow_none=True,
+        **_described("The voucher that is applied; null if there is none."),
+    )
+
+
 class PreviewItemSchema(OrderItemSchema):
     """An item of an order as it would be."""
 
@@ -464,12 +474,7 @@ class PricedCartSchema(Schema):
         fields.Nested(PreviewItemSchema), **_described("The items that can be ordered.")
     )
     items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher: Flattened = Flattened(
-        VoucherSchema,
-        attribute="voucher_code",
-        allow_none=True,
-        **_described("The voucher that is applied; null if there is none."),
-    )
+    voucher: Flattened = _voucher()
 
 
 class PreviewSchema(PricedCartSchema):
@@ -581,12 +586,7 @@ class OrderSchema(Schema):
         fields.Nested(OrderItemSchema), **_described("What was bought, by item.")
     )
     items_count: fields.Integer = fields.Integer(**_described(AMOUNTS["items_count"]))
-    voucher: Flattened = Flattened(
-        VoucherSchema,
-        attribute="voucher_code",
-        allow_none=True,
-        **_described("The voucher that is applied; null if there is none."),
-    )
+    voucher: Flattened = _voucher()
 
     def _url(self, order: Any) -> str:
         return self._order_url(order.id)

@@ -9,9 +9,6 @@ from werkzeug.wrappers import Response
 
 from .rows import Change
 
-# Headers that a client has to send for the same response.
-SHOWN = ("Idempotency-Key",)
-
 RETURNED = ("Location", "Idempotent-Replayed", "Retry-After")
 
 
@@ -30,7 +27,8 @@ def request_text(request: Request) -> str:
     lines = [f"curl -X {request.method} {quote(request.base_url)}"]
     if request.is_json:
         lines.append('-H "Authorization: Bearer YOUR_TOKEN"')
-        lines += [f"-H {quote(f'{name}: {request.headers[name]}')}" for name in _sent(request)]
+        if key := request.headers.get("Idempotency-Key"):
+            lines.append(f"-H {quote(f'Idempotency-Key: {key}')}")
         lines.append('-H "Content-Type: application/json"')
         lines.append(f"-d {quote(_pretty(request.get_data(as_text=True)))}")
     else:
@@ -50,10 +48,6 @@ def response_text(response: Response) -> str:
     if response.is_json:
         lines += ["", _pretty(response.get_data(as_text=True))]
     return "\n".join(lines)
-
-
-def _sent(request: Request) -> list[str]:
-    return [name for name in SHOWN if name in request.headers]
 
 
 def _pretty(text: str) -> str:

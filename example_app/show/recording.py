@@ -26,12 +26,12 @@ def record(app: Flask) -> None:
 
 def look_before() -> ResponseReturnValue | None:
     """Remember the rows as they are, and play the trick that is armed."""
-    customer_id = visitor()
-    if customer_id is None or not _is_shown():
+    customer_id = visitor() if _is_shown() else None
+    if customer_id is None:
         return None
     # Kept, so that the view and the drawer can both read it.
     request.get_data()
-    g.show_before = rows_of(customer_id)
+    g.show_customer_id, g.show_before = customer_id, rows_of(customer_id)
     armed = memory().armed.pop(customer_id) if request.endpoint in ORDERING else None
     played = TRICKS[armed].play(customer_id) if armed is not None else None
     if played is None:
@@ -42,11 +42,10 @@ def look_before() -> ResponseReturnValue | None:
 
 def look_after(response: Response) -> Response:
     """Remember what the request did, and put the drawer at the end of a page."""
-    customer_id = visitor()
-    if customer_id is not None and "show_before" in g:
-        changed = changes(g.show_before, rows_of(customer_id))
+    if "show_before" in g:
+        changed = changes(g.show_before, rows_of(g.show_customer_id))
         texts = request_text(request), response_text(response)
-        memory().exchanges.put(customer_id, Exchange(*texts, changed, g.get("show_note")))
+        memory().exchanges.put(g.show_customer_id, Exchange(*texts, changed, g.get("show_note")))
     if response.mimetype == "text/html" and request.blueprint in SHOWN:
         page = response.get_data(as_text=True)
         response.set_data(page.replace(END, drawer() + END))
