@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,13 @@ from http.client import HTTPConnection
 import pytest
 from flask import Flask
 from sqlalchemy.engine import URL
-from werkzeug.serving import make_server
 
 from flask_orders.http.requests import arrived
 
 from .support.database import nothing_changed
 from .support.requests import ORDERS, SAVE
 from .support.responses import refused
+from .support.serving import served
 from .support.shops import Shop, make_shop
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -28,15 +27,8 @@ SECONDS = int(NOW.timestamp())
 @contextmanager
 def serving(app: Flask) -> Iterator[int]:
     """A web server with a thread for each request; its port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(app) as url:
+        yield int(url.rsplit(":", 1)[1])
 
 
 def ask(port: int, headers: dict[str, str]) -> tuple[int, str]:

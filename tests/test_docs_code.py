@@ -73,16 +73,15 @@ def new_app(url: URL, db: SQLAlchemy | None = None) -> Flask:
     return app
 
 
-def fill(app: Flask, db: SQLAlchemy, customer_id: Any = "ann", **values: Any) -> Any:
-    """Create the tables, and a cart with two units of a product; return the product's key."""
+def fill(app: Flask, db: SQLAlchemy, customer_id: Any = "ann") -> None:
+    """Create the tables, and a cart with two units of a product."""
     with app.app_context():
         db.create_all()
         shop = current_orders.models
         product = shop.Product(sku="TEA", name="Tea", price=Decimal("9.50"), stock=100)
         items = [shop.CartItem(product=product, quantity=2)]
-        db.session.add(shop.Cart(customer_id=customer_id, items=items, **values))
+        db.session.add(shop.Cart(customer_id=customer_id, items=items))
         db.session.commit()
-        return product.id
 
 
 def token(app: Flask, customer_id: Any = "ann") -> dict[str, str]:
@@ -98,8 +97,7 @@ def order(app: Flask, customer_id: Any = "ann", **more: Any) -> Any:
 
 def orders_of(app: Flask, db: SQLAlchemy) -> list[Any]:
     with app.app_context():
-        found = db.session.scalars(select(current_orders.models.Order))
-        return [found for found in found.all() if len(found.items)]
+        return list(db.session.scalars(select(current_orders.models.Order)))
 
 
 @pytest.mark.parametrize("page", ["README", "index"])
@@ -238,14 +236,13 @@ def test_the_life_of_an_order(url: URL) -> None:
     assert [made.status for made in orders_of(app, db)] == ["delivered", "cancelled"]
 
 
-def with_gift_note(db: Any) -> Any:
+def with_gift_note(db: Any) -> None:
     class Order(OrderMixin, db.Model):
         __tablename__ = "orders"
 
         gift_note: Mapped[str | None] = mapped_column(sa.String(200))
 
     declare_models(db, order=Order)
-    return Order
 
 
 def test_a_view_of_the_shop_s_own(url: URL) -> None:
@@ -291,8 +288,8 @@ def test_fields_of_the_shop_s_own(url: URL) -> None:
     assert "invoice_number" in body(found)
 
 
-def engraving_shop(url: URL, *, promotions: bool = True, **options: Any) -> tuple[Any, Any, Any]:
-    """A shop with coupons, express delivery, engravings and points; its app, `db` and classes."""
+def engraving_models(*, promotions: bool = True) -> tuple[Any, Any]:
+    """A shop with coupons, express delivery, engravings and points; its `db` and classes."""
     db = new_db()
 
     class Customer(db.Model):
@@ -351,8 +348,7 @@ def engraving_shop(url: URL, *, promotions: bool = True, **options: Any) -> tupl
         order_item=OrderItem,
         promotions=promotions,
     )
-    made = {cls.__name__: cls for cls in (Customer, Coupon, Product, Cart, CartItem)}
-    return db, made, lambda **given: install(db, url, **{**options, **given})
+    return db, {cls.__name__: cls for cls in (Customer, Coupon, Product, Cart, CartItem)}
 
 
 def fill_engravings(app: Flask, db: Any, made: Any, price: str = "100.00", **cart: Any) -> None:
@@ -370,9 +366,9 @@ def fill_engravings(app: Flask, db: Any, made: Any, price: str = "100.00", **car
 
 
 def test_prices_and_coupons_of_the_shop_s_own(url: URL) -> None:
-    db, made, make = engraving_shop(url, promotions=False)
+    db, made = engraving_models(promotions=False)
     names = run("own-pricing", {"db": db, "Coupon": made["Coupon"], "Decimal": Decimal})
-    app = make(pricing=names["ShopPricing"]())
+    app = install(db, url, pricing=names["ShopPricing"]())
     fill_engravings(app, db, made, coupon_id=3, express=True)
     answer = order(app, 7, action="save_order")
     assert answer.status_code == 201, answer.text
@@ -392,8 +388,8 @@ def test_prices_and_coupons_of_the_shop_s_own(url: URL) -> None:
 
 
 def test_a_receiver_writes_with_the_order_or_refuses_it(url: URL) -> None:
-    db, made, make = engraving_shop(url)
-    app = make()
+    db, made = engraving_models()
+    app = install(db, url)
     run("writing-with-the-order", {"app": app})
     fill_engravings(app, db, made, price="300.00")
     refused = order(app, 7, action="save_order")
@@ -443,7 +439,7 @@ def test_the_tests_of_a_shop(tested: dict[str, Any], name: str) -> None:
 def test_a_page_that_ends_its_reads_by_a_commit(url: URL) -> None:
     db = SQLAlchemy()
     app = install(db, url)
-    shop = current_orders_of(app)
+    shop = app.extensions["orders"].models
     ended: list[str] = []
 
     def render_template(_name: str, products: Any) -> str:
@@ -458,10 +454,6 @@ def test_a_page_that_ends_its_reads_by_a_commit(url: URL) -> None:
         event.listen(db.engine, "commit", lambda _connection: ended.append("commit"))
     assert app.test_client().get("/products/").text == "Tea"
     assert ended == ["commit"]
-
-
-def current_orders_of(app: Flask) -> Any:
-    return app.extensions["orders"].models
 
 
 def test_the_url_of_a_primary_and_its_standby() -> None:

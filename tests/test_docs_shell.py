@@ -1,7 +1,6 @@
 """The commands of the tutorial and of the README, run in a shell, with real HTTP."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from .support import commands
 from .support.docs import blocks, page_text, pages
 from .support.network import free_ports
 from .support.requests import CHECKOUT
@@ -72,26 +72,16 @@ class Tutorial:
         with self.folder.joinpath("shop.py").open("a") as file:
             file.write(self._later)
 
-    def type(self, commands: str, **environment: str) -> str:
+    def type(self, typed: str, **environment: str) -> str:
         """Run commands as they are on the page, at a free port."""
-        done = subprocess.run(
-            ["bash", "-euc", self._at_port(commands)],
-            cwd=self.folder,
-            env={**self._environment(), **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return commands.run(["bash", "-euc", self._at_port(typed)], self.folder, **environment)
 
     def serve(self) -> None:
         command = [sys.executable, "-m", "flask", "--app", "shop", "run", "--port", str(self.port)]
         self._server = subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self._environment(),
+            env=commands.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -112,12 +102,8 @@ class Tutorial:
             self._server.wait()
             self._server = None
 
-    def _at_port(self, commands: str) -> str:
-        return commands.replace(":5000", f":{self.port}")
-
-    def _environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path}
+    def _at_port(self, typed: str) -> str:
+        return typed.replace(":5000", f":{self.port}")
 
 
 def test_the_tutorial(tutorial: Tutorial) -> None:

@@ -28,7 +28,6 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.engine import URL
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from example_app import create_app
@@ -40,6 +39,7 @@ from flask_orders.pricing import Currency
 from .support.example import checked_out
 from .support.network import free_ports
 from .support.servers import fresh_database
+from .support.serving import served
 
 API = "/api/v1/i"
 WEBHOOK = "/stripe/webhook/"
@@ -164,15 +164,10 @@ def stripe_shop(url: URL, folder: Path, api: str) -> Iterator[StripeShop]:
         environment.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
         app = create_app(str(folder))
     app.test_client().get("/")
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     try:
-        yield StripeShop(app, f"http://127.0.0.1:{server.server_port}", api)
+        with served(app) as own_url:
+            yield StripeShop(app, own_url, api)
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
         with app.app_context():
             db.engine.dispose()
 

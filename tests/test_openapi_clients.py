@@ -1,9 +1,7 @@
 """What others make of openapi.json: a linter, a fuzzer, and clients in Python and TypeScript."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +20,7 @@ from sqlalchemy.engine import URL
 from example_app.models import Cart, CartItem, Order, Product, db
 from flask_orders.models import OrderMixin
 
+from .support.commands import PATH, run
 from .support.example import example_shop, new_customer
 from .support.openapi import OPENAPI
 from .support.requests import ORDERS
@@ -46,28 +45,17 @@ def installed(*modules: str) -> Iterator[None]:
 @contextmanager
 def node_modules() -> Iterator[Path]:
     """Install the tools that package.json names, once; yield a folder with them."""
-    npm = shutil.which("npm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    npm = shutil.which("npm", path=PATH)
     if npm is None:
         raise Missing('no npm: pip install -e ".[clients]", which brings Node')
     if not CLIENTS.joinpath("node_modules", ".package-lock.json").exists():
-        run(npm, "ci", "--no-fund", "--no-audit", "--loglevel=error", folder=CLIENTS)
+        in_folder(CLIENTS, npm, "ci", "--no-fund", "--no-audit", "--loglevel=error")
     yield CLIENTS / "node_modules" / ".bin"
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    """Run a command, which has to succeed; return what it prints."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def in_folder(folder: Path, *command: str | Path) -> str:
+    """Run a command that imports what is in the folder; return what it prints."""
+    return run(command, folder, PYTHONPATH=str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +127,7 @@ def test_the_linter_finds_nothing(node: Path, document: Path) -> None:
     """What its rules leave out is said in `redocly.yaml`."""
     rules = CLIENTS / "redocly.yaml"
     command = (node / "redocly", "lint", "--config", rules, "--format", "json", document)
-    found = json.loads(run(*command, folder=CLIENTS))
+    found = json.loads(in_folder(CLIENTS, *command))
     assert found["problems"] == []
 
 
@@ -148,10 +136,10 @@ def test_a_client_in_typescript_buys(app: Flask, url: str, node: Path, document:
     for name in ("buy.ts", "package.json", "tsconfig.json"):
         shutil.copy(CLIENTS / name, folder)
     folder.joinpath("node_modules").symlink_to(node.parent)
-    run(node / "openapi-typescript", document, "-o", "schema.d.ts", folder=folder)
-    run(node / "tsc", "-p", ".", folder=folder)
+    in_folder(folder, node / "openapi-typescript", document, "-o", "schema.d.ts")
+    in_folder(folder, node / "tsc", "-p", ".")
     customer_id, token = customer(app)
-    printed = run("node", "built/buy.js", url, token, str(uuid4()), folder=folder)
+    printed = in_folder(folder, "node", "built/buy.js", url, token, str(uuid4()))
     bought(app, customer_id, printed)
 
 
@@ -160,10 +148,10 @@ def test_a_client_in_python_buys(app: Flask, url: str, document: Path) -> None:
         folder = document.parent
         shutil.copy(CLIENTS / "buy.py", folder)
         made = ("generate", "--path", document, "--output-path", "client", "--meta", "none")
-        run("openapi-python-client", *made, "--fail-on-warning", folder=folder)
-        run(sys.executable, "-m", "mypy", "--strict", "buy.py", folder=folder)
+        in_folder(folder, "openapi-python-client", *made, "--fail-on-warning")
+        in_folder(folder, sys.executable, "-m", "mypy", "--strict", "buy.py")
         customer_id, token = customer(app)
-        printed = run(sys.executable, "buy.py", url, token, str(uuid4()), folder=folder)
+        printed = in_folder(folder, sys.executable, "buy.py", url, token, str(uuid4()))
         bought(app, customer_id, printed)
 
 
@@ -174,7 +162,7 @@ def test_the_fuzzer_finds_nothing(app: Flask, url: str, tmp_path: Path) -> None:
         options = ("--checks", "all", "--max-examples", EXAMPLES, "--seed", "1", "--no-color")
         config = CLIENTS / "schemathesis.toml"
         command = ("schemathesis", "--config-file", config, "run")
-        printed = run(*command, f"{url}{OPENAPI}", *auth, *options, folder=tmp_path)
+        printed = in_folder(tmp_path, *command, f"{url}{OPENAPI}", *auth, *options)
         assert "Authentication failed" not in printed
 
 
