@@ -17,7 +17,8 @@ from flask_orders.testing import Ledger, run_concurrently
 from .support import servers
 from .support.database import counted, nothing_changed
 from .support.mugs import basket, make_mug_shop
-from .support.requests import HOME, PREVIEW, SAVE
+from .support.openapi import OPENAPI, check_valid, resolved
+from .support.requests import HOME, ORDERS, PREVIEW, SAVE
 from .support.responses import body, outcomes, refused
 from .support.shops import Shop
 
@@ -40,6 +41,31 @@ def test_an_error_of_the_shop_s_own_is_checked_when_it_is_defined() -> None:
         """It has what its base has."""
 
     assert StillSuspected("x").problem()["code"] == "fraud_suspected"
+
+
+class Suspended(FraudSuspected):
+    """A refusal below another one of the shop's own."""
+
+    code, title = "suspended", "The account is suspended"
+
+
+class SuspendedToo(FraudSuspected):
+    """The same refusal, from another module of the shop's."""
+
+    code, title = Suspended.code, Suspended.title
+
+
+def test_openapi_lists_the_errors_of_the_shop_s_own(mugs: Shop) -> None:
+    """Each code once, however far the classes are derived, since generated clients refuse two."""
+    document = body(mugs.app.test_client().get(OPENAPI))
+    check_valid(document)
+    codes = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert codes.count("fraud_suspected") == codes.count("suspended") == 1
+    refusal = resolved(document, document["paths"][ORDERS]["post"]["responses"]["403"])
+    problem = refusal["content"]["application/problem+json"]
+    listed = problem["schema"]["allOf"][1]["properties"]["code"]["enum"]
+    assert listed.count("fraud_suspected") == listed.count("suspended") == 1
+    assert refusal["description"].count("- `suspended`: The account is suspended.") == 1
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,8 @@ COMPONENTS = frozenset(
 
 INFO: Json = {
     "description": "Turns the signed-in customer's cart into an order: all of it or nothing. "
-    "Refusals are problem documents (RFC 9457), whose `code` says what is wrong.",
+    "Refusals are problem documents (RFC 9457), whose `code` says what is wrong. The shop may add "
+    "HTTP errors, such as the 429 of a rate limit; they are problem documents of type `about:blank`.",
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 TAG: Json = {"name": "orders", "description": "The orders of the signed-in customer."}
@@ -361,6 +362,7 @@ def _paths() -> dict[str, dict[str, Json]]:
                         RequestTooLarge,
                         UnsupportedMediaType,
                         IdempotencyKeyReused,
+                        *_own_errors(),
                     ),
                 },
             },
@@ -452,10 +454,10 @@ def _problems(*errors: type[OrdersError]) -> Json:
 
 
 def _refusal(errors: list[type[OrdersError]]) -> Json:
-    codes = [error.code for error in errors]
-    narrowed = {"allOf": ["Problem", {"properties": {"code": {"enum": codes}}}]}
+    narrowed = {"allOf": ["Problem", {"properties": {"code": {"enum": _codes(errors)}}}]}
+    lines = [f"- `{error.code}`: {error.title}." for error in errors]
     return {
-        "description": "\n".join(f"- `{error.code}`: {error.title}." for error in errors),
+        "description": "\n".join(dict.fromkeys(lines)),
         "headers": dict(_headers(errors)),
         **_content(narrowed, "application/problem+json"),
     }
@@ -467,9 +469,26 @@ def _headers(errors: list[type[OrdersError]]) -> Iterator[tuple[str, Json]]:
             yield name, {"description": f"With `{error.code}`.", "schema": {"type": "string"}}
 
 
+def _codes(errors: list[type[OrdersError]]) -> list[str]:
+    """Return the codes, each once: classes of a shop's own may share one."""
+    return list(dict.fromkeys(error.code for error in errors))
+
+
+def _subclasses(base: type[OrdersError]) -> Iterator[type[OrdersError]]:
+    for error in base.__subclasses__():
+        yield error
+        yield from _subclasses(error)
+
+
+def _own_errors() -> list[type[OrdersError]]:
+    """Return the shop's own errors, which receivers of `order_placing` may raise."""
+    library = OrdersError.__module__
+    return [error for error in _subclasses(OrdersError) if error.__module__ != library]
+
+
 def _problem() -> Json:
     """Return the schema of a problem document (RFC 9457) with the extensions of every error."""
-    errors = OrdersError.__subclasses__()
+    errors = list(_subclasses(OrdersError))
     text = {"type": "string"}
     return {
         "type": "object",
@@ -484,7 +503,7 @@ def _problem() -> Json:
             "detail": {**text, "description": "What is wrong this time, and what to do."},
             "code": {
                 "description": "The kind, as a name.",
-                "enum": [error.code for error in errors],
+                "enum": _codes(errors),
             },
             "errors": {
                 "description": "`invalid_request`: the messages, by the full name of the field.",
