@@ -176,4 +176,5 @@ def test_the_tutorial_is_typed(tutorial: Tutorial) -> None:
     pytest.importorskip("mypy")
     tutorial.add_the_rest()
     # An editable install may be one that mypy does not see.
-    assert "Success" in tutorial.type("mypy --strict shop.py", MYPYPATH=str(ROOT))
+    command = f"mypy --config-file {ROOT / 'pyproject.toml'} shop.py"
+    assert "Success" in tutorial.type(command, MYPYPATH=str(ROOT))

@@ -69,8 +69,8 @@ COMPONENTS = frozenset(
 
 INFO: Json = {
     "description": "Turns the signed-in customer's cart into an order: all of it or nothing. "
-    "Refusals are problem documents (RFC 9457), whose `code` says what is wrong. The shop may add "
-    "HTTP errors, such as the 429 of a rate limit; they are problem documents of type `about:blank`.",
+    "Refusals are problem documents (RFC 9457), whose `code` says what is wrong. HTTP errors that "
+    "the shop adds, such as the 429 of a rate limit, are problem documents of type `about:blank`.",
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 TAG: Json = {"name": "orders", "description": "The orders of the signed-in customer."}
