@@ -18,8 +18,8 @@ from .errors import ConfigurationError
 MOST_DECIMALS = 12
 
 
-class Amount(Protocol):
-    """A part that is read as an amount: an attribute, an SQL expression or a function."""
+class AmountKind(Protocol):
+    """How a part is read as an amount: an attribute, an SQL expression or a function."""
 
     @property
     def part(self) -> Any: ...
@@ -60,7 +60,7 @@ class Exact:
             value = ZERO
         if not isinstance(value, Decimal):
             raise ConfigurationError(f"{_read(self.part, value)}, and {three_ways(self.part)}.")
-        return _price(value, currency, noise=FLOAT_NOISE if self.noisy else ZERO)
+        return currency.price(value, noise=FLOAT_NOISE if self.noisy else ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Units:
         decimals = currency.decimals if self.decimals is None else self.decimals
         # In integers: a Decimal of 28 digits might round.
         quanta, finer = divmod(units * 10**currency.decimals, 10**decimals)
-        return None if finer else _price(quanta * currency.quantum, currency)
+        return None if finer else currency.price(quanta * currency.quantum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class FromFloat:
             raise ConfigurationError(
                 f"{_read(self.part, value)}, which is no float: {three_ways(self.part)}."
             )
-        return _price(Decimal(value), currency, noise=FLOAT_NOISE)
+        return currency.price(Decimal(value), noise=FLOAT_NOISE)
 
 
 def minor_units(part: Any, decimals: int | None = None) -> Units:
@@ -161,10 +161,6 @@ def three_ways(part: Any) -> str:
         f"currency's minor units, mapping.major_units({name}) for integers of whole units, or "
         f"mapping.from_float({name}) for floats; a Numeric or a Decimal needs none of them"
     )
-
-
-def _price(amount: Decimal, currency: Currency, *, noise: Decimal = ZERO) -> Decimal | None:
-    return currency.price(amount, noise=noise)
 
 
 def _read(part: Any, value: Any) -> str:

@@ -1,11 +1,13 @@
 """The audit of the stored rows: whether they still hold the invariants.
 
 The arithmetic is a second opinion: it computes every amount from the stored items by the formulas
-of the README, on purpose without the conversion's own code or its projection, so that a mistake
-there does not hide itself. I1 is about stock, I2 vouchers, I3 carts, I4 orders and their items, I5
-amounts, I9 money: what was paid, what was refunded, and the status agree. The rows do not tell what
-there was before: of I1 the audit checks that no stock is below zero and that reserved units are
-allocated, nothing of a shop's own `Stock`, and of I3 nothing.
+of docs/explanation/money.md, on purpose without the conversion's own code or its projection, so
+that a mistake there does not hide itself.
+
+I1 is about stock, I2 vouchers, I3 carts, I4 orders and their items, I5 amounts, I9 money: what was
+paid, what was refunded, and the status agree. The rows do not tell what there was before: of I1 the
+audit checks that no stock is below zero and that reserved units are allocated, nothing of a shop's
+own `Stock`, and of I3 nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,7 +233,7 @@ def _differences(what: str, row: Any, expected: Mapping[str, Any]) -> Iterator[s
 
 
 def recomputed(items: Sequence[Any]) -> dict[str, Any]:
-    """Return an order's amounts by the formulas of the README's section "Money".
+    """Return an order's amounts by the formulas of docs/explanation/money.md.
 
     This does not call `PricedCart`, which computes the same: the audit is a second opinion.
     """

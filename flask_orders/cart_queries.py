@@ -19,7 +19,7 @@ from .models.parts import Attribute, Expression
 from .models.shop import CartItemParts, CartParts, ProductParts
 from .models.sources import RowSource
 from .product_reader import ProductReader
-from .stock_columns import ReservedStock, StockColumn
+from .stock_columns import CountingColumns
 from .versions import RowVersion
 
 EAGER = frozenset({False, "joined", "selectin", "subquery", "immediate"})
@@ -156,7 +156,7 @@ class CartQueries:
     def product_columns(self) -> Sequence[Column[Any]]:
         """The columns that a change of the stock needs of every product."""
         stock, version = self._product.stock, RowVersion.of(self._product.source.given)
-        columns = stock.columns if isinstance(stock, StockColumn | ReservedStock) else ()
+        columns = stock.columns if isinstance(stock, CountingColumns) else ()
         return columns if version is None else (*columns, version.column)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.types import TypeEngine
 
+from .cart_items import CartItemRow, GivenCart, ProductRow, cart_items, given_items, is_count
 from .cart_queries import CartQueries
 from .currency import Currency
 from .db.bulk import has_arrays
@@ -26,44 +27,9 @@ from .key_values import holds, keys_spelled
 from .models import Models, ProductMixin
 from .models.contract import has_load_listeners
 from .pricing import CartItem, units_by_product
-from .product_reader import ProductReader, ProductValues
+from .product_reader import ProductReader
 from .product_stock import ProductStock
-from .stock_columns import StockLevel
 from .versions import RowVersion
-
-
-@dataclass(frozen=True, slots=True)
-class CartItemRow:
-    """A cart item's row.
-
-    Attributes:
-        key: its primary key, as a tuple.
-        product_id: what its foreign key to the product holds.
-        quantity: its number of units; None where each row is one unit.
-        product_key: its product's primary key, as the product's own row spells it.
-        copied: what is copied to the order item, by column.
-        row: the shop's own object, or the row of a bare table; None if no object was read.
-    """
-
-    key: tuple[Any, ...]
-    product_id: Any
-    quantity: Any
-    product_key: Any
-    copied: Mapping[str, Any]
-    row: Any
-
-
-@dataclass(frozen=True, slots=True)
-class GivenCart:
-    """A cart without rows, such as one in the customer's session.
-
-    Attributes:
-        items: the number of units of each product, by its key or by the text of its key.
-        voucher: the voucher's code, or its key; None if there is none.
-    """
-
-    items: Mapping[Any, Any]
-    voucher: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +43,6 @@ class CartRow:
     voucher: Any
     version: Any
     row: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A product that was read, with its values, its stock level, and its row's version.
-
-    `found` is the shop's own object, or the values again if no object was read.
-    """
-
-    found: Any
-    values: ProductValues
-    stock: StockLevel
-    version: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +65,7 @@ class CartSnapshot:
     item_keys: tuple[tuple[Any, ...], ...]
     items: tuple[CartItem, ...]
     unavailable: tuple[dict[str, Any], ...]
-    products: Mapping[Any, Product]
+    products: Mapping[Any, ProductRow]
 
 
 class Carts:
@@ -204,7 +157,7 @@ class Carts:
             return None
         keys = {row.key: row.product_key for row in rows} | self._found_late(rows, queries)
         products = self._products(keys.values(), queries)
-        items = _cart_items(rows, keys, products, is_unit=self._models.shop.cart_item.is_unit)
+        items = cart_items(rows, keys, products, is_unit=self._models.shop.cart_item.is_unit)
         return self._snapshot(
             CartRow(key, voucher, version, cart[4] if queries.has_objects else None),
             tuple(row.key for row in rows),
@@ -227,7 +180,7 @@ class Carts:
         keys = {given: self._product_key(given) for given in cart.items}
         products = self._products(keys.values(), queries)
         keys |= self._respelled(keys, products, queries)
-        items = _given_items(cart.items, keys, products)
+        items = given_items(cart.items, keys, products)
         return self._snapshot(CartRow(None, cart.voucher, None, None), (), items, products)
 
     def _snapshot(
@@ -235,7 +188,7 @@ class Carts:
         cart: CartRow,
         item_keys: tuple[tuple[Any, ...], ...],
         items: Sequence[CartItem],
-        products: Mapping[Any, Product],
+        products: Mapping[Any, ProductRow],
     ) -> CartSnapshot:
         refusals = self._refusals(items, products)
         return CartSnapshot(
@@ -272,7 +225,7 @@ class Carts:
         return given if holds(type_, given, self._dialect) else None
 
     def _respelled(
-        self, keys: Mapping[Any, Any], products: Mapping[Any, Product], queries: CartQueries
+        self, keys: Mapping[Any, Any], products: Mapping[Any, ProductRow], queries: CartQueries
     ) -> dict[Any, Any]:
         """Return keys as their products' rows spell them, where only the database finds them equal.
 
@@ -366,7 +319,7 @@ class Carts:
         found = self._session.execute(queries.late, queries.late_keys.parameters(missing))
         return {tuple(row[:-1]): row[-1] for row in found}
 
-    def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, Product]:
+    def _products(self, keys: Iterable[Any], queries: CartQueries) -> dict[Any, ProductRow]:
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
         rows = self._product_rows(wanted, queries)
         if not queries.has_objects:
@@ -374,7 +327,7 @@ class Carts:
         stock = self._stock.levels({row[0]: row[1] for row in rows})
         currency, version = self._currency(), RowVersion.of(self._models.Product)
         return {
-            key: Product(
+            key: ProductRow(
                 found,
                 self.reader.read(found, selected, currency),
                 stock[key],
@@ -383,7 +336,7 @@ class Carts:
             for key, found, *selected in rows
         }
 
-    def _selected_products(self, rows: Iterable[Any]) -> dict[Any, Product]:
+    def _selected_products(self, rows: Iterable[Any]) -> dict[Any, ProductRow]:
         """Return the products of which columns were selected instead of objects."""
         currency, reader, stock = self._currency(), self.reader, self._stock
         of_reader = 1 + len(reader.selected)
@@ -392,7 +345,7 @@ class Carts:
         for row in rows:
             values = reader.read_selected(row[1:of_reader], currency)
             level = stock.level(*row[of_reader:of_stock])
-            found[row[0]] = Product(values, values, level, next(iter(row[of_stock:]), None))
+            found[row[0]] = ProductRow(values, values, level, next(iter(row[of_stock:]), None))
         return found
 
     def _product_rows(self, keys: Sequence[Any], queries: CartQueries) -> Sequence[Any]:
@@ -402,10 +355,10 @@ class Carts:
             return self._session.execute(queries.products, {"keys": keys}).all()
 
     def _refusals(
-        self, items: Sequence[CartItem], products: Mapping[Any, Product]
+        self, items: Sequence[CartItem], products: Mapping[Any, ProductRow]
     ) -> dict[Any, tuple[UnavailableReason, int]]:
         """Return, by unavailable item, why it is unavailable and how many units are left."""
-        wanted = units_by_product(item for item in items if _is_count(item.quantity))
+        wanted = units_by_product(item for item in items if is_count(item.quantity))
         refusals = {
             item.key: self._refusal(item, products.get(item.product_id), wanted[item.product_id])
             for item in items
@@ -413,14 +366,14 @@ class Carts:
         return {key: refusal for key, refusal in refusals.items() if refusal is not None}
 
     def _refusal(
-        self, item: CartItem, product: Product | None, wanted: int
+        self, item: CartItem, product: ProductRow | None, wanted: int
     ) -> tuple[UnavailableReason, int] | None:
         """Return why an item is unavailable, and how many units are left; or None."""
         if product is None:
             return UnavailableReason.GONE, 0
         if not product.values.is_active:
             return UnavailableReason.INACTIVE, 0
-        if not _is_count(item.quantity):
+        if not is_count(item.quantity):
             return UnavailableReason.INVALID_QUANTITY, 0
         if self._priced_by_product and not product.values.has_price:
             return UnavailableReason.NO_PRICE, 0
@@ -428,70 +381,6 @@ class Carts:
         if left is not None and left < wanted:
             return UnavailableReason.OUT_OF_STOCK, max(left, 0)
         return None
-
-
-def _cart_items(
-    rows: Sequence[CartItemRow],
-    keys: Mapping[Any, Any],
-    products: Mapping[Any, Product],
-    *,
-    is_unit: bool,
-) -> list[CartItem]:
-    """Return the rows as items; where each row is one unit, equal rows are one item."""
-    grouped: dict[Any, list[CartItemRow]] = {}
-    for row in rows:
-        product_id = row.product_id if keys[row.key] is None else keys[row.key]
-        group = (product_id, repr(row.copied)) if is_unit else row.key
-        grouped.setdefault(group, []).append(row)
-    return [
-        _cart_item(equal, keys[equal[0].key], products, len(equal) if is_unit else None)
-        for equal in grouped.values()
-    ]
-
-
-def _cart_item(
-    rows: Sequence[CartItemRow], key: Any, products: Mapping[Any, Product], units: int | None
-) -> CartItem:
-    first = rows[0]
-    return _item_of(
-        products.get(key),
-        first.product_id if key is None else key,
-        key=first.key[0] if len(first.key) == 1 else first.key,
-        quantity=first.quantity if units is None else units,
-        row=first.row,
-        rows=tuple(row.row for row in rows),
-        copied=first.copied,
-    )
-
-
-def _given_items(
-    items: Mapping[Any, Any], keys: Mapping[Any, Any], products: Mapping[Any, Product]
-) -> list[CartItem]:
-    """Return the items of a cart without rows; all spellings of one key are one item."""
-    quantities: dict[Any, list[Any]] = {}
-    for given, quantity in items.items():
-        if keys[given] is not None:
-            quantities.setdefault(keys[given], []).append(quantity)
-    # What is no key is no product's: True is equal to 1 in Python.
-    strangers = [given for given in items if keys[given] is None]
-    return [
-        _item_of(products.get(key), key, key=key, quantity=_sum(counts), rows=(None,))
-        for key, counts in quantities.items()
-    ] + [_item_of(None, None, key=given, quantity=items[given]) for given in strangers]
-
-
-def _sum(quantities: Sequence[Any]) -> Any:
-    """Return the sum; or a quantity that is no number of units, to be refused as what it is."""
-    wrong = [quantity for quantity in quantities if not _is_count(quantity)]
-    return wrong[0] if wrong else sum(quantities)
-
-
-def _item_of(product: Product | None, product_id: Any, **item: Any) -> CartItem:
-    if product is None:
-        return CartItem(product_id=product_id, product=None, **item)
-    return CartItem(
-        product_id=product_id, product=product.found, **item, **product.values.of_item()
-    )
 
 
 def _is_blank(voucher: Any) -> bool:
@@ -502,7 +391,3 @@ def _is_blank(voucher: Any) -> bool:
 def _refuse_too_many(count: int, max_items: int) -> None:
     if count > max_items:
         raise InvalidRequest(f"A cart can be ordered with at most {max_items} items.")
-
-
-def _is_count(quantity: Any) -> bool:
-    return isinstance(quantity, int) and not isinstance(quantity, bool) and quantity >= 1

@@ -20,7 +20,8 @@ from sqlalchemy.orm import scoped_session
 
 from .address_book import AddressBook
 from .addresses import BillingAddress
-from .carts import Carts, CartSnapshot, GivenCart
+from .cart_items import GivenCart
+from .carts import Carts, CartSnapshot
 from .currency import TOO_MUCH, Currency
 from .db.typing import Query
 from .errors import (

@@ -14,16 +14,18 @@ from .errors import ConfigurationError
 
 ZERO = Decimal(0)
 
-# The columns of amounts hold less than this: NUMERIC(18, 4).
-TOO_MUCH = Decimal(10) ** 14
+# Digits of a column of amounts, and how many of them are decimals. ISO 4217 knows no currency with
+# more than four; ten trillion is enough for an order.
+PRECISION, SCALE = 18, 4
+
+# The columns of amounts hold less than this.
+TOO_MUCH = Decimal(10) ** (PRECISION - SCALE)
 
 # The relative error of an amount that a float has held, at most.
 FLOAT_NOISE = Decimal(2) ** -22
 
 # Above it, a Decimal of 28 digits has no room for four decimals.
 LARGEST = Decimal(10) ** 24
-
-# What an order keeps of its priced cart.
 
 
 @dataclass(frozen=True, slots=True)

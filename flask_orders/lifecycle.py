@@ -155,7 +155,7 @@ class Lifecycle:
             Conflict: the order's status has changed although it was locked.
         """
         if order.status != target:
-            self._change([transition], [order], target)
+            self._apply_all([transition], [order], target)
         elif self._is_recorded(transition):
             # An earlier attempt was committed, although the answer to its COMMIT was lost.
             self._emitter.emit_again(SIGNALS[target], order.id)
@@ -206,7 +206,7 @@ class Lifecycle:
         late = self._session.execute(query.with_for_update(key_share=True, skip_locked=True)).all()
         if late:
             transitions = [Transition(new_key(), order.id, EXPIRY) for order in late]
-            self._change(transitions, late, CANCELLED)
+            self._apply_all(transitions, late, CANCELLED)
         return len(late)
 
     def _are_late(self, hours: int) -> list[ColumnElement[bool]]:
@@ -229,7 +229,7 @@ class Lifecycle:
         voucher = (name for name in ("voucher_code", "voucher_id") if name in orders.c)
         return select(*(orders.c[name] for name in (*names, *voucher)))
 
-    def _change(
+    def _apply_all(
         self, transitions: Sequence[Transition], orders: Sequence[Row[Any]], target: str
     ) -> None:
         """Change locked orders, all of one status, for one actor."""

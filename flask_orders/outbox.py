@@ -43,7 +43,7 @@ Deliver = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedEvent:
     """An event that a relay has claimed; `attempts` counts this one."""
 
     id: int
@@ -96,7 +96,7 @@ class Outbox:
         }
         self.session.execute(insert(table(self.model)), [row])
 
-    def claim(self) -> Claimed | None:
+    def claim(self) -> ClaimedEvent | None:
         """Claim the event that has been due longest, of those that are the first of their order.
 
         Only one: the claims of more would expire while it is delivered. The caller commits.
@@ -118,7 +118,7 @@ class Outbox:
         ).one_or_none()
         if found is None:
             return None
-        event, rows = Claimed(*found), table(model)
+        event, rows = ClaimedEvent(*found), table(model)
         self.session.execute(
             update(rows)
             .where(rows.c.id == event.id)
@@ -126,14 +126,14 @@ class Outbox:
         )
         return event
 
-    def mark_delivered(self, event: Claimed) -> None:
+    def mark_delivered(self, event: ClaimedEvent) -> None:
         """Delete an event. The caller commits."""
         rows = table(self.model)
         # SQLite may reuse the id of a deleted row.
         this = [rows.c.id == event.id, rows.c.event_id == event.event_id]
         self.session.execute(delete(rows).where(*this))
 
-    def reschedule(self, event: Claimed) -> None:
+    def reschedule(self, event: ClaimedEvent) -> None:
         """Make an event due later, or set it aside after the last attempt. The caller commits.
 
         Its order's later events wait for it, unless it is set aside.
@@ -151,7 +151,7 @@ class Outbox:
         later = [rows.c.order_id == event.order_id, rows.c.due < due]
         self.session.execute(update(rows).where(*later).values(due=due))
 
-    def is_last(self, event: Claimed) -> bool:
+    def is_last(self, event: ClaimedEvent) -> bool:
         """Return whether no further attempt at delivering an event follows the present one."""
         return event.attempts >= self._settings().outbox_attempts
 
@@ -208,7 +208,7 @@ def deliver_next(outbox: Outbox, deliver: Deliver, *, limit: int) -> Delivery | 
     return Delivery(event.event_id, error, is_set_aside=error is not None and is_last)
 
 
-def _deliver(event: Claimed, deliver: Deliver, *, is_last: bool) -> str | None:
+def _deliver(event: ClaimedEvent, deliver: Deliver, *, is_last: bool) -> str | None:
     """Deliver an event; return None, or the name of the error, which is logged without its text."""
     try:
         deliver(json.loads(event.body))

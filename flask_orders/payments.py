@@ -17,20 +17,19 @@ from sqlalchemy import Row, Table, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import scoped_session
 
+from .currency import SCALE, TOO_MUCH, Currency
 from .db.classify import is_duplicate
 from .errors import PaymentMismatch
 from .keys import new_key
 from .lifecycle import Lifecycle, Transition
 from .models import Models
 from .models.contract import table
-from .models.types import PRECISION, SCALE
-from .pricing import Currency
+from .models.types import KEY_LENGTH
 from .signals import Emitter, payment_unexpected
 from .status import PAID, PAYMENT, is_permitted
 
 # What the columns hold.
-LONGEST_REFERENCE = 255
-LARGEST_AMOUNT = Decimal(10) ** (PRECISION - SCALE)
+LONGEST_REFERENCE = KEY_LENGTH
 SMALLEST_AMOUNT = Decimal(1).scaleb(-SCALE)
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII | re.IGNORECASE)
@@ -139,8 +138,8 @@ def check_money(what: str, reference: str, amount: Decimal) -> None:
     """
     if not isinstance(amount, Decimal):
         raise TypeError(f"a {what}'s amount must be a Decimal, not {amount!r}")
-    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
-        raise ValueError(f"a {what}'s amount must be above 0 and below {LARGEST_AMOUNT:f}")
+    if not amount.is_finite() or not 0 < amount < TOO_MUCH:
+        raise ValueError(f"a {what}'s amount must be above 0 and below {TOO_MUCH:f}")
     if amount != amount.quantize(SMALLEST_AMOUNT):
         raise ValueError(f"a {what}'s amount must have at most {SCALE} decimals")
     if not 0 < len(reference) <= LONGEST_REFERENCE:

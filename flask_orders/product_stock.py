@@ -23,7 +23,7 @@ from .models import Models
 from .models.contract import key_in
 from .product_lock import ProductLock, in_parts
 from .stock import Stock
-from .stock_columns import NOT_COUNTED, CountingColumns, ReservedStock, StockColumn, StockLevel
+from .stock_columns import NOT_COUNTED, CountingColumns, StockLevel
 from .versions import RowVersion
 
 
@@ -292,6 +292,6 @@ class ResolvedStock:
         kind = product.stock
         if kind is None:
             return UncountedStock()
-        if isinstance(kind, StockColumn | ReservedStock):
+        if isinstance(kind, CountingColumns):
             return CountedStock(self._session, product.source.given, product.key, kind)
         return OwnStock(self._session, product.source.given, product.key, kind)

@@ -19,7 +19,7 @@ from werkzeug.local import LocalProxy
 from .address_book import SavedAddress
 from .addresses import BillingAddress
 from .audit import problems
-from .carts import GivenCart
+from .cart_items import GivenCart
 from .components import Components
 from .converting import NEW_CUSTOMER, OrderRequest, PlacedOrder
 from .current_customer import CurrentCustomer
@@ -398,7 +398,7 @@ class OrderService:
         Yields:
             A sentence for each problem, which begins with the number of its invariant: I1 is about
             stock, I2 about vouchers, I4 about orders and items without each other, I5 about
-            amounts.
+            amounts, I9 about payments and refunds.
         """
         return problems(
             self.session,
@@ -482,7 +482,7 @@ def _given(items: Mapping[Any, int] | None, voucher: Any) -> GivenCart | None:
         if not isinstance(items, Mapping):
             raise ConfigurationError(
                 f"items= is a {type(items).__name__}: pass the number of units by the product's "
-                "key, as in items={line['id']: line['quantity'] for line in session['cart']}."
+                "key, as in items={item['id']: item['quantity'] for item in session['cart']}."
             )
         return GivenCart(dict(items), voucher)
     if voucher is not None:

@@ -44,18 +44,16 @@ class TransitionRule:
     holds: bool
 
 
-_Rule = TransitionRule
-
 # A customer makes an order paid only if its total is zero.
 # fmt: off
 TRANSITIONS = (
-    _Rule(AWAITING_PAYMENT, PAID, (PAYMENT, CUSTOMER),
+    TransitionRule(AWAITING_PAYMENT, PAID, (PAYMENT, CUSTOMER),
           "order-paid", OrderNotPayable, holds=True),
-    _Rule(PAID, DELIVERED, (SHOP,),
+    TransitionRule(PAID, DELIVERED, (SHOP,),
           "order-delivered", OrderNotDeliverable, holds=True),
-    _Rule(AWAITING_PAYMENT, CANCELLED, (CUSTOMER, SHOP, EXPIRY),
+    TransitionRule(AWAITING_PAYMENT, CANCELLED, (CUSTOMER, SHOP, EXPIRY),
           "order-cancelled", OrderNotCancellable, holds=False),
-    _Rule(PAID, CANCELLED, (SHOP,),
+    TransitionRule(PAID, CANCELLED, (SHOP,),
           "order-cancelled", OrderNotCancellable, holds=False),
 )
 # fmt: on

@@ -14,7 +14,7 @@ from sqlalchemy.orm import scoped_session
 from .models import Models
 from .models.contract import key_in, table
 from .status import AWAITING_PAYMENT
-from .stock_columns import ReservedStock, StockColumn
+from .stock_columns import CountingColumns, ReservedStock, StockColumn
 
 Database = Connection | scoped_session[Session]
 
@@ -23,12 +23,12 @@ def stock_problems(database: Database, models: Models) -> Iterator[str]:
     """Yield the problems of I1; nothing can be said of a shop's own `Stock`."""
     product = models.shop.product
     kind = product.stock
-    if not isinstance(kind, StockColumn | ReservedStock):
+    if not isinstance(kind, CountingColumns):
         return
     key = key_in(kind.changed.table, models.Product, product.key)
     if isinstance(kind, StockColumn):
         yield from _count_problems(database, models, key, kind.count)
-    else:
+    elif isinstance(kind, ReservedStock):
         yield from _reserved_problems(database, models, key, kind)
 
 

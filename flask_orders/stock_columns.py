@@ -4,9 +4,10 @@ Each kind is data and builds expressions: no session. NULL is handled here and n
 the arithmetic where a count was.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import floor
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from sqlalchemy import Column, ColumnElement, case, func
 
@@ -29,44 +30,46 @@ class StockLevel:
 NOT_COUNTED = StockLevel(available=None, is_held=False)
 
 
-class CountingColumns(Protocol):
+class CountingColumns(ABC):
     """How columns of the product count its units."""
+
+    __slots__ = ()
 
     deducts: ClassVar[bool]
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[Column[Any], ...]:
         """The columns to read."""
-        ...
 
     @property
+    @abstractmethod
     def changed(self) -> Column[Any]:
         """The column that an order or its cancellation changes."""
-        ...
 
+    @abstractmethod
     def units(self, *values: Any) -> int | None:
         """Return the units that are counted by the values of `columns`; None: not counted."""
-        ...
 
+    @abstractmethod
     def level(self, *values: Any) -> StockLevel:
         """Return the stock level by the values of `columns`."""
-        ...
 
+    @abstractmethod
     def has_left(self, units: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the guard of a deduction: so many units are left."""
-        ...
 
+    @abstractmethod
     def deducted(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return what a deduction of units sets `changed` to."""
-        ...
 
+    @abstractmethod
     def restocked(self, units: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return what a restock of units sets `changed` to."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class StockColumn:
+class StockColumn(CountingColumns):
     """A column of the units that are left; NULL: they are not counted."""
 
     count: Column[Any]
@@ -98,7 +101,7 @@ class StockColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class ReservedStock:
+class ReservedStock(CountingColumns):
     """A quantity, and how much of it is allocated to orders; a NULL quantity is not counted.
 
     A restock leaves at least 0 allocated, so that a shop that has corrected its count by hand can

@@ -22,7 +22,7 @@ from .models.contract import key_in, spelled_as, table
 from .product_stock import ResolvedStock
 from .service import EXTENSION_KEY, OrderService, components_of
 from .status import RELEASED
-from .stock_columns import ReservedStock, StockColumn, StockTakenInCart
+from .stock_columns import CountingColumns, StockTakenInCart
 
 __all__ = ["InjectedFault", "Ledger", "fault", "run_concurrently"]
 
@@ -60,10 +60,10 @@ class Ledger:
             self._put[product_id] += units
 
     def problems(self) -> list[str]:
-        """Return a sentence for each violation of the invariants I1 to I5.
+        """Return a sentence for each violated invariant.
 
         I1 is about stock, I2 vouchers, I3 units in carts and orders, I4 orders and items without
-        each other, I5 amounts.
+        each other, I5 amounts, I9 payments and refunds.
         """
         with self._engine.connect() as connection:
             models, has_own_pricing = (
@@ -105,7 +105,7 @@ class Ledger:
         source, key, kind = product.source, product.key, product.stock
         if kind is None:
             return {}
-        if isinstance(kind, StockColumn | ReservedStock):
+        if isinstance(kind, CountingColumns):
             rows = connection.execute(
                 select(key_in(kind.changed.table, source.given, key), *kind.columns)
             )

@@ -22,12 +22,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from flask_orders import (
     Conflict,
     Models,
-    carts,
     current_orders,
     declare_models,
 )
 from flask_orders.address_book import AddressBook, AddressRow, new_address
 from flask_orders.audit import recomputed
+from flask_orders.cart_items import ProductRow
 from flask_orders.carts import CartSnapshot
 from flask_orders.currency import Currency
 from flask_orders.db.classify import is_conflict
@@ -111,7 +111,7 @@ def items(draw: st.DrawFn) -> tuple[CartItem, ...]:
 
 def snapshot(of: tuple[CartItem, ...], voucher: Any = None) -> CartSnapshot:
     read = {
-        item.product_id: carts.Product(
+        item.product_id: ProductRow(
             item.product,
             ProductValues("SKU", "Name", True, item.list_price, None, item.shipping, True),
             StockLevel(item.product.stock, is_held=item.product.stock is not None),

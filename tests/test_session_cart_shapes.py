@@ -148,7 +148,7 @@ def test_what_python_takes_for_equal_is_not_added_up(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"items": [{"id": 1, "qty": 2}]}, r"items=\{line\['id'\]"),
+        ({"items": [{"id": 1, "qty": 2}]}, r"items=\{item\['id'\]"),
         ({"items": "12"}, "items= is a str"),
         ({"key": UUID(int=7)}, r"idempotency_key= is a UUID: pass its text"),
         ({"key": 7}, r"idempotency_key= is a int: pass its text, str\(7\)"),

@@ -1,4 +1,4 @@
-"""Errors of the database, as sentences for who runs a command."""
+"""Errors of the database, as sentences for the person who runs a command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -31,7 +31,7 @@ TOKEN_FREE = "openapi"  # noqa: S105 - an endpoint
 
 
 def needs_no_token() -> bool:
-    """Whether the request is for the one endpoint that anybody may call."""
+    """Return whether the request is for the one endpoint that anybody may call."""
     # By name: a shop may wrap the view functions.
     return str(request.endpoint).rpartition(".")[2] == TOKEN_FREE
 

@@ -8,8 +8,8 @@ from marshmallow import fields
 
 from ..addresses import LONGEST_POSTAL_CODE
 from ..countries import country_code, country_names, has_postal_codes
-from ..errors import VoucherReason
-from ..models.types import PRECISION, SCALE
+from ..currency import PRECISION, SCALE
+from ..errors import EmptyCart, VoucherReason
 from ..schemas import (
     Amount,
     CartItemKeyField,
@@ -83,6 +83,8 @@ def with_postal_code() -> Json:
     }
 
 
+_EMPTY_CART = EmptyCart().problem()
+
 _ORDER = "/api/v1/i/orders/0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c40/"
 
 # By the name of the property: it means the same in every schema.
@@ -97,7 +99,7 @@ EXAMPLES: Mapping[str, Any] = {
     "country": "Canada",
     "created": "2026-11-26T14:30:00Z",
     "currency": "CAD",
-    "detail": "The cart is empty: put something into it first.",
+    "detail": _EMPTY_CART["detail"],
     "discount_amount": "8.00",
     "errors": {"billing_address.country": ["Give the full name of a country in English."]},
     "expected": "78.49",
@@ -127,7 +129,7 @@ EXAMPLES: Mapping[str, Any] = {
     "title": "10.00 off every kettle",
     "total_amount": "79.49",
     "total_price": "70.00",
-    "type": "urn:problem-type:flask-orders:empty_cart",
+    "type": _EMPTY_CART["type"],
     "unit_price": "35.00",
     "updated": "2026-11-26T14:30:00Z",
     "url": _ORDER,
@@ -139,9 +141,7 @@ EXAMPLES: Mapping[str, Any] = {
 OTHER_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("Order", "id"): "0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c40",
     ("OrderItem", "id"): "0190c5a8-7f6b-7c4e-9d2b-3f1a8e6d5c41",
-    ("Problem", "code"): "empty_cart",
-    ("Problem", "status"): 400,
-    ("Problem", "title"): "The cart is empty",
-    ("Refusal", "code"): "empty_cart",
+    **{("Problem", name): _EMPTY_CART[name] for name in ("code", "status", "title")},
+    ("Refusal", "code"): _EMPTY_CART["code"],
     ("Unavailable", "reason"): "out_of_stock",
 }

@@ -113,7 +113,7 @@ def require_json() -> None:
 
 
 def is_json_object(body: bytes | OrdersError) -> bool:
-    """Whether a body is a JSON object by its type and content."""
+    """Return whether a body is a JSON object by its type and content."""
     try:
         json_object(body)
     except OrdersError:

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import RelationshipProperty, relationship
 
+from ..currency import PRECISION
 from ..errors import ConfigurationError
 from .contract import primary_key, table
 from .own_columns import must_be_given
-from .types import KEY_LENGTH, PRECISION, ExactText, Money
+from .types import KEY_LENGTH, ExactText, Money
 
 # The largest number of PRECISION digits.
 LARGEST = 10**PRECISION - 1

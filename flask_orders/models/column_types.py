@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Float, Numeric
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..amounts import Amount, Exact, Units, three_ways
+from ..amounts import AmountKind, Exact, Units, three_ways
 from ..db.dialects import DIALECTS
 
 EXACT = (
@@ -23,7 +23,7 @@ WHOLE = "and an order counts whole units: make it an Integer"
 SAMPLES: dict[type, Any] = {Decimal: Decimal("1.50"), float: 1.5, int: 150, str: "1.50"}
 
 
-def amount_problem(kind: Amount, type_: TypeEngine[Any]) -> str | None:
+def amount_problem(kind: AmountKind, type_: TypeEngine[Any]) -> str | None:
     """Return why an amount can't be read so from a column of this type, with the line to write.
 
     Returns:

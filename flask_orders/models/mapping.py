@@ -124,7 +124,7 @@ def cart(
         cls: the cart's class; the customer's class if there are no carts, and the items refer to
             the customer.
         customer: the foreign key to the customer, if there are several or none.
-        voucher: the column of our voucher's key, or of its code as text; None, or no such
+        voucher: the column of the key of a `Voucher`, or of its code as text; None, or no such
             attribute: the shop has none.
         open: the condition that a cart is still to be bought, such as
             `Basket.ordered.is_not(True)`.

@@ -53,8 +53,8 @@ class _Row:
 class OrderMixin(_Row):
     """An order: a snapshot of the customer's items, billing address and amounts.
 
-    Amounts are in `currency` (ISO 4217), follow the formulas of the README's section "Money", and
-    have `currency_decimals` digits after the decimal point, even if the currency's change later.
+    Amounts are in `currency` (ISO 4217), follow the formulas of docs/explanation/money.md, and have
+    `currency_decimals` digits after the decimal point, even if the currency's change later.
     `sequence` counts the orders of one customer: 1, 2, 3, ... `written` is the time of the INSERT,
     in microseconds since 1970: it tells a double click from a later request, for which `created`
     is too coarse on MySQL and MariaDB.
@@ -323,8 +323,8 @@ class VoucherMixin(_Row):
 
     `usage` is `single` (one order), `multiple` or `once_per_customer`; `usage_limit` is the most
     orders that may redeem it (None is no limit). The code is stored in its normal form,
-    `voucher_code(code)`, by the ORM and by Core statements. A new column is a term of the voucher
-    unless `pricing.py` says otherwise: its redemption is then guarded by it.
+    `voucher_code(code)`, by the ORM and by Core statements. A new field of
+    `offers.Voucher` is a column here and a term of the voucher, by which its redemption is guarded.
     """
 
     __tablename__ = "vouchers"

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Double, Integer, cast
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
-from ..amounts import Amount, Exact, FromFloat, Units
+from ..amounts import AmountKind, Exact, FromFloat, Units
 from .column_types import amount_problem, quantity_problem, returned_class
 from .parts import (
     UNSAID,
@@ -104,7 +104,7 @@ def resolve_amount(
     return PricePart(kind, _in_double_precision(source, kind, part))
 
 
-def _in_double_precision(source: RowSource, kind: Amount, part: Part) -> Part:
+def _in_double_precision(source: RowSource, kind: AmountKind, part: Part) -> Part:
     """Return what reads a float in full: MySQL sends six digits of a FLOAT, a wrong price."""
     if isinstance(kind, FromFloat) and isinstance(part, Attribute):
         return Expression(cast(source.attribute(part.column), Double))

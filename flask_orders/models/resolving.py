@@ -12,7 +12,7 @@ from sqlalchemy import Column
 
 from ..amounts import FromFloat, Units
 from ..errors import ConfigurationError
-from ..stock_columns import ReservedStock, StockColumn
+from ..stock_columns import CountingColumns, ReservedStock, StockColumn
 from .mapping import MappedClass
 from .mixins import OrderItemMixin
 from .part_columns import column_of, computed, counted_references, played_twice
@@ -148,7 +148,7 @@ def _stock_columns(stock: StockPart) -> dict[str, Column[Any] | None]:
 
 
 def _changed(stock: StockPart) -> Sequence[Column[Any]]:
-    return (stock.changed,) if isinstance(stock, StockColumn | ReservedStock) else ()
+    return (stock.changed,) if isinstance(stock, CountingColumns) else ()
 
 
 def _product(given: Mapping[str, Any], source: RowSource) -> ProductParts:

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Column
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
 
-from ..amounts import Amount
+from ..amounts import AmountKind
 from ..errors import ConfigurationError
 from ..stock import Stock
-from ..stock_columns import ReservedStock, StockColumn
+from ..stock_columns import CountingColumns
 from .mapping import MappedClass
 from .parts import (
     Attribute,
@@ -39,12 +39,12 @@ class Reference:
 class PricePart:
     """A part that is an amount: how it is read, and what it is."""
 
-    kind: Amount
+    kind: AmountKind
     part: Part
 
 
 # None: no stock is counted.
-StockPart = StockColumn | ReservedStock | Stock | None
+StockPart = CountingColumns | Stock | None
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,9 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Numeric, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..currency import PRECISION, SCALE, TOO_MUCH
 from ..db.dialects import DIALECTS, UNSUPPORTED, DatabaseDialect, dialect_of
 from ..texts import voucher_code
-
-# ISO 4217 knows no currency with more than four decimals; ten trillion is enough for an order.
-PRECISION, SCALE = 18, 4
 
 KEY_LENGTH, VOUCHER_CODE_LENGTH = 255, 64
 
@@ -115,7 +113,7 @@ class Money(TypeDecorator[Decimal], metaclass=_WrittenAsSQLAlchemys):
         if isinstance(value, float):
             raise TypeError(f"an amount is a Decimal, not the float {value!r}")
         amount = Decimal(value)
-        if not amount.is_finite() or abs(amount) >= 10 ** (PRECISION - SCALE):
+        if not amount.is_finite() or abs(amount) >= TOO_MUCH:
             raise ValueError(
                 f"an amount is finite, with at most {PRECISION - SCALE} digits before the decimal "
                 f"point, not {value}"
