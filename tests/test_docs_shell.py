@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from .support import commands
-from .support.docs import ROOT, blocks, page_text, pages
+from .support.docs import blocks, page_text, pages
 from .support.network import free_ports
 from .support.requests import CHECKOUT
 from .support.servers import Missing, required
@@ -170,11 +170,3 @@ def test_the_readme_s_commands_are_run() -> None:
         'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest',
     ]
     assert "mkdocs serve" in page_text("README")
-
-
-def test_the_tutorial_is_typed(tutorial: Tutorial) -> None:
-    pytest.importorskip("mypy")
-    tutorial.add_the_rest()
-    # An editable install may be one that mypy does not see.
-    command = f"mypy --config-file {ROOT / 'pyproject.toml'} shop.py"
-    assert "Success" in tutorial.type(command, MYPYPATH=str(ROOT))

@@ -8,6 +8,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
+# Pages of which each block is executed.
+RUN = (
+    *("README", "index", "cors", "customers", "events", "lifecycle", "own-code", "own-fields"),
+    *("own-pricing", "reference/tables", "shops/row-level-security", "testing", "tutorial"),
+    *("writing-with-the-order", "databases/mysql-and-mariadb", "databases/pgbouncer"),
+    *("databases/postgresql", "databases/postgresql-failover"),
+)
+
 # Pages whose lines of Python are those of shops in `tests/hosts`.
 HOSTS = {
     "shops/carts-in-turn": ("carts_in_turn", "carts_by_status"),
