@@ -19,23 +19,19 @@ from flask import (
     redirect,
     render_template_string,
     request,
-    session,
     url_for,
 )
 from flask.testing import FlaskClient
 from flask_cors import CORS
 from flask_jwt_extended import JWTManager, create_access_token
 from flask_sqlalchemy import SQLAlchemy
-from marshmallow import fields, validate
 from sqlalchemy import event, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Mapped, mapped_column, relationship
-from werkzeug.local import LocalProxy
 
-from flask_orders import current_orders, declare_models, mapping, orders_bp
+from flask_orders import current_orders, declare_models, mapping
 from flask_orders.db.dialects.mysql import MySQL
 from flask_orders.models import OrderItemMixin, OrderMixin
-from flask_orders.schemas import CreateOrderSchema, OrderSchema
 
 from .support import servers
 from .support.apps import JWT_SECRET_KEY, install, new_db
@@ -148,26 +144,6 @@ def test_the_classes_of_a_new_shop(url: URL) -> None:
     assert order(app, 7, action="save_order").status_code == 201
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_each_way_to_name_the_customer(url: URL, number: int) -> None:
-    app, db = new_app(url), SQLAlchemy()
-    db.init_app(app)
-    user = LocalProxy(lambda: SimpleNamespace(customer_id=g.get("customer_id")))
-    customer = LocalProxy(lambda: g.get("customer_id"))
-    names = {"app": app, "orders_bp": orders_bp, "session": session}
-    names["current_user"] = customer if number == 0 else user
-    lines = [line for line in blocks("customers")[0].splitlines() if line.startswith("app.")]
-    assert len(lines) == 3
-    exec(lines[number], names)
-    app.before_request(lambda: setattr(g, "customer_id", session.get("user_id")))
-    fill(app, db)
-    client = app.test_client()
-    assert client.post(ORDERS, json=SAVE).status_code == 401
-    with client.session_transaction() as signed_in:
-        signed_in["user_id"] = "ann"
-    assert client.post(ORDERS, json=SAVE).status_code == 201
-
-
 def test_other_origins(url: URL) -> None:
     db = SQLAlchemy()
     app = install(db, url)
@@ -273,23 +249,8 @@ def test_a_transaction_of_the_shop_s_own(url: URL) -> None:
     assert (made.gift_note, made.billing_country) == ("For Ann", "CA")
 
 
-def test_fields_of_the_shop_s_own(url: URL) -> None:
-    db = SQLAlchemy()
-    app = new_app(url, db)
-    JWTManager(app)
-    schemas = {"CreateOrderSchema": CreateOrderSchema, "OrderSchema": OrderSchema}
-    libraries = {"fields": fields, "validate": validate, "String": sa.String, **orm_names()}
-    own = {"OrderMixin": OrderMixin, "declare_models": declare_models, "orders_bp": orders_bp}
-    run("own-fields", {"app": app, "db": db, **schemas, **libraries, **own})
-    fill(app, db)
-    made = order(app, action="save_order", gift_note="For Ann")
-    found = app.test_client().get(made.headers["Location"], headers=token(app))
-    assert body(found)["gift_note"] == "For Ann"
-    assert "invoice_number" in body(found)
-
-
-def engraving_models(*, promotions: bool = True) -> tuple[Any, Any]:
-    """A shop with coupons, express delivery, engravings and points; its `db` and classes."""
+def engraving_models() -> tuple[Any, Any]:
+    """A shop with engravings and points; its `db` and classes."""
     db = new_db()
 
     class Customer(db.Model):
@@ -298,14 +259,6 @@ def engraving_models(*, promotions: bool = True) -> tuple[Any, Any]:
         id: Mapped[int] = mapped_column(primary_key=True)
         is_verified: Mapped[bool] = mapped_column(default=False)
         points: Mapped[int] = mapped_column(default=0)
-
-    class Coupon(db.Model):
-        __tablename__ = "coupons"
-
-        id: Mapped[int] = mapped_column(primary_key=True)
-        code: Mapped[str] = mapped_column(sa.String(20))
-        percent: Mapped[int]
-        uses_left: Mapped[int]
 
     class Product(db.Model):
         __tablename__ = "products"
@@ -319,8 +272,6 @@ def engraving_models(*, promotions: bool = True) -> tuple[Any, Any]:
 
         id: Mapped[int] = mapped_column(primary_key=True)
         customer_id: Mapped[int] = mapped_column(sa.ForeignKey(Customer.id), unique=True)
-        coupon_id: Mapped[int | None] = mapped_column(sa.ForeignKey(Coupon.id))
-        express: Mapped[bool] = mapped_column(default=False)
         total_items: Mapped[int] = mapped_column(default=0)
         customer: Mapped[Customer] = relationship()
 
@@ -338,54 +289,29 @@ def engraving_models(*, promotions: bool = True) -> tuple[Any, Any]:
 
         engraving: Mapped[str | None] = mapped_column(sa.String(20))
 
-    voucher = {} if promotions else {"voucher": Cart.coupon_id}
     declare_models(
         db,
         customer=Customer,
         product=mapping.product(Product, sku=None, stock=None),
-        cart=mapping.cart(Cart, **voucher),
+        cart=Cart,
         cart_item=CartItem,
         order_item=OrderItem,
-        promotions=promotions,
     )
-    classes = (Customer, Coupon, Product, Cart, CartItem, OrderItem)
+    classes = (Customer, Product, Cart, CartItem, OrderItem)
     return db, {cls.__name__: cls for cls in classes}
 
 
-def fill_engravings(app: Flask, db: Any, made: Any, price: str = "100.00", **cart: Any) -> None:
+def fill_engravings(app: Flask, db: Any, made: Any) -> None:
     with app.app_context():
         db.create_all()
         db.session.add(made["Customer"](id=7))
-        db.session.add(made["Coupon"](id=3, code="TEN", percent=10, uses_left=1))
-        db.session.add(made["Product"](id=5, name="Mug", price=Decimal(price)))
+        db.session.add(made["Product"](id=5, name="Mug", price=Decimal("300.00")))
         db.session.flush()
-        db.session.add(made["Cart"](id=1, customer_id=7, total_items=2, **cart))
+        db.session.add(made["Cart"](id=1, customer_id=7, total_items=2))
         db.session.flush()
         item = made["CartItem"](cart_id=1, product_id=5, quantity=2, engraving="Ann")
         db.session.add(item)
         db.session.commit()
-
-
-def test_prices_and_coupons_of_the_shop_s_own(url: URL) -> None:
-    db, made = engraving_models(promotions=False)
-    names = run("own-pricing", {"db": db, "Coupon": made["Coupon"], "Decimal": Decimal})
-    app = install(db, url, pricing=names["ShopPricing"]())
-    fill_engravings(app, db, made, coupon_id=3, express=True)
-    answer = order(app, 7, action="save_order")
-    assert answer.status_code == 201, answer.text
-    path = answer.headers["Location"]
-    found = body(app.test_client().get(path, headers=token(app, 7)))
-    # Two mugs of 100.00 with an engraving of 2.50, ten percent off, sent as an express parcel.
-    amounts = [found[name] for name in ("subtotal", "discount_amount", "shipping", "total_amount")]
-    assert amounts == ["205.00", "20.50", "9.90", "194.40"]
-
-    def uses_left() -> int:
-        with app.app_context():
-            return int(db.session.get_one(made["Coupon"], 3).uses_left)
-
-    assert uses_left() == 0
-    app.test_client().post(f"{path}cancel/", json={}, headers=token(app, 7))
-    assert uses_left() == 1
 
 
 def test_a_receiver_writes_with_the_order_or_refuses_it(url: URL) -> None:
@@ -395,7 +321,7 @@ def test_a_receiver_writes_with_the_order_or_refuses_it(url: URL) -> None:
         "writing-with-the-order",
         {"app": app, "Order": app.extensions["orders"].models.Order, **made},
     )
-    fill_engravings(app, db, made, price="300.00")
+    fill_engravings(app, db, made)
     refused = order(app, 7, action="save_order")
     assert (refused.status_code, body(refused)["code"]) == (403, "fraud_suspected")
     with app.app_context():

@@ -19,10 +19,10 @@ REFERENCE = [page for page in pages() if "<!-- generated: " in page_text(page)]
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages as they are written now: by a process that knows no errors of other tests."""
-    folder = tmp_path_factory.mktemp("docs") / "reference"
-    shutil.copytree(DOCS / "reference", folder)
-    run([sys.executable, "generated.py"], folder)
-    return folder.parent
+    folder = tmp_path_factory.mktemp("pages") / "docs"
+    shutil.copytree(DOCS, folder)
+    run([sys.executable, "reference/generated.py"], folder)
+    return folder
 
 
 @pytest.mark.parametrize("page", REFERENCE)

@@ -37,14 +37,6 @@ from sqlalchemy import ForeignKey, Numeric, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 """
 
-COUPON = """
-class Coupon(db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-    code: Mapped[str]
-    percent: Mapped[int]
-    uses_left: Mapped[int]
-"""
-
 CLASSES = """
 from flask_orders.models import OrderItemMixin, OrderMixin
 
@@ -79,10 +71,6 @@ class Product(db.Model):
 # What the lines of a page take from the shop besides.
 NAMES = {
     "README": ORM + blocks("own-models", "python before")[0],
-    "customers": """
-from flask import session
-from flask_login import current_user
-""",
     "databases/postgresql": f"""{ORM}{CLASSES}
 from flask import render_template
 from sqlalchemy import select
@@ -104,7 +92,6 @@ from flask_login import current_user
 
 shop, user = Blueprint("shop", __name__), Customer()
 """,
-    "own-pricing": ORM + COUPON,
     "testing": """
 CHECKOUT = {"action": "checkout"}
 """,

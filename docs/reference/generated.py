@@ -1,6 +1,6 @@
 """Write the reference's tables from the code, so that they can't be wrong.
 
-`python docs/reference/generated.py` writes them into the pages, between markers such as
+`python docs/reference/generated.py` writes them into the pages of `docs/`, between markers such as
 `<!-- generated: errors -->` and `<!-- end -->`; a test compares them.
 """
 
@@ -18,6 +18,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.schema import DefaultClause
 
 from flask_orders import errors, orders_bp, signals
+from flask_orders.db.dialects import DatabaseDialect
 from flask_orders.settings import Settings
 from flask_orders.status import TRANSITIONS
 
@@ -124,6 +125,12 @@ def reasons() -> str:
     )
 
 
+def dialect() -> str:
+    """Return what a file about a database says."""
+    rows = [(f"`{name}`", about) for name, about in _attributes(DatabaseDialect).items()]
+    return _table(("attribute", "meaning"), rows)
+
+
 def tables() -> str:
     """Return the tables that a new shop gets, with their columns."""
     _app, db = shop()
@@ -161,7 +168,8 @@ def http() -> str:
         if "properties" in schema:
             parts.append(_properties(schema))
         elif "enum" in schema:
-            parts.append(f"One of: {', '.join(map(str, schema['enum']))}.")
+            # Some names of countries have a comma.
+            parts.append(f"One of: {'; '.join(schema['enum'])}.")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -176,7 +184,7 @@ def _operation(document: Any, title: str, operation: Mapping[str, Any]) -> list[
     bodies = operation.get("requestBody", {}).get("content", {}).values()
     parts += [f"The body is {_name(content['schema'])}." for content in bodies]
     responses = [
-        (status, _text(_resolved(document, response).get("description")))
+        (status, _joined(_resolved(document, response).get("description")))
         for status, response in sorted(operation["responses"].items())
     ]
     parts.append(_table(("response", "when"), responses))
@@ -191,7 +199,7 @@ def _properties(schema: Mapping[str, Any]) -> str:
             (
                 f"`{name}`" + (" (required)" if name in required else ""),
                 _name(one),
-                _text(one.get("description")),
+                _text(f"{one.get('description', '')} {_values(one)}"),
             )
             for name, one in schema["properties"].items()
         ],
@@ -216,9 +224,23 @@ def _name(schema: Mapping[str, Any]) -> str:
             return " or ".join(dict.fromkeys(_name(one) for one in schema[key]))
     if schema.get("type") == "array":
         return f"list of {_name(schema['items'])}"
+    if "enum" in schema:
+        return "integer" if isinstance(schema["enum"][0], int) else "string"
     kind = schema.get("type", "any")
     text = " or ".join(kind) if isinstance(kind, list) else str(kind)
     return f"{text} ({schema['format']})" if "format" in schema else text
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """Return a sentence about the values of an enum, unless they are those of the errors."""
+    values = schema.get("enum", ())
+    return f"One of {', '.join(f'`{one}`' for one in values)}." if 0 < len(values) < 10 else ""
+
+
+def _joined(description: str | None) -> str:
+    """Return a list's lines as one."""
+    lines = str(description or "").splitlines()
+    return "; ".join(_text(line.removeprefix("- ").removesuffix(".")) for line in lines) + "."
 
 
 def _type(column: Any) -> str:
@@ -256,6 +278,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 GENERATED: Mapping[str, Callable[[], str]] = {
     "cli": cli,
     "configuration": configuration,
+    "dialect": dialect,
     "errors": error_list,
     "http": http,
     "reasons": reasons,
@@ -275,5 +298,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
-    for path in Path(__file__).parent.glob("*.md"):
+    for path in Path(__file__).parents[1].rglob("*.md"):
         path.write_text(written(path.read_text()))
