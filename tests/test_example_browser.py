@@ -153,17 +153,17 @@ def test_buy_with_a_voucher(app: Flask, page: Page, request: pytest.FixtureReque
     add(page, "Assam, 250 g", "Gooseneck kettle")
     page.get_by_label("Voucher").fill("welcome10")
     page.get_by_role("button", name="Apply").click()
-    assert "You save" in page.locator(".totals").inner_text()
+    expect(page.locator(".totals")).to_contain_text("You save")
     fits(page)
     page.get_by_role("link", name="Check out").click()
     fill_address(page)
     page.get_by_role("button", name="Order and pay").click()
     page.get_by_role("button", name="Pay", exact=True).click()
-    assert "204" in page.get_by_role("status").inner_text()
+    expect(page.get_by_role("status")).to_contain_text("204")
     page.goto(page.url.split("/pay/")[0] + "/shop/orders/")
     fits(page)
     page.locator("tbody a").first.click()
-    assert page.locator(".status").inner_text() == "paid"
+    expect(page.locator(".status")).to_have_text("paid")
     order = order_of(app, page)
     assert (order.status, order.voucher_code, order.items_count) == ("paid", "WELCOME10", 2)
 
@@ -173,10 +173,11 @@ def test_save_and_pay_later_or_cancel(
 ) -> None:
     fill_checkout(page, a_customer(request), "Blue cup")
     page.get_by_role("button", name="Save the order").click()
+    page.get_by_role("heading", name="Order ").wait_for()
     fits(page)
     page.get_by_role("link", name="Pay").click()
     page.get_by_role("button", name="Pay", exact=True).click()
-    assert "paid" in page.get_by_role("status").inner_text()
+    expect(page.get_by_role("status")).to_contain_text("paid")
     page.go_back()
     page.go_back()
     add(page, "Blue cup")
@@ -185,7 +186,7 @@ def test_save_and_pay_later_or_cancel(
     assert page.get_by_label("123 Main St, K1A 0B1 Ottawa").is_checked()
     page.get_by_role("button", name="Save the order").click()
     page.get_by_role("button", name="Cancel the order").click()
-    assert page.locator(".status").inner_text() == "cancelled"
+    expect(page.locator(".status")).to_have_text("cancelled")
     assert order_of(app, page).status == "cancelled"
 
 
@@ -198,7 +199,7 @@ def test_a_refused_address_is_named_beside_its_field(
     field = page.get_by_label("Postal code")
     expect(field).to_have_attribute("aria-invalid", "true")
     described = field.get_attribute("aria-describedby")
-    assert "Canada" in page.locator(f"#{described}").inner_text()
+    expect(page.locator(f"#{described}")).to_contain_text("Canada")
     # The rest is as it was entered.
     assert page.get_by_label("Country").input_value() == "Canada"
     field.fill("K1A 0B1")
@@ -221,9 +222,29 @@ def test_a_price_that_has_gone_up_is_asked_about(
 
 
 def price_of(app: Flask, sku: str, price: str) -> None:
+    change_product(app, sku, price=price)
+
+
+def change_product(app: Flask, sku: str, **values: object) -> None:
     with app.app_context():
-        db.session.execute(update(Product).where(Product.sku == sku).values(price=price))
+        db.session.execute(update(Product).where(Product.sku == sku).values(values))
         db.session.commit()
+
+
+def test_an_item_that_sold_out_meanwhile_is_named_in_the_cart(
+    app: Flask, page: Page, request: pytest.FixtureRequest
+) -> None:
+    fill_checkout(page, a_customer(request), "Tea timer")
+    change_product(app, "TIMER", active=False)
+    try:
+        page.get_by_role("button", name="Order and pay").click()
+        page.wait_for_url("**/cart/")
+        item = page.locator("li").filter(has_text="Tea timer")
+        expect(item.get_by_role("alert")).to_contain_text("Not available any more.")
+        item.get_by_role("button", name="Remove Tea timer").click()
+        expect(page.get_by_text("Your cart is empty.")).to_be_visible()
+    finally:
+        change_product(app, "TIMER", active=True)
 
 
 def test_a_double_click_makes_one_order(
@@ -271,10 +292,10 @@ def test_all_by_keyboard(wide: Page, request: pytest.FixtureRequest) -> None:
     go_to("button", "Save the order, and pay later")
     keyboard.press("Enter")
     wide.get_by_role("heading", name="Order ").wait_for()
-    assert "Canada" in wide.locator("address").inner_text()
+    expect(wide.locator("address")).to_contain_text("Canada")
 
 
-def test_axe_finds_no_violation(wide: Page, request: pytest.FixtureRequest) -> None:
+def test_axe_finds_no_violation(app: Flask, wide: Page, request: pytest.FixtureRequest) -> None:
     axe = Axe()
 
     def check() -> None:
@@ -288,6 +309,14 @@ def test_axe_finds_no_violation(wide: Page, request: pytest.FixtureRequest) -> N
     register(wide, a_customer(request))
     add(wide, "Blue cup")
     check()
+    change_product(app, "CUP-BLUE", stock=0)
+    try:
+        wide.reload()
+        expect(wide.get_by_role("alert")).to_be_visible()
+        check()
+    finally:
+        change_product(app, "CUP-BLUE", stock=75)
+    wide.reload()
     wide.get_by_role("link", name="Check out").click()
     check()
     wide.get_by_role("button", name="Order and pay").click()

@@ -178,9 +178,41 @@ def test_a_price_that_has_gone_up_is_shown_before_it_is_charged(browser: Browser
 
 
 def change_price(app: Flask, sku: str, price: str) -> None:
+    change_product(app, sku, price=price)
+
+
+def change_product(app: Flask, sku: str, **values: object) -> None:
     with app.app_context():
-        db.session.execute(sa.update(Product).where(Product.sku == sku).values(price=price))
+        db.session.execute(sa.update(Product).where(Product.sku == sku).values(values))
         db.session.commit()
+
+
+def test_an_unavailable_item_is_named_in_the_cart_and_can_be_changed(browser: Browser) -> None:
+    """Of one there are fewer units than the cart asks for, the other is no longer sold."""
+    browser.add("POT-GLASS", 3)
+    browser.add("POT-IRON")
+    form = browser.checkout()
+    change_product(browser.app, "POT-GLASS", stock=2)
+    change_product(browser.app, "POT-IRON", active=False)
+    try:
+        refused = browser.order(**form, **ENTERED, action="checkout")
+        assert (refused.status_code, refused.headers["Location"]) == (303, "/shop/cart/")
+        page = browser.get("/shop/cart/")
+        assert "an item in your cart is not available as ordered" in page
+        assert re.findall(r"<h2>(.*)</h2>\s*<p role=\"alert\" class=\"error\">(.*?)\.", page) == [
+            ("Glass teapot, 1 l", "Only 2 left"),
+            ("Cast iron teapot", "Not available any more"),
+        ]
+        assert "Check out" not in page
+        glass, iron = re.findall(r"/shop/cart/items/\d+/", page)
+        browser.post(glass, quantity="2")
+        browser.post(iron, remove="yes")
+        ordered = browser.order(**browser.checkout(), **ENTERED, action="save_order")
+        assert ordered.status_code == 303
+        assert [order.items_count for order in browser.orders()] == [2]
+    finally:
+        change_product(browser.app, "POT-GLASS", stock=20)
+        change_product(browser.app, "POT-IRON", active=True)
 
 
 def test_a_saved_address_is_offered_and_used(browser: Browser) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_jwt_extended import current_user
 from marshmallow import EXCLUDE, ValidationError
@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from flask_orders import BillingAddress, BillingAddressSchema, OrdersError, current_orders
 from flask_orders.countries import country_name, country_names
-from flask_orders.errors import IdempotencyKeyReused, PriceChanged
+from flask_orders.errors import IdempotencyKeyReused, ItemUnavailable, PriceChanged
 from flask_orders.models import AddressMixin
 
 from ..models import Address, db
@@ -26,6 +26,15 @@ FIELDS = {
     "state": ("State, province or region", "billing address-level1"),
 }
 
+# The shop's own sentences about refusals, for the page and for its script.
+REFUSALS = {
+    "item_unavailable": "Nothing was ordered: an item in your cart is not available as ordered.",
+    "price_changed": (
+        "A price has changed while you were here: the total is now {actual}, not {expected}. "
+        "Nothing was ordered. Do you agree to the new total?"
+    ),
+    "errors": "Nothing was ordered. Correct the fields that are marked.",
+}
 
 # What a page offers of the address book.
 MOST_ADDRESSES = 5
@@ -59,9 +68,14 @@ def order() -> ResponseReturnValue:
             idempotency_key=form["key"],
         )
     except ValidationError as error:
-        return _form(errors=error.messages_dict), 400
+        return _form(message=REFUSALS["errors"], errors=error.messages_dict), 400
+    except ItemUnavailable:
+        # The cart's page says which item, and has the buttons to change or remove it.
+        flash(REFUSALS["item_unavailable"], "error")
+        return redirect(url_for("pages.show_cart"), 303)
     except PriceChanged as error:
-        return _form(changed=error.extensions), error.status
+        message = REFUSALS[error.code].format(**error.extensions)
+        return _form(message=message), error.status
     except OrdersError as error:
         return _form(message=error.detail, is_new=isinstance(error, IdempotencyKeyReused)), 409
     if form["action"] == "checkout" and placed.payable:
@@ -108,6 +122,7 @@ def _form(*, is_new: bool = False, **found: Any) -> str:
         addresses=[(address, _as_entered(address)) for address in _address_book()],
         fields=FIELDS,
         countries=country_names(),
+        refusals=REFUSALS,
         key=key,
         **found,
     )

@@ -1,5 +1,6 @@
 // Orders by the API, so that a refusal does not reload the page; without it, the form is sent.
 const form = document.querySelector("form.checkout");
+const refusals = JSON.parse(form?.dataset.refusals ?? "{}");
 const fields = ["street_address", "postal_code", "city", "state", "country"];
 
 function billingAddress() {
@@ -42,9 +43,12 @@ async function refuse(problem) {
   mark(problem.errors ?? {});
   if (problem.code === "price_changed") {
     await showNewTotal();
-    say(`A price has changed while you were here: the total is now ${problem.actual}, not ${problem.expected}. Nothing was ordered. Do you agree to the new total?`);
+    say(refusals.price_changed.replace("{actual}", problem.actual).replace("{expected}", problem.expected));
+  } else if (problem.code === "item_unavailable") {
+    // The cart's page says which item, and has the buttons to change or remove it.
+    location.assign(form.dataset.cart);
   } else if (problem.errors) {
-    say("Nothing was ordered. Correct the fields that are marked.");
+    say(refusals.errors);
   } else {
     say(problem.detail);
   }
