@@ -1,22 +1,21 @@
 """The example shop in a real browser: Debian's Chromium, driven by Playwright."""
 
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import select, update
 
 from example_app import create_app
 from example_app.models import Order, Product, db
 from flask_orders.models import OrderMixin
 
-from .support.servers import Missing, refuse_unwanted, required
+from .support.chromium import chromium
+from .support.servers import required
 from .support.serving import served
 
 pytestmark = pytest.mark.server
@@ -52,29 +51,9 @@ def url(app: Flask) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    with required(chromium(playwright)) as browser:
+def browser() -> Iterator[Browser]:
+    with required(chromium()) as browser:
         yield browser
-
-
-@contextmanager
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    """Start Debian's Chromium; the shop in it is on SQLite."""
-    refuse_unwanted("sqlite")
-    path = shutil.which("chromium")
-    if path is None:
-        raise Missing("no Chromium: install chromium (Debian)")
-    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-    try:
-        yield browser
-    finally:
-        browser.close()
 
 
 @pytest.fixture(params=[(DESKTOP, True), (PHONE, True), (DESKTOP, False)], ids=str)
