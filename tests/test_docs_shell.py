@@ -19,7 +19,7 @@ from .support import commands
 from .support.docs import blocks, page_text, pages
 from .support.network import free_ports
 from .support.requests import CHECKOUT
-from .support.servers import Missing, required
+from .support.servers import Missing, refuse_unwanted, required
 
 pytestmark = pytest.mark.server
 
@@ -38,6 +38,7 @@ def test_every_page_with_commands_is_run() -> None:
 
 @contextmanager
 def curl() -> Iterator[str]:
+    refuse_unwanted("docs")
     found = shutil.which("curl")
     if found is None:
         raise Missing("no curl: install curl")

@@ -12,7 +12,7 @@ from playwright.sync_api import Route, expect
 from .support.chromium import chromium
 from .support.commands import run
 from .support.docs import ROOT
-from .support.servers import Missing, required
+from .support.servers import Missing, refuse_unwanted, required
 from .support.serving import served
 
 pytestmark = pytest.mark.server
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.server
 
 @contextmanager
 def mkdocs() -> Iterator[None]:
+    refuse_unwanted("docs")
     if find_spec("mkdocs") is None:
         raise Missing('no MkDocs: pip install -e ".[docs]"')
     yield
@@ -54,7 +55,7 @@ def test_the_search_needs_no_other_host(url: str) -> None:
         else:
             route.abort()
 
-    with required(chromium()) as browser:
+    with required(chromium("docs")) as browser:
         page = browser.new_page()
         page.route("**/*", refuse_others)
         page.goto(url)

@@ -14,7 +14,7 @@ import pytest
 
 from .support.commands import run
 from .support.docs import ROOT, RUN, blocks
-from .support.servers import Missing, required
+from .support.servers import Missing, refuse_unwanted, required
 
 pytestmark = pytest.mark.server
 
@@ -105,6 +105,7 @@ MYPY = ("--disable-error-code", "name-defined", "--allow-subclassing-any")
 
 @contextmanager
 def checkers() -> Iterator[None]:
+    refuse_unwanted("docs")
     missing = [name for name in ("mypy", "pyright") if find_spec(name) is None]
     if missing:
         raise Missing(f'no {missing[0]}: pip install -e ".[dev]"')

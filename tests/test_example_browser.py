@@ -52,7 +52,7 @@ def url(app: Flask) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with required(chromium()) as browser:
+    with required(chromium("sqlite")) as browser:
         yield browser
 
 

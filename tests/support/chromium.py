@@ -10,9 +10,9 @@ from .servers import Missing, refuse_unwanted
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start it, where the tests on SQLite are wanted."""
-    refuse_unwanted("sqlite")
+def chromium(wanted: str) -> Iterator[Browser]:
+    """Start it, where ORDERS_TEST_SERVERS names what the tests in it are about."""
+    refuse_unwanted(wanted)
     path = shutil.which("chromium")
     if path is None:
         raise Missing("no Chromium: install chromium (Debian)")

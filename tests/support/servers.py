@@ -56,7 +56,7 @@ def required(started: AbstractContextManager[Started]) -> Iterator[Started]:
 
 
 def refuse_unwanted(name: str) -> None:
-    """Refuse to start a server that ORDERS_TEST_SERVERS does not name.
+    """Refuse what ORDERS_TEST_SERVERS does not name: a server, or "docs", which needs programs.
 
     Raises:
         Unwanted: so that the tests that need it are skipped.
