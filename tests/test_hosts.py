@@ -27,34 +27,34 @@ THREADS = 6
 HOME = BillingAddress("123 Main St", "12345", "Anytown", "CA", "CA")
 
 shops_with_vouchers = pytest.mark.parametrize(
-    "session_host",
+    "module_host",
     [name for name in hosts.NAMES if issubclass(DRIVERS[name], VoucherDriver)],
     indirect=True,
 )
 # Where stock is deducted by the order; another shop's carts are refused what is sold out already.
 shops_with_stock = pytest.mark.parametrize(
-    "session_host",
+    "module_host",
     [name for name in hosts.NAMES if DRIVERS[name].TABLES.stock and name != "taken_in_cart"],
     indirect=True,
 )
 
 
 def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("session_host", [name], indirect=True)
+    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 @pytest.fixture(scope="module", params=hosts.NAMES)
-def session_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
+def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     """Each shop in turn, with flask_orders installed."""
     with running(request.param, server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: Driver) -> Driver:
+def host(module_host: Driver) -> Driver:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 @pytest.mark.parametrize("name", ["classic", "uuid_keys", "factory"])

@@ -9,23 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
-from sqlalchemy.types import TypeDecorator
 
 from flask_orders.db.bulk import KeysIn
 from flask_orders.db.dialects import dialect_of
 
-
-class Prefixed(TypeDecorator[str]):
-    """Keys such as "prd_7" of integers."""
-
-    impl = sa.Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Any) -> Any:
-        return None if value is None else int(value.removeprefix("prd_"))
-
-    def process_result_value(self, value: Any, dialect: Any) -> Any:
-        return None if value is None else f"prd_{value}"
+from .support.keys import Prefixed
 
 
 class Size(enum.Enum):
@@ -41,7 +29,7 @@ COLUMNS: dict[str, tuple[Any, Any, Any]] = {
     "uuid as text": (sa.Uuid(as_uuid=False), "0" * 31 + "1", "0" * 31 + "2"),
     "enum": (sa.Enum(Size, name="size"), Size.SMALL, Size.LARGE),
     "date": (sa.Date, date(2026, 1, 1), date(2026, 2, 1)),
-    "prefixed": (Prefixed, "prd_1", "prd_2"),
+    "prefixed": (Prefixed, "cus_1", "cus_2"),
 }
 MANY = 3000
 

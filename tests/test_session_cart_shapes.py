@@ -24,6 +24,7 @@ from .support.keys import Prefixed, Typed
 from .support.mugs import make_mug_shop
 from .support.people import close
 from .support.requests import HOME
+from .support.session_carts import place
 from .support.shops import Shop, open_shop
 from .support.stocks import COUNTED, WAYS, stocked_shop
 
@@ -68,16 +69,6 @@ def keyed_shop(url: URL, type_: Any) -> Shop:
 
     product = mapping.product(Thing, sku=None, name=None)
     return open_shop(db, url, declare_models(db, customer=Customer, product=product))
-
-
-def place(shop: Shop, customer: Any, items: Any, key: Any = "cart", **more: Any) -> Any:
-    with shop.app.app_context():
-        try:
-            return current_orders.place(
-                customer, items=items, billing_address=HOME, idempotency_key=key, **more
-            )
-        finally:
-            shop.db.session.remove()
 
 
 @pytest.mark.parametrize("kind", KINDS)

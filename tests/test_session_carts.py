@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flask_orders import BillingAddress, ConfigurationError, OrdersError, current_orders
+from flask_orders import ConfigurationError, OrdersError, current_orders
 from flask_orders.converting import PlacedOrder
 from flask_orders.errors import EmptyCart, IdempotencyKeyReused, InvalidRequest, ItemUnavailable
 from flask_orders.testing import Ledger, run_concurrently
@@ -15,19 +15,8 @@ from flask_orders.testing import Ledger, run_concurrently
 from .support.database import nothing_changed
 from .support.requests import ORDERS
 from .support.responses import body
+from .support.session_carts import place
 from .support.shops import Shop
-
-HOME = BillingAddress("123 Main St", "12345", "Anytown", "CA", "CA")
-
-
-def place(shop: Shop, customer: Any, items: Any, key: str | None = "cart", **more: Any) -> Any:
-    with shop.app.app_context():
-        try:
-            return current_orders.place(
-                customer, items=items, billing_address=HOME, idempotency_key=key, **more
-            )
-        finally:
-            shop.db.session.remove()
 
 
 def test_a_session_cart_becomes_an_order(shop: Shop) -> None:

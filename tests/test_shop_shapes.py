@@ -251,7 +251,7 @@ def polymorphic(identity: str) -> dict[str, Any]:
     return {"__mapper_args__": {"polymorphic_identity": identity}}
 
 
-class Prefixed(TypeDecorator[str]):
+class PrefixedText(TypeDecorator[str]):
     """ "prd_7", stored as "7"."""
 
     impl = String(20)
@@ -272,7 +272,7 @@ class Plan(enum.Enum):
 
 
 KEYS: dict[str, tuple[Any, Any, Any]] = {
-    "prefixed": (Prefixed, "prd_7", "prd_12"),
+    "prefixed": (PrefixedText, "prd_7", "prd_12"),
     "enum": (sa.Enum(Plan), Plan.SMALL, Plan.LARGE),
     "date": (
         sa.Date,

@@ -36,21 +36,21 @@ MAPPING = {
 
 SHOPS = ("carts_in_turn", "carts_by_status")
 
-in_turn = pytest.mark.parametrize("session_host", ["carts_in_turn"], indirect=True)
-by_status = pytest.mark.parametrize("session_host", ["carts_by_status"], indirect=True)
+in_turn = pytest.mark.parametrize("module_host", ["carts_in_turn"], indirect=True)
+by_status = pytest.mark.parametrize("module_host", ["carts_by_status"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=SHOPS)
-def session_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Any]:
+def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Any]:
     with running(request.param, server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: Host) -> Host:
+def host(module_host: Host) -> Host:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 @pytest.mark.parametrize("name", SHOPS)

@@ -20,16 +20,16 @@ THREADS = 6
 
 
 @pytest.fixture(scope="module")
-def session_host(server_url: URL) -> Iterator[JoinedInheritance]:
+def module_host(server_url: URL) -> Iterator[JoinedInheritance]:
     with opened("joined_inheritance", server_url) as host:
         assert isinstance(host, JoinedInheritance)
         yield host
 
 
 @pytest.fixture
-def host(session_host: JoinedInheritance) -> JoinedInheritance:
-    session_host.clear()
-    return session_host
+def host(module_host: JoinedInheritance) -> JoinedInheritance:
+    module_host.clear()
+    return module_host
 
 
 def versions(host: JoinedInheritance, table: str) -> list[int]:

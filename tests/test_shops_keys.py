@@ -15,13 +15,13 @@ from sqlalchemy import ForeignKey, LargeBinary, Numeric, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
 from flask_orders import declare_models
 from flask_orders.testing import Ledger, run_concurrently
 
 from .support.apps import install, new_db
 from .support.database import counted, nothing_changed, wait_for_lock_wait
+from .support.keys import Prefixed
 from .support.requests import ORDERS, SAVE
 from .support.responses import body, outcomes, refused
 from .support.shops import Shop
@@ -36,19 +36,6 @@ class Size(enum.Enum):
     LARGE = "large"
 
 
-class Prefixed(TypeDecorator[str]):
-    """ "prd_7", stored as 7."""
-
-    impl = sa.Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Any) -> Any:
-        return None if value is None else int(value.removeprefix("prd_"))
-
-    def process_result_value(self, value: Any, dialect: Any) -> Any:
-        return None if value is None else f"prd_{value}"
-
-
 def uuid_text(number: int) -> str:
     return str(uuid.UUID(int=number))
 
@@ -56,7 +43,7 @@ def uuid_text(number: int) -> str:
 KEYS: dict[str, tuple[Any, list[Any]]] = {
     "uuid as text": (sa.Uuid(as_uuid=False), [uuid_text(10), uuid_text(11)]),
     "uuid in a text column": (String(36), [uuid_text(10), uuid_text(11)]),
-    "prefixed": (Prefixed(), ["prd_7", "prd_12"]),
+    "prefixed": (Prefixed(), ["cus_7", "cus_12"]),
     "enum": (sa.Enum(Size), [Size.SMALL, Size.LARGE]),
     "date": (sa.Date(), [date(2026, 1, 1), date(2026, 1, 2)]),
     "binary": (
@@ -69,7 +56,7 @@ KEYS: dict[str, tuple[Any, list[Any]]] = {
 SPELLED = {
     "uuid as text": uuid_text(10),
     "uuid in a text column": uuid_text(10),
-    "prefixed": "prd_7",
+    "prefixed": "cus_7",
     "enum": "Size.SMALL",
     "date": "2026-01-01",
     "binary": uuid.UUID(int=10).hex,

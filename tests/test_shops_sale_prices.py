@@ -19,16 +19,16 @@ from .support.responses import refused
 
 
 @pytest.fixture(scope="module")
-def session_host(server_url: URL) -> Iterator[Any]:
+def module_host(server_url: URL) -> Iterator[Any]:
     with running("sale_prices", server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: SalePrices) -> SalePrices:
+def host(module_host: SalePrices) -> SalePrices:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 def test_installing_costs_twenty_lines_and_eight_parts_at_most() -> None:

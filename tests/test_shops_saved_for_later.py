@@ -26,16 +26,16 @@ THREADS = 6
 
 
 @pytest.fixture(scope="module")
-def session_host(server_url: URL) -> Iterator[Any]:
+def module_host(server_url: URL) -> Iterator[Any]:
     with running("saved_for_later", server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: SavedForLater) -> SavedForLater:
+def host(module_host: SavedForLater) -> SavedForLater:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 def test_installing_costs_twenty_lines_and_eight_parts_at_most() -> None:

@@ -24,16 +24,16 @@ SHOPS = ("soft_delete", "soft_delete_query")
 
 
 @pytest.fixture(scope="module", params=SHOPS)
-def session_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Any]:
+def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Any]:
     with running(request.param, server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: SoftDelete) -> SoftDelete:
+def host(module_host: SoftDelete) -> SoftDelete:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 @pytest.mark.parametrize("name", SHOPS)

@@ -19,20 +19,20 @@ THREADS = 6
 
 
 def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("session_host", [name], indirect=True)
+    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def session_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
+def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     with opened(request.param, server_url) as host:
         yield host
 
 
 @pytest.fixture
-def host(session_host: Driver) -> Driver:
+def host(module_host: Driver) -> Driver:
     """The shop, with nothing in it."""
-    session_host.clear()
-    return session_host
+    module_host.clear()
+    return module_host
 
 
 @only("reserved_stock")

@@ -18,16 +18,16 @@ from .support.responses import body
 
 
 @pytest.fixture(scope="module")
-def session_host(server_url: URL) -> Iterator[Tenants]:
+def module_host(server_url: URL) -> Iterator[Tenants]:
     with opened("tenants", server_url) as host:
         assert isinstance(host, Tenants)
         yield host
 
 
 @pytest.fixture
-def host(session_host: Tenants) -> Tenants:
-    session_host.clear()
-    return session_host
+def host(module_host: Tenants) -> Tenants:
+    module_host.clear()
+    return module_host
 
 
 def bought(host: Tenants) -> list[tuple[int, int]]:
