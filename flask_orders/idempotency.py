@@ -121,7 +121,7 @@ class IdempotencyKeys:
     def claim(
         self, request: IdempotentRequest, provisional: PlacedOrder, used: StoredKey | None
     ) -> None:
-        """Store the result that is foreseen under the key, in place of an expired one.
+        """Store the provisional result under the key, in place of an expired one.
 
         Raises:
             IdempotencyKeyInUse: another request with the key is still running.

@@ -21,7 +21,7 @@ def readable_database_errors() -> Iterator[None]:
     except (TryAgain, DBAPIError) as error:
         if isinstance(error, TryAgain) or is_unavailable(error) or is_conflict(error):
             raise click.ClickException(
-                "the database is unavailable or too busy. What is done is kept: run this again."
+                "the database is unavailable or too busy. What is done stays done: run this again."
             ) from error
         hide_values(error)
         raise click.ClickException(

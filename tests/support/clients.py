@@ -140,13 +140,13 @@ class Clients:
 
     def _take_out(self, customer: int, shop: Shop, session: Session) -> dict[int, int]:
         item = shop.models.CartItem
-        lines = session.execute(
+        found = session.execute(
             select(item.id, item.quantity)
             .where(item.cart.has(customer_id=customer), item.product_id == self.hot)
             .with_for_update()
         ).all()
-        session.execute(delete(item).where(item.id.in_([line.id for line in lines])))
-        return {self.hot: -sum(line.quantity for line in lines)}
+        session.execute(delete(item).where(item.id.in_([row.id for row in found])))
+        return {self.hot: -sum(row.quantity for row in found)}
 
     def _take_voucher_off(self, customer: int, shop: Shop, session: Session) -> dict[int, int]:
         cart = shop.models.Cart
