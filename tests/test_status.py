@@ -127,7 +127,7 @@ def test_the_docs_have_the_transitions_of_the_table() -> None:
         documented |= set(itertools.pairwise(re.findall(r"\w+", chain)))
     assert documented == {(rule.source, rule.target) for rule in TRANSITIONS}
     for rule in TRANSITIONS:
-        assert f"`{rule.signal.replace('-', '_')}`" in page
+        assert f"`{rule.signal.replace('-', '_')}`" in page_text("reference/signals")
         assert f"`{rule.error('').code}`" in page_text("reference/errors")
 
 
