@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
+from .hosts.drivers import Driver
 from .support import effort, raced, servers
 from .support.galera import Galera, galera
 from .support.group_replication import Group, group
@@ -105,6 +106,13 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
     """Each kind of database in turn."""
     with servers.required(servers.server(request.param)) as url:
         yield url
+
+
+@pytest.fixture
+def host(module_host: Driver) -> Driver:
+    """The host shop of the module, with nothing in it."""
+    module_host.clear()
+    return module_host
 
 
 @pytest.fixture(params=["one_write", STEPWISE])

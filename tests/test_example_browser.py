@@ -8,13 +8,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, Page, ViewportSize, expect
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from example_app import create_app
-from example_app.models import Order, Product, db
+from example_app.models import Order, db
 from flask_orders.models import OrderMixin
 
 from .support.chromium import chromium
+from .support.example import change_product
 from .support.servers import required
 from .support.serving import served
 
@@ -190,24 +191,14 @@ def test_a_price_that_has_gone_up_is_asked_about(
     app: Flask, page: Page, request: pytest.FixtureRequest
 ) -> None:
     fill_checkout(page, a_customer(request), "Steel strainer")
-    price_of(app, "STRAINER", "18.95")
+    change_product(app, "STRAINER", price="18.95")
     try:
         page.get_by_role("button", name="Order and pay").click()
         expect(page.get_by_role("alert")).to_contain_text("the total is now 20.90, not 11.40")
         page.get_by_role("button", name="Order and pay 20.90 CAD").click()
         page.wait_for_url("**/pay/**")
     finally:
-        price_of(app, "STRAINER", "8.95")
-
-
-def price_of(app: Flask, sku: str, price: str) -> None:
-    change_product(app, sku, price=price)
-
-
-def change_product(app: Flask, sku: str, **values: object) -> None:
-    with app.app_context():
-        db.session.execute(update(Product).where(Product.sku == sku).values(values))
-        db.session.commit()
+        change_product(app, "STRAINER", price="8.95")
 
 
 def test_an_item_that_sold_out_meanwhile_is_named_in_the_cart(

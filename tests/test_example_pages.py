@@ -7,18 +7,16 @@ from uuid import UUID, uuid4
 from xml.etree import ElementTree
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.engine import URL
 from werkzeug.test import TestResponse
 
 from example_app.catalogue import PRODUCTS
-from example_app.models import Product, db
 from example_app.pages.orders import ON_PAGE
 from flask_orders.countries import country_code, country_names
 
 from .support.browsing import ENTERED, Browser, notices
-from .support.example import example_shop
+from .support.example import change_product, example_shop
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +160,7 @@ def test_a_refused_address_has_its_message_beside_the_field(browser: Browser) ->
 def test_a_price_that_has_gone_up_is_shown_before_it_is_charged(browser: Browser) -> None:
     browser.add("TIMER")
     form = browser.checkout()
-    change_price(browser.app, "TIMER", "20.00")
+    change_product(browser.app, "TIMER", price="20.00")
     try:
         answer = browser.order(**form, **ENTERED, action="checkout")
         assert answer.status_code == 409
@@ -174,17 +172,7 @@ def test_a_price_that_has_gone_up_is_shown_before_it_is_charged(browser: Browser
         form["expected_total"] = "21.90"
         assert browser.order(**form, **ENTERED, action="checkout").status_code == 303
     finally:
-        change_price(browser.app, "TIMER", "15.00")
-
-
-def change_price(app: Flask, sku: str, price: str) -> None:
-    change_product(app, sku, price=price)
-
-
-def change_product(app: Flask, sku: str, **values: object) -> None:
-    with app.app_context():
-        db.session.execute(sa.update(Product).where(Product.sku == sku).values(values))
-        db.session.commit()
+        change_product(browser.app, "TIMER", price="15.00")
 
 
 def test_an_unavailable_item_is_named_in_the_cart_and_can_be_changed(browser: Browser) -> None:

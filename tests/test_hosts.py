@@ -19,6 +19,7 @@ from .support import servers
 from .support.database import nothing_changed
 from .support.docs import page_text
 from .support.effort import rounds
+from .support.hosts import only
 from .support.responses import body, outcomes
 
 ROUNDS = 3
@@ -39,22 +40,11 @@ shops_with_stock = pytest.mark.parametrize(
 )
 
 
-def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("module_host", [name], indirect=True)
-
-
 @pytest.fixture(scope="module", params=hosts.NAMES)
 def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     """Each shop in turn, with flask_orders installed."""
     with running(request.param, server_url) as host:
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> Driver:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
 
 
 @pytest.mark.parametrize("name", ["classic", "uuid_keys", "factory"])

@@ -33,13 +33,6 @@ def module_host(server_url: URL, request: pytest.FixtureRequest) -> Iterator[Any
         yield host
 
 
-@pytest.fixture
-def host(module_host: Counters) -> Counters:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
 def test_installing_costs_twenty_lines_and_eight_parts_at_most() -> None:
     assert hosts.added_lines("counters") <= 20
     assert hosts.parts("counters") <= 8

@@ -21,13 +21,6 @@ def module_host(server_url: URL) -> Iterator[Any]:
         yield host
 
 
-@pytest.fixture
-def host(module_host: Engravings) -> Engravings:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
 def test_installing_costs_45_lines_and_eight_parts_at_most() -> None:
     assert hosts.added_lines("engravings") <= 45
     assert hosts.parts("engravings") <= 8

@@ -26,12 +26,6 @@ def module_host(server_url: URL) -> Iterator[JoinedInheritance]:
         yield host
 
 
-@pytest.fixture
-def host(module_host: JoinedInheritance) -> JoinedInheritance:
-    module_host.clear()
-    return module_host
-
-
 def versions(host: JoinedInheritance, table: str) -> list[int]:
     return [row["version"] for row in host.rows(table)]
 

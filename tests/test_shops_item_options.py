@@ -25,13 +25,6 @@ def module_host(server_url: URL) -> Iterator[Any]:
         yield host
 
 
-@pytest.fixture
-def host(module_host: ItemOptions) -> ItemOptions:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
 def test_installing_costs_twenty_lines_and_eight_parts_at_most() -> None:
     assert hosts.added_lines("item_options") <= 20
     assert hosts.parts("item_options") <= 8

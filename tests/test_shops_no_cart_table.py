@@ -18,6 +18,7 @@ from . import hosts
 from .hosts.drivers import Buyer, Driver, running
 from .support.apps import new_db
 from .support.database import nothing_changed
+from .support.hosts import only
 from .support.people import close
 from .support.requests import PREVIEW
 from .support.responses import body, outcomes
@@ -28,16 +29,6 @@ from .support.shops import check_output, open_shop
 def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     with running(request.param, server_url) as host:
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> Driver:
-    module_host.clear()
-    return module_host
-
-
-def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 @pytest.mark.parametrize(("name", "most"), [("association", 20), ("bare_table", 25)])

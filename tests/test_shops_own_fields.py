@@ -28,13 +28,6 @@ def module_host(server_url: URL) -> Iterator[Any]:
 
 
 @pytest.fixture
-def host(module_host: OwnFields) -> OwnFields:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
-@pytest.fixture
 def buyer(host: OwnFields) -> Buyer:
     """A customer with two bouquets in the cart."""
     buyer = host.customer()

@@ -31,13 +31,6 @@ def module_host(server_url: URL) -> Iterator[Any]:
         yield host
 
 
-@pytest.fixture
-def host(module_host: SavedForLater) -> SavedForLater:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
 def test_installing_costs_twenty_lines_and_eight_parts_at_most() -> None:
     assert hosts.added_lines("saved_for_later") <= 20
     assert hosts.parts("saved_for_later") <= 8

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from flask_orders.testing import Ledger, run_concurrently
 
 from . import hosts
-from .hosts.drivers import Buyer, Driver, running
+from .hosts.drivers import Buyer, running
 from .hosts.driving._browsers import submit, token_in
 from .hosts.driving.server_rendered import ServerRendered
 from .support.database import nothing_changed
@@ -32,16 +32,10 @@ FORM = {
 
 
 @pytest.fixture(scope="module")
-def module_host(server_url: URL) -> Iterator[Driver]:
+def module_host(server_url: URL) -> Iterator[ServerRendered]:
     with running("server_rendered", server_url) as host:
+        assert isinstance(host, ServerRendered)
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> ServerRendered:
-    assert isinstance(module_host, ServerRendered)
-    module_host.clear()
-    return module_host
 
 
 def key_in(page: str) -> str:

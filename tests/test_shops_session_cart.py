@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from flask_orders.testing import run_concurrently
 
 from . import hosts
-from .hosts.drivers import Buyer, Driver, running
+from .hosts.drivers import Buyer, running
 from .hosts.driving.session_cart import SessionCart
 from .support.database import nothing_changed
 from .support.requests import ADDRESS
@@ -18,16 +18,10 @@ from .support.responses import body, order_id, outcomes
 
 
 @pytest.fixture(scope="module")
-def module_host(server_url: URL) -> Iterator[Driver]:
+def module_host(server_url: URL) -> Iterator[SessionCart]:
     with running("session_cart", server_url) as host:
+        assert isinstance(host, SessionCart)
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> SessionCart:
-    assert isinstance(module_host, SessionCart)
-    module_host.clear()
-    return module_host
 
 
 def copied(buyer: Buyer) -> Buyer:

@@ -13,6 +13,7 @@ from . import hosts
 from .hosts.drivers import Buyer, Driver, running
 from .hosts.driving.two_tables import TwoTables
 from .support.database import nothing_changed
+from .support.hosts import only
 from .support.requests import CALLS, SAVE
 from .support.responses import body, outcomes, refused
 
@@ -24,16 +25,6 @@ NAMES = {"bare_table": 25, "gateway": 25, "two_tables": 20}
 def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     with running(request.param, server_url) as host:
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> Driver:
-    module_host.clear()
-    return module_host
-
-
-def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 def assert_nobody(host: Driver, buyer: Buyer) -> None:

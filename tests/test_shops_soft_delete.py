@@ -29,13 +29,6 @@ def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Any
         yield host
 
 
-@pytest.fixture
-def host(module_host: SoftDelete) -> SoftDelete:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
-
-
 @pytest.mark.parametrize("name", SHOPS)
 def test_installing_costs_twenty_lines_and_eight_parts_at_most(name: str) -> None:
     assert hosts.added_lines(name) <= 20

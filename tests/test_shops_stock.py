@@ -12,27 +12,16 @@ from .hosts.drivers import Driver
 from .hosts.driving.taken_in_cart import TakenInCart
 from .hosts.driving.warehouses import Warehouses
 from .support.database import nothing_changed
-from .support.hosts import cancel, findings, opened
+from .support.hosts import cancel, findings, only, opened
 from .support.responses import body, outcomes
 
 THREADS = 6
-
-
-def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 @pytest.fixture(scope="module")
 def module_host(request: pytest.FixtureRequest, server_url: URL) -> Iterator[Driver]:
     with opened(request.param, server_url) as host:
         yield host
-
-
-@pytest.fixture
-def host(module_host: Driver) -> Driver:
-    """The shop, with nothing in it."""
-    module_host.clear()
-    return module_host
 
 
 @only("reserved_stock")

@@ -24,12 +24,6 @@ def module_host(server_url: URL) -> Iterator[Tenants]:
         yield host
 
 
-@pytest.fixture
-def host(module_host: Tenants) -> Tenants:
-    module_host.clear()
-    return module_host
-
-
 def bought(host: Tenants) -> list[tuple[int, int]]:
     """Return product and quantity of every order item."""
     return [(row["product_id"], row["quantity"]) for row in host.rows("order_items")]

@@ -6,13 +6,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 from sqlalchemy.engine import URL
 
 from example_app import create_app
-from example_app.models import Cart, Customer, db
+from example_app.models import Cart, Customer, Product, db
 
 from .requests import CHECKOUT
 from .servers import fresh_database
@@ -41,6 +42,13 @@ def new_customer(app: Flask) -> tuple[int, str]:
         db.session.add(Cart(customer_id=customer.id))
         db.session.commit()
         return customer.id, create_access_token(str(customer.id))
+
+
+def change_product(app: Flask, sku: str, **values: object) -> None:
+    """Change a product of the catalogue meanwhile."""
+    with app.app_context():
+        db.session.execute(sa.update(Product).where(Product.sku == sku).values(values))
+        db.session.commit()
 
 
 def checked_out(

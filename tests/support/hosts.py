@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from sqlalchemy.engine import URL
 
 from ..hosts.drivers import DRIVERS, Buyer, Driver
@@ -18,6 +19,11 @@ def opened(name: str, server_url: URL) -> Iterator[Driver]:
         host.create_all()
         yield host
         host.close()
+
+
+def only(name: str) -> pytest.MarkDecorator:
+    """Run a test on one of its module's shops."""
+    return pytest.mark.parametrize("module_host", [name], indirect=True)
 
 
 def findings(host: Driver) -> list[str]:
