@@ -15,7 +15,7 @@ from .errors import ConfigurationError
 ZERO = Decimal(0)
 
 # Digits of a column of amounts, and how many of them are decimals. ISO 4217 knows no currency with
-# more than four; ten trillion is enough for an order.
+# more than four; a hundred trillion is enough for an order.
 PRECISION, SCALE = 18, 4
 
 # The columns of amounts hold less than this.

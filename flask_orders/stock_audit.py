@@ -14,27 +14,22 @@ from sqlalchemy.orm import scoped_session
 from .models import Models
 from .models.contract import key_in, table
 from .status import AWAITING_PAYMENT
-from .stock_columns import CountingColumns, ReservedStock, StockColumn
+from .stock_columns import ReservedStock, StockColumn
 
 Database = Connection | scoped_session[Session]
 
 
 def stock_problems(database: Database, models: Models) -> Iterator[str]:
     """Yield the problems of I1; nothing can be said of a shop's own `Stock`."""
-    product = models.shop.product
-    kind = product.stock
-    if not isinstance(kind, CountingColumns):
-        return
-    key = key_in(kind.changed.table, models.Product, product.key)
+    kind = models.shop.product.stock
     if isinstance(kind, StockColumn):
-        yield from _count_problems(database, models, key, kind.count)
+        yield from _count_problems(database, models, kind.count)
     elif isinstance(kind, ReservedStock):
-        yield from _reserved_problems(database, models, key, kind)
+        yield from _reserved_problems(database, models, kind)
 
 
-def _count_problems(
-    database: Database, models: Models, key: Column[Any], stock: Column[Any]
-) -> Iterator[str]:
+def _count_problems(database: Database, models: Models, stock: Column[Any]) -> Iterator[str]:
+    key = _product_key(models, stock)
     for product, left in database.execute(select(key, stock).where(stock < 0)):
         yield f"I1: of product {product} there are {left} units"
     items = table(models.OrderItem)
@@ -43,10 +38,8 @@ def _count_problems(
         yield f"I1: the stock of product {product} is NULL, and orders have taken units from it"
 
 
-def _reserved_problems(
-    database: Database, models: Models, key: Column[Any], kind: ReservedStock
-) -> Iterator[str]:
-    allocated = kind.held
+def _reserved_problems(database: Database, models: Models, kind: ReservedStock) -> Iterator[str]:
+    key, allocated = _product_key(models, kind.changed), kind.held
     wrong = select(key, kind.quantity, allocated).where(
         or_(kind.quantity < allocated, allocated < 0)
     )
@@ -57,6 +50,10 @@ def _reserved_problems(
     missing = select(key, allocated, unpaid).where(unpaid > allocated)
     for product, held, wanted in database.execute(missing):
         yield f"I1: of product {product} {held} units are allocated, unpaid orders hold {wanted}"
+
+
+def _product_key(models: Models, counted: Column[Any]) -> Column[Any]:
+    return key_in(counted.table, models.Product, models.shop.product.key)
 
 
 def _unpaid_units(models: Models, key: Column[Any]) -> ColumnElement[Any]:

@@ -1,8 +1,6 @@
 """The pages as a site: built without a warning, and read in a browser without a network."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,26 +9,18 @@ from playwright.sync_api import Route, expect
 
 from .support.chromium import chromium
 from .support.commands import run
-from .support.docs import ROOT
-from .support.servers import Missing, refuse_unwanted, required
+from .support.docs import ROOT, installed
+from .support.servers import required
 from .support.serving import served
 
 pytestmark = pytest.mark.server
-
-
-@contextmanager
-def mkdocs() -> Iterator[None]:
-    refuse_unwanted("docs")
-    if find_spec("mkdocs") is None:
-        raise Missing('no MkDocs: pip install -e ".[docs]"')
-    yield
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the site, on this machine."""
     site = tmp_path_factory.mktemp("site")
-    with required(mkdocs()):
+    with required(installed("docs", "mkdocs")):
         run(["mkdocs", "build", "--strict", "--site-dir", site], ROOT)
     app = Flask("site", static_folder=None)
 

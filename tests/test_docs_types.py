@@ -6,15 +6,13 @@ are. Here every other page is a module, below the names that its reader's shop h
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from .support.commands import run
-from .support.docs import ROOT, RUN, blocks
-from .support.servers import Missing, refuse_unwanted, required
+from .support.docs import ROOT, RUN, blocks, installed
+from .support.servers import required
 
 pytestmark = pytest.mark.server
 
@@ -103,19 +101,10 @@ PYRIGHT = {"reportAttributeAccessIssue": False, "reportCallIssue": False}
 MYPY = ("--disable-error-code", "name-defined", "--allow-subclassing-any")
 
 
-@contextmanager
-def checkers() -> Iterator[None]:
-    refuse_unwanted("docs")
-    missing = [name for name in ("mypy", "pyright") if find_spec(name) is None]
-    if missing:
-        raise Missing(f'no {missing[0]}: pip install -e ".[dev]"')
-    yield
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A module for each page."""
-    with required(checkers()):
+    with required(installed("dev", "mypy", "pyright")):
         folder = tmp_path_factory.mktemp("pages")
         for page in RUN:
             before = [] if page == WHOLE else [SHOP, NAMES.get(page, "")]

@@ -130,7 +130,7 @@ def test_the_linter_finds_nothing_else(node: Path, document: Path) -> None:
     problems = {(each["ruleId"], each["location"][0]["pointer"]) for each in found["problems"]}
     paths = f"#/paths/{ORDERS.replace('/', '~1')}"
     assert problems == {
-        # A checkout is answered by a redirect, 303.
+        # A checkout responds with a redirect, 303.
         ("operation-2xx-response", f"{paths}{{order_id}}~1checkout~1/post/responses"),
         # Anybody may read the document, which refuses nothing.
         ("operation-4xx-response", f"{paths}openapi.json/get/responses"),

@@ -1,9 +1,13 @@
 """The code in the README and in the pages of `docs/`, and how it is tested."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from .servers import Missing, refuse_unwanted
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -65,6 +69,16 @@ def run(page: str, names: dict[str, Any], numbers: Sequence[int] = (0,)) -> dict
     for number in numbers:
         exec(compile(found[number], f"docs/{page}.md", "exec"), namespace)
     return namespace
+
+
+@contextmanager
+def installed(extra: str, *modules: str) -> Iterator[None]:
+    """Require modules of an extra, for tests that ORDERS_TEST_SERVERS calls "docs"."""
+    refuse_unwanted("docs")
+    for name in modules:
+        if find_spec(name) is None:
+            raise Missing(f'no {name}: pip install -e ".[{extra}]"')
+    yield
 
 
 def pages() -> list[str]:
